@@ -1,0 +1,3 @@
+DROP TRIGGER contact_deleted;
+DROP TRIGGER contact_renamed;
+DROP TABLE contact_change;

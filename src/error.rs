@@ -1,0 +1,477 @@
+//! What can go wrong, in sentences.
+
+use std::fmt::{self, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::migration::{BoxError, Version};
+use crate::report::Report;
+use crate::sql::{Position, Script};
+
+/// What every verb returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, where, what state the database is in, and what to do next.
+///
+/// * `{}` is one line: what we were doing, where, and what was changed.
+/// * `{:#}` adds the line with a caret under the place, and what to do next.
+/// * `{:?}`, which `unwrap` and `fn main() -> Result<…>` print, adds the causes.
+/// * [`source`](std::error::Error::source) is why; its text stands in neither of the first two.
+///
+/// ```
+/// use landfall::{ErrorKind, Migration, Migrator};
+///
+/// let error = Migrator::from_migrations([Migration::sql(1, "typo", "CREATE TABL t(x)")])
+///     .open_in_memory()
+///     .unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "migration 1_typo failed at line 1, column 8; nothing was changed"
+/// );
+/// assert!(matches!(error.kind(), ErrorKind::Statement { .. }));
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    snippet: Option<Snippet>,
+    changed: Changed,
+    advice: Option<String>,
+    source: Option<BoxError>,
+    report: Option<Report>,
+}
+
+/// The line that an error points at.
+struct Snippet {
+    file: String,
+    position: Position,
+    line: String,
+}
+
+/// What state the database is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    Nothing,
+    /// A sentence of its own.
+    Told(String),
+}
+
+/// What kind of thing went wrong. The fields are there for programs; the sentences come from
+/// [`Error`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)] // of the fields, which their names tell
+pub enum ErrorKind {
+    /// A file's name, or another name, has none of the known forms.
+    #[error("`{file}` is not understood: {why}")]
+    #[non_exhaustive]
+    BadName { file: String, why: String },
+    /// Two files claim one version, or two repeatables one name.
+    #[error("`{first}` and `{second}` are both {what}")]
+    #[non_exhaustive]
+    DuplicateVersion { what: String, first: String, second: String },
+    /// A `.down.sql` or `.verify.sql` without its migration.
+    #[error("`{file}` belongs to no migration: there is none with version {version}")]
+    #[non_exhaustive]
+    OrphanDown { file: String, version: Version },
+    /// A file that is not text.
+    #[error("`{file}` is not text at line {line}: {why}")]
+    #[non_exhaustive]
+    NotUtf8 { file: String, line: usize, why: &'static str },
+    /// A `-- landfall:` line that is not understood or not allowed there.
+    #[error("`{file}`, {position}: {why}")]
+    #[non_exhaustive]
+    Directive { file: String, position: Position, why: String },
+    /// The migrations could not be read.
+    #[error("cannot read migrations from {}", path.display())]
+    #[non_exhaustive]
+    Source { path: PathBuf },
+
+    /// An applied migration is not what the program holds under that version.
+    #[error("migration {file} is not what was applied to this database as version {version}")]
+    #[non_exhaustive]
+    Modified { version: Version, file: String, recorded: String, found: String },
+    /// The database has a migration that the program does not know, older than its newest.
+    #[error(
+        "cannot locate migration {version} ({name}), which is applied to this database \
+         {}",
+        by_app(app_version)
+    )]
+    #[non_exhaustive]
+    Missing { version: Version, name: String, app_version: Option<String> },
+    /// A pending migration is older than one already applied.
+    #[error("migration {file} is pending, but the database is already at version {latest}")]
+    #[non_exhaustive]
+    Late { version: Version, file: String, latest: Version },
+    /// The database was brought up by a newer program.
+    #[error(
+        "the database is at version {version} ({name}), made {}, and this program knows \
+         only {known}",
+        by_app(app_version)
+    )]
+    #[non_exhaustive]
+    Newer { version: Version, name: String, app_version: Option<String>, known: String },
+    /// A table with the name of one of ours that is not ours.
+    #[error("table `{table}` is not landfall's: {looks_like}")]
+    #[non_exhaustive]
+    ForeignLedger { table: String, looks_like: String },
+    /// The ledger was written by a release of this library that is newer than this one.
+    #[error("the ledger `{table}` has format {found}, and this program reads up to {known}")]
+    #[non_exhaustive]
+    FutureFormat { table: String, found: String, known: i64 },
+    /// The target is no version of the set, or none that is applied.
+    #[error("there is no {what} version {version} to go to")]
+    #[non_exhaustive]
+    UnknownTarget { version: Version, what: &'static str },
+    /// The database holds tables but no ledger, and the set starts from a baseline.
+    #[error("the database holds tables but no ledger, and `{baseline}` is for an empty one")]
+    #[non_exhaustive]
+    NotEmpty { baseline: String },
+
+    /// The connection is inside a transaction of the caller's.
+    #[error("the connection is inside a transaction")]
+    InTransaction,
+    /// The database cannot be written, and something is to be written.
+    #[error("{steps}, and {why}")]
+    #[non_exhaustive]
+    ReadOnly { steps: String, why: &'static str },
+    /// Another connection held the lock for longer than the migrator was told to wait.
+    #[error("the database is locked by another connection; gave up after {} ms", waited.as_millis())]
+    #[non_exhaustive]
+    Busy { waited: Duration },
+    /// A TEMP table or view hides one that the migrations are about.
+    #[error("the TEMP {what} `{name}` hides the database's own `{name}` on this connection")]
+    #[non_exhaustive]
+    Shadowed { what: String, name: String },
+
+    /// A script begins or ends a transaction itself.
+    #[error("migration {file} may not say `{statement}` at {position}")]
+    #[non_exhaustive]
+    TransactionControl { file: String, position: Position, statement: String },
+    /// A statement that SQLite runs only outside a transaction.
+    #[error("migration {file} cannot run `{statement}` at {position} inside a transaction")]
+    #[non_exhaustive]
+    NeedsNoTransaction { file: String, position: Position, statement: String },
+    /// SQLite refused a statement.
+    #[error("migration {file} failed at {position}")]
+    #[non_exhaustive]
+    Statement { file: String, position: Position },
+    /// A code migration returned an error.
+    #[error("code migration {name} failed")]
+    #[non_exhaustive]
+    Code { name: String },
+    /// The migrations leave rows that refer to nothing, or a key that names a missing table.
+    #[error("foreign keys are broken by {by}: {}", list(broken))]
+    #[non_exhaustive]
+    ForeignKeys { by: String, broken: Vec<String> },
+    /// A verify script found rows that are wrong.
+    #[error("verify script {file} found a wrong row at {position}: {row}")]
+    #[non_exhaustive]
+    Verify { file: String, position: Position, row: String },
+    /// A view or trigger that worked before does not work after.
+    #[error("{by} breaks {object}: {why}")]
+    #[non_exhaustive]
+    BrokenObject { by: String, object: String, why: String },
+    /// A script needs what this SQLite does not have.
+    #[error("migration {file} requires {what}, {found}")]
+    #[non_exhaustive]
+    Requires { file: String, what: String, found: String },
+    /// A migration cannot be taken back.
+    #[error("migration {version} ({name}) cannot be reverted: {why}")]
+    #[non_exhaustive]
+    Irreversible { version: Version, name: String, why: String },
+    /// A migration that runs outside a transaction did not come to its end.
+    #[error(
+        "migration {version} ({name}), which runs outside a transaction, was interrupted: {progress}"
+    )]
+    #[non_exhaustive]
+    Interrupted { version: Version, name: String, progress: String },
+
+    /// A seed failed.
+    #[error("seed {name} failed")]
+    #[non_exhaustive]
+    Seed { name: String },
+    /// The registry of seeds is not sound.
+    #[error("the seeds are not sound: {why}")]
+    #[non_exhaustive]
+    BadSeed { why: String },
+    /// A verb that goes on record was given no reason.
+    #[error("{verb} goes on record and needs a reason")]
+    #[non_exhaustive]
+    NoReason { verb: &'static str },
+    /// The database is not at the newest version that this program knows.
+    #[error("the database is not current: {pending}")]
+    #[non_exhaustive]
+    NotCurrent { pending: String },
+    /// Something else that SQLite refused.
+    #[error("{doing} failed")]
+    #[non_exhaustive]
+    Sqlite { doing: &'static str },
+}
+
+fn by_app(app_version: &Option<String>) -> String {
+    match app_version {
+        Some(version) => format!("by version {version} of the application"),
+        None => "by a version of the application that gave no name".to_owned(),
+    }
+}
+
+/// The first few of many.
+fn list(items: &[String]) -> String {
+    let mut text = items.iter().take(5).cloned().collect::<Vec<_>>().join("; ");
+    if items.len() > 5 {
+        let _ = write!(text, "; and {} more", items.len() - 5);
+    }
+    text
+}
+
+impl ErrorKind {
+    /// What to do next, where it does not depend on more than the kind.
+    fn advice(&self) -> Option<String> {
+        let text = match self {
+            ErrorKind::BadName { .. } => {
+                "name it `0001_name.sql`, `0001_name.down.sql`, `0001_name.verify.sql`, \
+                 `0050_name.baseline.sql`, `R__name.sql` or `20250214_0930_name.sql`, or move it \
+                 out of the folder"
+            }
+            ErrorKind::DuplicateVersion { .. } => "give one of them another number or name",
+            ErrorKind::OrphanDown { .. } => {
+                "add its migration, correct the number, or remove the file"
+            }
+            ErrorKind::NotUtf8 { .. } => "save the file as UTF-8 text",
+            ErrorKind::Directive { .. } => {
+                return Some(format!("the directives are: {}", crate::sql::directive::FORMS));
+            }
+            ErrorKind::Source { .. } => "check the path, and that it is a readable folder",
+            ErrorKind::Modified { recorded, .. } => {
+                return Some(format!(
+                    "restore the file as it was and put the change into a new migration; or, if \
+                     the edit is meant, write `-- landfall: replaces {recorded}: <reason>` at its \
+                     head, or call `repair` with a reason"
+                ));
+            }
+            ErrorKind::Missing { .. } => {
+                "bring its file back; or, if it is gone for good, use `missing(Missing::Ignore)` \
+                 or call `repair` with a reason"
+            }
+            ErrorKind::Late { .. } => {
+                "rename it to a number above the newest; or, if it does not depend on the order, \
+                 use `late(Late::Apply)`"
+            }
+            ErrorKind::Newer { .. } => {
+                "start the newer program again; or, to go back, revert with it, or use \
+                 `newer(Newer::Revert)`, which runs the down scripts stored in the ledger; or, if \
+                 this program can work with the newer schema, use `newer(Newer::Ignore)`"
+            }
+            ErrorKind::ForeignLedger { .. } => {
+                "give landfall's tables another name with `ledger(\"<prefix>\")`"
+            }
+            ErrorKind::FutureFormat { .. } => "use the release of the program that wrote it",
+            ErrorKind::UnknownTarget { .. } => "`status` lists the versions",
+            ErrorKind::NotEmpty { .. } => {
+                "if its schema is that of the baseline, call `baseline` with its version"
+            }
+            ErrorKind::InTransaction => "commit or roll back first, or use another connection",
+            ErrorKind::ReadOnly { .. } => {
+                "open the database for writing once with this program; a reader can ask \
+                 `is_current` or `wait_until_current`"
+            }
+            ErrorKind::Busy { .. } => {
+                "another process may still be migrating: start again later, or wait longer with \
+                 `wait(<duration>)`"
+            }
+            ErrorKind::Shadowed { .. } => "drop or rename the TEMP one, or use a fresh connection",
+            ErrorKind::TransactionControl { .. } => {
+                "remove it: each migration and its row in the ledger are one transaction already; \
+                 or write `-- landfall: no-transaction` at the head of the file"
+            }
+            ErrorKind::NeedsNoTransaction { .. } => {
+                "put it into a migration of its own with `-- landfall: no-transaction` at its head"
+            }
+            ErrorKind::Statement { .. } => "correct the statement and start again",
+            ErrorKind::Code { .. } | ErrorKind::Seed { .. } => {
+                "see the cause below it, correct it and start again"
+            }
+            ErrorKind::BadSeed { .. } => "correct the registry",
+            ErrorKind::ForeignKeys { .. } => {
+                "correct the migration so that every key finds its row"
+            }
+            ErrorKind::Verify { .. } => {
+                "correct the migration, or the verify script if it asks for too much"
+            }
+            ErrorKind::BrokenObject { .. } => {
+                "drop and recreate it in the same migration, or keep it in a repeatable \
+                 `R__<name>.sql`, which is set aside and run again by itself"
+            }
+            ErrorKind::Requires { .. } => {
+                "use a build of SQLite that has it, or register it before migrating"
+            }
+            ErrorKind::Irreversible { .. } => {
+                "restore a backup, or write its `.down.sql` and ship it"
+            }
+            ErrorKind::Interrupted { .. } => {
+                "look at the database; then call `repair` with a reason to run it again from its \
+                 start, or `baseline` with its version to take it as done"
+            }
+            ErrorKind::NoReason { .. } => "say why in a few words",
+            ErrorKind::NotCurrent { .. } => {
+                "wait for the process that migrates, or run `apply` here"
+            }
+            ErrorKind::Sqlite { .. } => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        let advice = kind.advice();
+        Error(Box::new(Inner {
+            kind,
+            snippet: None,
+            changed: Changed::Nothing,
+            advice,
+            source: None,
+            report: None,
+        }))
+    }
+}
+
+impl Error {
+    /// What kind of thing went wrong.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// What had been done, and stays done, before it went wrong; `None` if nothing was.
+    pub fn report(&self) -> Option<&Report> {
+        self.0.report.as_ref()
+    }
+
+    /// What to do next.
+    pub fn advice(&self) -> Option<&str> {
+        self.0.advice.as_deref()
+    }
+
+    /// The file or, of a migration from code, the name that the error points into.
+    pub fn file(&self) -> Option<&str> {
+        self.0.snippet.as_ref().map(|snippet| snippet.file.as_str())
+    }
+
+    /// The place in that file.
+    pub fn position(&self) -> Option<Position> {
+        self.0.snippet.as_ref().map(|snippet| snippet.position)
+    }
+
+    pub(crate) fn sqlite(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
+        move |error| Error::from(ErrorKind::Sqlite { doing }).because(error)
+    }
+
+    pub(crate) fn because(mut self, source: impl Into<BoxError>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn at(self, script: &Script, position: Position) -> Self {
+        self.in_line(&script.file, position, script.line(position))
+    }
+
+    pub(crate) fn in_line(mut self, file: &str, position: Position, line: &str) -> Self {
+        self.0.snippet = Some(Snippet { file: file.to_owned(), position, line: line.to_owned() });
+        self
+    }
+
+    pub(crate) fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.0.advice = Some(advice.into());
+        self
+    }
+
+    pub(crate) fn changed(mut self, what: impl Into<String>) -> Self {
+        self.0.changed = Changed::Told(what.into());
+        self
+    }
+
+    /// What earlier transactions of the same run did stays done, and is told.
+    pub(crate) fn after(mut self, report: Report) -> Self {
+        if !report.is_noop() {
+            if self.0.changed == Changed::Nothing {
+                self.0.changed = Changed::Told(format!(
+                    "what came before stays ({}), nothing else was changed",
+                    report.gist()
+                ));
+            }
+            self.0.report = Some(report);
+        }
+        self
+    }
+
+    /// Whether SQLite said that another connection is in the way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.0
+            .source
+            .as_ref()
+            .and_then(|source| source.downcast_ref::<rusqlite::Error>())
+            .is_some_and(is_busy)
+    }
+
+    fn one_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.kind)?;
+        match &self.0.changed {
+            Changed::Nothing => f.write_str("; nothing was changed"),
+            Changed::Told(what) => write!(f, "; {what}"),
+        }
+    }
+
+    fn long(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.one_line(f)?;
+        if let Some(Snippet { file, position, line }) = &self.0.snippet {
+            let number = position.line.to_string();
+            let margin = " ".repeat(number.len());
+            let indent: String = line
+                .chars()
+                .take(position.column - 1)
+                .map(|c| if c == '\t' { '\t' } else { ' ' })
+                .collect();
+            write!(f, "\n{margin}--> {file}:{}:{}", position.line, position.column)?;
+            write!(f, "\n{margin} |\n{number} | {line}\n{margin} | {indent}^")?;
+        }
+        match &self.0.advice {
+            Some(advice) => write!(f, "\nwhat to do: {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether another connection is in the way, be it another process or another connection to the
+/// same shared cache.
+pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() { self.long(f) } else { self.one_line(f) }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.long(f)?;
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            write!(f, "\ncaused by: {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| {
+            let source: &(dyn std::error::Error + 'static) = source.as_ref();
+            source
+        })
+    }
+}

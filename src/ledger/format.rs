@@ -1,0 +1,50 @@
+//! The tables as they are made, and their format's number.
+
+use rusqlite::Connection;
+
+/// The format's number. A release that changes the tables raises it and turns those of every
+/// earlier number into its own in [`create`], inside the transaction that is open anyway.
+pub(crate) const NUMBER: i64 = 1;
+
+/// What a table is called after its prefix, and its columns.
+pub(crate) const TABLES: [(&str, &str); 4] = [
+    (
+        "migrations",
+        "version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, \
+         down_sql TEXT, compatible INTEGER NOT NULL, applied_at TEXT NOT NULL, \
+         took_us INTEGER NOT NULL, app_version TEXT",
+    ),
+    (
+        "seeds",
+        "name TEXT PRIMARY KEY NOT NULL, revision INTEGER NOT NULL, state TEXT NOT NULL, \
+         cursor, done INTEGER, total INTEGER, rows_changed INTEGER, started_at TEXT, \
+         finished_at TEXT, took_us INTEGER, app_version TEXT",
+    ),
+    (
+        "history",
+        "id INTEGER PRIMARY KEY, at TEXT NOT NULL, action TEXT NOT NULL, version INTEGER, \
+         name TEXT, reason TEXT, detail TEXT, app_version TEXT",
+    ),
+    ("state", "key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL"),
+];
+
+/// The names of a table's columns.
+pub(crate) fn columns(definition: &str) -> impl Iterator<Item = &str> {
+    definition.split(", ").filter_map(|column| column.split(' ').next())
+}
+
+pub(crate) fn create(conn: &Connection, prefix: &str) -> rusqlite::Result<()> {
+    for (what, definition) in TABLES {
+        conn.execute(
+            &format!("CREATE TABLE IF NOT EXISTS main.\"{prefix}_{what}\" ({definition})"),
+            [],
+        )?;
+    }
+    conn.execute(
+        &format!(
+            "INSERT OR IGNORE INTO main.\"{prefix}_state\" (key, value) VALUES ('format', ?1)"
+        ),
+        [NUMBER.to_string()],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,414 @@
+//! The only room that names our tables: what has been applied, sown and done to a database.
+
+pub(crate) mod foreign;
+pub(crate) mod format;
+mod seal;
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::migration::Version;
+use crate::report::{Compatibility, HistoryEntry};
+use crate::sql::quoted;
+
+/// Our tables in one database, by their prefix.
+pub(crate) struct Ledger<'c> {
+    conn: &'c Connection,
+    tables: Tables,
+    app_version: Option<String>,
+}
+
+/// The names, in `main` and quoted: a TEMP table cannot get in between.
+struct Tables {
+    prefix: String,
+    migrations: String,
+    seeds: String,
+    history: String,
+    state: String,
+}
+
+/// A row of `<prefix>_migrations`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) version: Version,
+    pub(crate) name: String,
+    pub(crate) checksum: String,
+    pub(crate) down_sql: Option<String>,
+    pub(crate) compatibility: Compatibility,
+    pub(crate) applied_at: String,
+    pub(crate) app_version: Option<String>,
+}
+
+/// What the ledger says of a database.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Applied {
+    /// Rising by version.
+    pub(crate) migrations: Vec<Row>,
+    /// What the repeatables' rows say; their versions are negative and mean nothing.
+    pub(crate) repeatables: Vec<Row>,
+    pub(crate) mark: Option<Mark>,
+    /// Whether all of our tables are there.
+    pub(crate) complete: bool,
+}
+
+/// What a `no-transaction` migration leaves behind before it starts, and takes away at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) version: Version,
+    pub(crate) name: String,
+    /// Statements known to have finished.
+    pub(crate) finished: usize,
+    pub(crate) revert: bool,
+}
+
+/// A row to write.
+pub(crate) struct NewRow<'a> {
+    pub(crate) version: Version,
+    pub(crate) name: &'a str,
+    pub(crate) checksum: &'a str,
+    pub(crate) down_sql: Option<&'a str>,
+    pub(crate) compatibility: Compatibility,
+    pub(crate) took: Duration,
+}
+
+/// A line of the history to write.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deed<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) version: Option<Version>,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) reason: Option<&'a str>,
+    pub(crate) detail: Option<&'a str>,
+}
+
+/// A sentinel as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sentinel {
+    pub(crate) name: String,
+    pub(crate) revision: u32,
+    pub(crate) finished_at: Option<String>,
+}
+
+/// UTC, ISO 8601, to the millisecond.
+const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
+
+impl<'c> Ledger<'c> {
+    pub(crate) fn of(
+        conn: &'c Connection,
+        prefix: &str,
+        app_version: Option<&str>,
+    ) -> Result<Self> {
+        let plain = prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let reserved = prefix.get(..6).is_some_and(|head| head.eq_ignore_ascii_case("sqlite"));
+        if prefix.is_empty() || !plain || reserved {
+            let why = "a ledger's prefix is of letters, digits and `_`, and not `sqlite`";
+            let kind = ErrorKind::BadName { file: prefix.to_owned(), why: why.to_owned() };
+            return Err(Error::from(kind).advise("give `ledger` another prefix"));
+        }
+        let name = |what: &str| format!("main.{}", quoted(&format!("{prefix}_{what}")));
+        Ok(Ledger {
+            conn,
+            tables: Tables {
+                prefix: prefix.to_owned(),
+                migrations: name("migrations"),
+                seeds: name("seeds"),
+                history: name("history"),
+                state: name("state"),
+            },
+            app_version: app_version.map(str::to_owned),
+        })
+    }
+
+    /// Whether a table of the database is one of ours.
+    pub(crate) fn owns(&self, table: &str) -> bool {
+        format::TABLES
+            .iter()
+            .any(|(what, _)| table.eq_ignore_ascii_case(&format!("{}_{what}", self.tables.prefix)))
+    }
+
+    /// Reads what has been applied; a database without a ledger has had nothing.
+    pub(crate) fn read(&self) -> Result<Applied> {
+        let found = foreign::inspect(self.conn, &self.tables.prefix)?;
+        let mut applied = Applied { complete: found.all(), ..Applied::default() };
+        if found.state {
+            self.refuse_future_format()?;
+            applied.mark = self.read_mark()?;
+        }
+        if found.migrations {
+            for row in self.rows().map_err(Error::sqlite("reading the ledger"))? {
+                let repeatable = row.version.0 < 0;
+                let list =
+                    if repeatable { &mut applied.repeatables } else { &mut applied.migrations };
+                list.push(row);
+            }
+        }
+        Ok(applied)
+    }
+
+    fn rows(&self) -> rusqlite::Result<Vec<Row>> {
+        let sql = format!(
+            "SELECT version, name, checksum, down_sql, compatible, applied_at, app_version
+             FROM {} ORDER BY version",
+            self.tables.migrations
+        );
+        let mut statement = self.conn.prepare(&sql)?;
+        let rows = statement.query_map([], |row| {
+            let compatible: bool = row.get(4)?;
+            Ok(Row {
+                version: Version(row.get(0)?),
+                name: row.get(1)?,
+                checksum: row.get(2)?,
+                down_sql: row.get(3)?,
+                compatibility: match compatible {
+                    true => Compatibility::Compatible,
+                    false => Compatibility::Breaking,
+                },
+                applied_at: row.get(5)?,
+                app_version: row.get(6)?,
+            })
+        })?;
+        rows.collect()
+    }
+
+    /// Makes the tables that are not there. Inside a write transaction.
+    pub(crate) fn create(&self) -> Result<()> {
+        format::create(self.conn, &self.tables.prefix)
+            .map_err(Error::sqlite("creating the ledger's tables"))
+    }
+
+    fn refuse_future_format(&self) -> Result<()> {
+        let found = self.state("format").map_err(Error::sqlite("reading the ledger's format"))?;
+        let Some(found) = found else { return Ok(()) };
+        match found.parse::<i64>() {
+            Ok(number) if number <= format::NUMBER => Ok(()),
+            _ => {
+                let table = format!("{}_state", self.tables.prefix);
+                Err(ErrorKind::FutureFormat { table, found, known: format::NUMBER }.into())
+            }
+        }
+    }
+
+    fn state(&self, key: &str) -> rusqlite::Result<Option<String>> {
+        let sql = format!("SELECT value FROM {} WHERE key = ?1", self.tables.state);
+        self.conn.query_row(&sql, [key], |row| row.get(0)).optional()
+    }
+
+    fn set_state(&self, key: &str, value: &str) -> rusqlite::Result<()> {
+        let sql = format!("REPLACE INTO {} (key, value) VALUES (?1, ?2)", self.tables.state);
+        self.conn.execute(&sql, [key, value]).map(drop)
+    }
+
+    fn read_mark(&self) -> Result<Option<Mark>> {
+        let text = self.state("running").map_err(Error::sqlite("reading the ledger"))?;
+        Ok(text.as_deref().and_then(Mark::parse))
+    }
+
+    pub(crate) fn set_mark(&self, mark: &Mark) -> Result<()> {
+        self.set_state("running", &mark.to_text())
+            .map_err(Error::sqlite("marking a migration as begun"))
+    }
+
+    pub(crate) fn clear_mark(&self) -> Result<()> {
+        let sql = format!("DELETE FROM {} WHERE key = 'running'", self.tables.state);
+        self.conn
+            .execute(&sql, [])
+            .map(drop)
+            .map_err(Error::sqlite("clearing the mark of a migration"))
+    }
+
+    /// Writes rows, each through the one statement.
+    pub(crate) fn insert(&self, rows: &[NewRow<'_>]) -> Result<()> {
+        self.insert_rows(rows).map_err(Error::sqlite("writing the ledger"))
+    }
+
+    fn insert_rows(&self, rows: &[NewRow<'_>]) -> rusqlite::Result<()> {
+        let sql = format!(
+            "INSERT INTO {} (version, name, checksum, down_sql, compatible, applied_at, took_us,
+                             app_version)
+             VALUES (?1, ?2, ?3, ?4, ?5, {NOW}, ?6, ?7)",
+            self.tables.migrations
+        );
+        let mut statement = self.conn.prepare(&sql)?;
+        for row in rows {
+            statement.execute(params![
+                row.version.0,
+                row.name,
+                row.checksum,
+                row.down_sql,
+                row.compatibility == Compatibility::Compatible,
+                microseconds(row.took),
+                self.app_version,
+            ])?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn delete(&self, version: Version) -> Result<()> {
+        let sql = format!("DELETE FROM {} WHERE version = ?1", self.tables.migrations);
+        self.conn
+            .execute(&sql, [version.0])
+            .map(drop)
+            .map_err(Error::sqlite("deleting a row of the ledger"))
+    }
+
+    /// Brings a row in line with the set.
+    pub(crate) fn amend(
+        &self,
+        version: Version,
+        name: &str,
+        checksum: &str,
+        down_sql: Option<&str>,
+        compatibility: Compatibility,
+    ) -> Result<()> {
+        let sql = format!(
+            "UPDATE {} SET name = ?2, checksum = ?3, down_sql = ?4, compatible = ?5
+             WHERE version = ?1",
+            self.tables.migrations
+        );
+        let compatible = compatibility == Compatibility::Compatible;
+        self.conn
+            .execute(&sql, params![version.0, name, checksum, down_sql, compatible])
+            .map(drop)
+            .map_err(Error::sqlite("amending a row of the ledger"))
+    }
+
+    /// Adds lines to the history, each through the one statement.
+    pub(crate) fn record<'a>(&self, deeds: impl IntoIterator<Item = Deed<'a>>) -> Result<()> {
+        self.record_all(deeds).map_err(Error::sqlite("writing the history"))
+    }
+
+    fn record_all<'a>(&self, deeds: impl IntoIterator<Item = Deed<'a>>) -> rusqlite::Result<()> {
+        let mut deeds = deeds.into_iter().peekable();
+        if deeds.peek().is_none() {
+            return Ok(());
+        }
+        let sql = format!(
+            "INSERT INTO {} (at, action, version, name, reason, detail, app_version)
+             VALUES ({NOW}, ?1, ?2, ?3, ?4, ?5, ?6)",
+            self.tables.history
+        );
+        let mut statement = self.conn.prepare(&sql)?;
+        for deed in deeds {
+            let Deed { action, version, name, reason, detail } = deed;
+            let version = version.map(|version| version.0);
+            statement.execute(params![action, version, name, reason, detail, self.app_version])?;
+        }
+        Ok(())
+    }
+
+    /// The whole history, oldest first.
+    pub(crate) fn history(&self) -> Result<Vec<HistoryEntry>> {
+        if !foreign::inspect(self.conn, &self.tables.prefix)?.history {
+            return Ok(Vec::new());
+        }
+        self.history_rows().map_err(Error::sqlite("reading the history"))
+    }
+
+    fn history_rows(&self) -> rusqlite::Result<Vec<HistoryEntry>> {
+        let sql = format!(
+            "SELECT id, at, action, version, name, reason, detail, app_version
+             FROM {} ORDER BY id",
+            self.tables.history
+        );
+        let mut statement = self.conn.prepare(&sql)?;
+        let rows = statement.query_map([], |row| {
+            let version: Option<i64> = row.get(3)?;
+            Ok(HistoryEntry {
+                id: row.get(0)?,
+                at: row.get(1)?,
+                action: row.get(2)?,
+                version: version.map(Version),
+                name: row.get(4)?,
+                reason: row.get(5)?,
+                detail: row.get(6)?,
+                app_version: row.get(7)?,
+            })
+        })?;
+        rows.collect()
+    }
+
+    /// Every sentinel, in one query.
+    pub(crate) fn sentinels(&self) -> Result<Vec<Sentinel>> {
+        if !foreign::inspect(self.conn, &self.tables.prefix)?.seeds {
+            return Ok(Vec::new());
+        }
+        self.sentinel_rows("").map_err(Error::sqlite("reading the seeds' sentinels"))
+    }
+
+    /// One sentinel, read again under the lock.
+    pub(crate) fn sentinel(&self, name: &str) -> Result<Option<Sentinel>> {
+        let mut found =
+            self.sentinel_rows(name).map_err(Error::sqlite("reading a seed's sentinel"))?;
+        Ok(found.pop())
+    }
+
+    fn sentinel_rows(&self, name: &str) -> rusqlite::Result<Vec<Sentinel>> {
+        let sql = format!(
+            "SELECT name, revision, finished_at FROM {}
+             WHERE state = 'done' AND (?1 = '' OR name = ?1) ORDER BY rowid",
+            self.tables.seeds
+        );
+        let mut statement = self.conn.prepare(&sql)?;
+        let rows = statement.query_map([name], |row| {
+            Ok(Sentinel { name: row.get(0)?, revision: row.get(1)?, finished_at: row.get(2)? })
+        })?;
+        rows.collect()
+    }
+
+    /// Writes a seed's sentinel, inside the transaction of its writes.
+    pub(crate) fn sow(
+        &self,
+        name: &str,
+        revision: u32,
+        rows_changed: u64,
+        took: Duration,
+    ) -> Result<()> {
+        let sql = format!(
+            "REPLACE INTO {} (name, revision, state, rows_changed, started_at, finished_at,
+                              took_us, app_version)
+             VALUES (?1, ?2, 'done', ?3,
+                     strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?4 || ' seconds'), {NOW}, ?5, ?6)",
+            self.tables.seeds
+        );
+        let rows_changed = i64::try_from(rows_changed).unwrap_or(i64::MAX);
+        let ago = format!("-{:.3}", took.as_secs_f64());
+        let values =
+            params![name, revision, rows_changed, ago, microseconds(took), self.app_version];
+        self.conn
+            .execute(&sql, values)
+            .map(drop)
+            .map_err(Error::sqlite("writing a seed's sentinel"))
+    }
+
+    /// Forgets every sentinel: nothing of what the seeds wrote is left.
+    pub(crate) fn forget_seeds(&self) -> Result<()> {
+        self.conn
+            .execute(&format!("DELETE FROM {}", self.tables.seeds), [])
+            .map(drop)
+            .map_err(Error::sqlite("deleting the seeds' sentinels"))
+    }
+}
+
+impl Mark {
+    /// `<version>/<finished>/<up or down>/<name>`
+    fn to_text(&self) -> String {
+        let way = if self.revert { "down" } else { "up" };
+        format!("{}/{}/{way}/{}", self.version, self.finished, self.name)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(4, '/');
+        Some(Mark {
+            version: Version(parts.next()?.parse().ok()?),
+            finished: parts.next()?.parse().ok()?,
+            revert: parts.next()? == "down",
+            name: parts.next()?.to_owned(),
+        })
+    }
+}
+
+fn microseconds(took: Duration) -> i64 {
+    i64::try_from(took.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,40 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::incompatible_msrv
+)]
+
+mod error;
+mod event;
+mod ledger;
+mod migration;
+mod migrator;
+mod plan;
+mod report;
+mod run;
+mod seed;
+mod source;
+pub mod sql;
+mod status;
+pub mod testing;
+
+pub use error::{Error, ErrorKind, Result};
+pub use event::Event;
+pub use migration::{BoxError, Migration, Target, Version};
+pub use migrator::Migrator;
+pub use plan::{Amendment, Direction, ForeignKeys, Late, Missing, Newer, Plan, Step, Transactions};
+pub use report::{
+    Compatibility, Done, HistoryEntry, MigrationStatus, NewerMigration, Report, SeedDone,
+    SeedState, SeedStatus, State, Status,
+};
+pub use seed::Seeds;
+pub use sql::Position;
+
+pub use include_dir;
+pub use rusqlite;

@@ -1,0 +1,187 @@
+//! A migration as an application gives it: a version, a name, and what to do.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use rusqlite::Transaction;
+
+/// What a function of the application may fail with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A function of the application that works inside a transaction of ours.
+pub(crate) type Deed = Arc<dyn Fn(&Transaction<'_>) -> Result<(), BoxError> + Send + Sync>;
+
+/// The number of a migration. Numbered files carry it as it stands, timestamps as
+/// YYYYMMDDhhmmss, so that both order together.
+///
+/// ```
+/// use landfall::Version;
+///
+/// assert!(Version::from(9) < Version::from(10));
+/// assert_eq!(Version::from(20250214093000).to_string(), "20250214093000");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub(crate) i64);
+
+impl Version {
+    /// The number itself.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
+impl From<i64> for Version {
+    fn from(number: i64) -> Self {
+        Version(number)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How far to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Everything that the set holds.
+    Latest,
+    /// Up to and including this version; for a revert, everything after it.
+    Version(Version),
+    /// This many migrations, from where the database is.
+    Steps(usize),
+    /// Nothing applied: for a revert, everything. Going up, nothing is done.
+    Empty,
+}
+
+/// One migration. Usually they come from files; this is for those written in code.
+///
+/// ```
+/// use landfall::{Migration, Migrator};
+///
+/// let migrator = Migrator::from_migrations([
+///     Migration::sql(1, "people", "CREATE TABLE person(id INTEGER PRIMARY KEY, name TEXT)")
+///         .down("DROP TABLE person"),
+///     Migration::code(2, "first_person", |tx| {
+///         tx.execute("INSERT INTO person(name) VALUES (?1)", ["Ada"]).map(drop)
+///     }),
+/// ]);
+/// let conn = migrator.open_in_memory()?;
+/// let name: String = conn.query_row("SELECT name FROM person", [], |row| row.get(0))?;
+/// assert_eq!(name, "Ada");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Migration {
+    pub(crate) version: Version,
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) up: Up,
+    pub(crate) down: Option<Text>,
+    pub(crate) verify: Option<Text>,
+    pub(crate) compatible: Option<String>,
+}
+
+/// What a migration does on its way up.
+#[derive(Clone)]
+pub(crate) enum Up {
+    Sql(Text),
+    Code { deed: Deed, revision: u32 },
+}
+
+/// A script not yet read, and the file it came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Text {
+    pub(crate) file: Option<String>,
+    pub(crate) sql: Cow<'static, str>,
+}
+
+impl From<Cow<'static, str>> for Text {
+    fn from(sql: Cow<'static, str>) -> Self {
+        Text { file: None, sql }
+    }
+}
+
+impl Migration {
+    /// A migration from SQL text, which may hold directives as a file may.
+    pub fn sql(
+        version: impl Into<Version>,
+        name: impl Into<Cow<'static, str>>,
+        up: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::new(version.into(), name.into(), Up::Sql(up.into().into()))
+    }
+
+    /// A migration that is a function. It works on the transaction that it is handed and leaves
+    /// opening and closing that to the migrator; what it writes and the ledger's row are stored
+    /// together or not at all.
+    ///
+    /// Its text cannot be compared with what was applied: say [`revision`](Self::revision) when
+    /// it becomes another migration. It counts as breaking to older programs unless
+    /// [`compatible`](Self::compatible) says otherwise.
+    pub fn code<E: Into<BoxError>>(
+        version: impl Into<Version>,
+        name: impl Into<Cow<'static, str>>,
+        f: impl Fn(&Transaction<'_>) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Self {
+        let deed: Deed = Arc::new(move |tx| f(tx).map_err(Into::into));
+        Self::new(version.into(), name.into(), Up::Code { deed, revision: 1 })
+    }
+
+    fn new(version: Version, name: Cow<'static, str>, up: Up) -> Self {
+        Migration { version, name, up, down: None, verify: None, compatible: None }
+    }
+
+    /// The script that takes it back. It is stored in the ledger too, so that an older program
+    /// can revert what it has no file for.
+    pub fn down(mut self, sql: impl Into<Cow<'static, str>>) -> Self {
+        self.down = Some(sql.into().into());
+        self
+    }
+
+    /// Its post-conditions: queries for rows that are wrong. A row is a failure, and nothing of
+    /// the migration stays.
+    pub fn verify(mut self, sql: impl Into<Cow<'static, str>>) -> Self {
+        self.verify = Some(sql.into().into());
+        self
+    }
+
+    /// The identity of a code migration, 1 unless said; of SQL the text is the identity, and this
+    /// changes nothing.
+    pub fn revision(mut self, r: u32) -> Self {
+        if let Up::Code { revision, .. } = &mut self.up {
+            *revision = r;
+        }
+        self
+    }
+
+    /// States that programs which do not know this migration can go on working after it, and why.
+    /// As the directive `-- landfall: compatible: <reason>`.
+    pub fn compatible(mut self, reason: impl Into<String>) -> Self {
+        self.compatible = Some(reason.into());
+        self
+    }
+
+    /// How it is called where there is no file: `2_first_person`.
+    pub(crate) fn label(&self) -> String {
+        match &self.up {
+            Up::Sql(Text { file: Some(file), .. }) => file.clone(),
+            _ => format!("{}_{}", self.version, self.name),
+        }
+    }
+}
+
+impl fmt::Debug for Migration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.up {
+            Up::Sql(_) => "sql",
+            Up::Code { .. } => "code",
+        };
+        f.debug_struct("Migration")
+            .field("version", &self.version.0)
+            .field("name", &self.name)
+            .field("kind", &kind)
+            .finish_non_exhaustive()
+    }
+}

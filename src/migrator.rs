@@ -1,0 +1,557 @@
+//! The facade: what an application calls.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use include_dir::Dir;
+use rusqlite::Connection;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::ledger::{Applied, Deed, Ledger};
+use crate::migration::{Migration, Target, Version};
+use crate::plan::{Goal, Late, Missing, Newer, Plan, Policies, Transactions};
+use crate::report::{Done, HistoryEntry, Report, Status};
+use crate::run::lock::{Listener, Patience};
+use crate::run::{self, Job, preflight, session, statements};
+use crate::seed::Seeds;
+use crate::source::{Set, Source};
+
+/// Brings a database to where an application needs it, at every start.
+///
+/// Made from a source of migrations, told the options that differ from the defaults, and then
+/// asked to [`apply`](Migrator::apply). Making and configuring one cannot fail: a set that is not
+/// sound is reported by the first verb, or by [`check`](Migrator::check).
+///
+/// ```
+/// use landfall::Migrator;
+/// use landfall::include_dir::{self, include_dir};
+///
+/// let conn = landfall::rusqlite::Connection::open_in_memory()?;
+/// let report = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"))
+///     .apply(&conn)?;
+/// assert_eq!(report.applied.len(), 11);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Migrator {
+    source: Source,
+    seeds: Seeds,
+    app_version: Option<String>,
+    prefix: String,
+    policies: Policies,
+    wait: Duration,
+    listener: Option<Arc<Listener>>,
+}
+
+/// Sources.
+impl Migrator {
+    /// Migrations compiled into the program by `include_dir!`.
+    ///
+    /// The macro notices when a file is edited, but not when one is added: a `build.rs` with
+    /// `println!("cargo:rerun-if-changed=migrations");` makes Cargo notice, and
+    /// [`testing::embedded_is_current`](crate::testing::embedded_is_current) proves it.
+    pub fn from_embedded(dir: impl Borrow<Dir<'static>>) -> Self {
+        Self::new(Source::embedded(dir.borrow().clone()))
+    }
+
+    /// Migrations in a folder, read anew by each verb.
+    pub fn from_dir(path: impl AsRef<Path>) -> Self {
+        Self::new(Source::directory(path.as_ref().to_owned()))
+    }
+
+    /// Migrations made in code.
+    pub fn from_migrations(it: impl IntoIterator<Item = Migration>) -> Self {
+        it.into_iter().fold(Self::new(Source::code()), Self::with)
+    }
+
+    /// Adds a migration, such as Rust code in lockstep with SQL files.
+    pub fn with(mut self, m: Migration) -> Self {
+        self.source.add(m);
+        self
+    }
+
+    fn new(source: Source) -> Self {
+        Migrator {
+            source,
+            seeds: Seeds::new(),
+            app_version: None,
+            prefix: "schema".to_owned(),
+            policies: Policies::default(),
+            wait: Duration::from_secs(60),
+            listener: None,
+        }
+    }
+}
+
+/// Options, each with its default.
+impl Migrator {
+    /// Seeds to run after the migrations. Default: none.
+    pub fn seeds(mut self, s: Seeds) -> Self {
+        self.seeds = s;
+        self
+    }
+
+    /// The application's version, stored with every row, so that an older program can say which
+    /// newer one has been here. Default: none.
+    pub fn app_version(mut self, v: impl Into<String>) -> Self {
+        self.app_version = Some(v.into());
+        self
+    }
+
+    /// What the tables' names begin with; another prefix is another set, so that several
+    /// libraries can share a database. Default: `schema`, as in `schema_migrations`.
+    pub fn ledger(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// How many transactions pending migrations run in. Default: [`Transactions::Together`].
+    pub fn transactions(mut self, t: Transactions) -> Self {
+        self.policies.transactions = t;
+        self
+    }
+
+    /// What to do with a database of a newer program. Default: [`Newer::AllowCompatible`].
+    pub fn newer(mut self, p: Newer) -> Self {
+        self.policies.newer = p;
+        self
+    }
+
+    /// What to do with a pending migration older than one applied. Default: [`Late::Refuse`].
+    pub fn late(mut self, p: Late) -> Self {
+        self.policies.late = p;
+        self
+    }
+
+    /// What to do with an applied migration that the set lacks. Default: [`Missing::Refuse`].
+    pub fn missing(mut self, p: Missing) -> Self {
+        self.policies.missing = p;
+        self
+    }
+
+    /// How long to wait for another connection's lock, which at a start is usually another
+    /// process doing the same work. Default: 60 seconds.
+    pub fn wait(mut self, d: Duration) -> Self {
+        self.wait = d;
+        self
+    }
+
+    /// A function that is told what happens while it happens. Default: none.
+    pub fn on_event(mut self, f: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(f));
+        self
+    }
+}
+
+/// Verbs that write.
+impl Migrator {
+    /// Writes: applies every pending migration, runs changed repeatables, then seeds that have
+    /// not run. Where there is nothing to do it is one query, takes no lock, and works on a
+    /// read-only database.
+    ///
+    /// # Errors
+    ///
+    /// A transaction that fails leaves nothing behind, and the connection and its settings are as
+    /// before. What earlier transactions of the same call committed stays, and is in the error's
+    /// [`report`](Error::report); with [`Transactions::Together`] that is usually nothing.
+    pub fn apply(&self, conn: &Connection) -> Result<Report> {
+        self.apply_to(conn, Target::Latest)
+    }
+
+    /// Writes: as [`apply`](Migrator::apply), but no further than the target, and never down.
+    /// Repeatables and seeds, which are written for the newest schema, run only where nothing is
+    /// left pending.
+    ///
+    /// # Errors
+    ///
+    /// As `apply`, and [`ErrorKind::UnknownTarget`], which leaves everything as it was.
+    ///
+    /// ```
+    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
+    /// use landfall::{Target, Version};
+    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
+    /// let report = migrator.apply_to(&conn, Target::Version(Version::from(3)))?;
+    /// assert_eq!(report.applied.len(), 3);
+    /// let report = migrator.apply_to(&conn, Target::Steps(2))?;
+    /// assert_eq!(report.applied.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn apply_to(&self, conn: &Connection, to: Target) -> Result<Report> {
+        preflight::refuse_transaction(conn)?;
+        let clock = Instant::now();
+        let ledger = self.ledger_of(conn)?;
+        let fingerprint = self.fingerprint()?;
+        if to == Target::Latest && ledger.is_sealed(fingerprint) {
+            let report = Report { took: clock.elapsed(), ..Report::default() };
+            log::debug!("nothing to do, found in {:?}", report.took);
+            return Ok(report);
+        }
+        let set = self.load()?;
+        let job = self.job(conn, &ledger, &set)?;
+        let job = Job { fingerprint: Some(fingerprint), ..job };
+        told(run::run(&job, Goal::Up(to)))
+    }
+
+    /// Writes: takes migrations back, the newest first, by their down scripts: those of the set,
+    /// or of the ledger where the set does not know them. Views and triggers that repeatables made
+    /// are dropped first; the next `apply` makes them again. [`Target::Version`] stays applied.
+    /// Going back to [`Target::Empty`] forgets the seeds as well, whose rows are gone.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](Migrator::apply), and [`ErrorKind::Irreversible`] before anything is changed
+    /// where one of them has no way back.
+    ///
+    /// ```
+    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
+    /// use landfall::Target;
+    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+    /// # let conn = migrator.open_in_memory()?;
+    /// let report = migrator.revert(&conn, Target::Steps(1))?;
+    /// assert_eq!(report.reverted.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn revert(&self, conn: &Connection, to: Target) -> Result<Report> {
+        preflight::refuse_transaction(conn)?;
+        let ledger = self.ledger_of(conn)?;
+        let set = self.load()?;
+        let job = self.job(conn, &ledger, &set)?;
+        let goal = match to {
+            // Counted once, before another process may have done the same.
+            Target::Steps(steps) => {
+                let applied = job.patience.retry(|| ledger.read())?.migrations;
+                let stays = applied.len().saturating_sub(steps);
+                let last = stays.checked_sub(1).and_then(|last| applied.get(last));
+                last.map_or(Target::Empty, |row| Target::Version(row.version))
+            }
+            to => to,
+        };
+        told(run::run(&job, Goal::Down(goal)))
+    }
+
+    /// Writes the ledger only: records every migration of the set up to and including `at` as
+    /// applied, without running any. For a database whose schema is already there. It also takes
+    /// an interrupted migration as done.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownTarget`] if the set has no such version; nothing is changed then.
+    pub fn baseline(&self, conn: &Connection, at: Version) -> Result<Report> {
+        preflight::refuse_transaction(conn)?;
+        let ledger = self.ledger_of(conn)?;
+        let set = self.load()?;
+        let job = self.job(conn, &ledger, &set)?;
+        told(run::run(&job, Goal::Mark(at)))
+    }
+
+    /// Writes the ledger only: accepts it as it stands, on record. Checksums of edited migrations
+    /// become those of the set; rows of migrations that the set lacks are removed, what they said
+    /// going into the history; an interrupted migration counts as not begun and will run again
+    /// from its start.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoReason`] if `why` is blank. Nothing is changed by any error.
+    pub fn repair(&self, conn: &Connection, why: &str) -> Result<Report> {
+        preflight::refuse_transaction(conn)?;
+        if why.trim().is_empty() {
+            return Err(ErrorKind::NoReason { verb: "repair" }.into());
+        }
+        let clock = Instant::now();
+        let ledger = self.ledger_of(conn)?;
+        let set = self.load()?;
+        let job = self.job(conn, &ledger, &set)?;
+        let tx = job.patience.begin()?;
+        ledger.create()?;
+        let amended = repair(&ledger, &set, why)?;
+        job.patience.commit(tx)?;
+        told(Ok(Report { amended, took: clock.elapsed(), ..Report::default() }))
+    }
+}
+
+/// Verbs that only read.
+impl Migrator {
+    /// Reads no database: whether the set and the registry of seeds are sound.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is not, with its file and place.
+    pub fn check(&self) -> Result<()> {
+        self.load().map(drop)
+    }
+
+    /// Reads: what [`apply`](Migrator::apply) would do. Its `Display` is the dry run.
+    ///
+    /// # Errors
+    ///
+    /// Those with which `apply` would refuse before it runs anything.
+    pub fn plan(&self, conn: &Connection) -> Result<Plan> {
+        let ledger = self.ledger_of(conn)?;
+        let set = self.load()?;
+        let job = self.job(conn, &ledger, &set)?;
+        let plan = job.patience.retry(|| job.plan(Goal::Up(Target::Latest)))?;
+        preflight::refuse_texts(&job, &plan)?;
+        Ok(plan)
+    }
+
+    /// Reads: how every migration and seed stands.
+    ///
+    /// # Errors
+    ///
+    /// Only where set or ledger cannot be read: what `apply` would refuse is part of the answer.
+    ///
+    /// ```
+    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
+    /// use landfall::{State, Target};
+    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
+    /// migrator.apply_to(&conn, Target::Steps(2))?;
+    /// let states: Vec<_> = migrator.status(&conn)?.migrations.iter().map(|m| m.state).collect();
+    /// assert_eq!(states[..3], [State::Applied, State::Applied, State::Pending]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn status(&self, conn: &Connection) -> Result<Status> {
+        let ledger = self.ledger_of(conn)?;
+        let set = self.load()?;
+        let job = self.job(conn, &ledger, &set)?;
+        let (applied, sentinels) =
+            job.patience.retry(|| Ok((ledger.read()?, ledger.sentinels()?)))?;
+        Ok(crate::status::status(&set, &applied, &self.seeds, &sentinels))
+    }
+
+    /// Reads: whether [`apply`](Migrator::apply) would find nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// Those with which `apply` would refuse before it runs anything.
+    pub fn is_current(&self, conn: &Connection) -> Result<bool> {
+        let ledger = self.ledger_of(conn)?;
+        if ledger.is_sealed(self.fingerprint()?) {
+            return Ok(true);
+        }
+        Ok(self.plan(conn)?.is_empty())
+    }
+
+    /// Reads: waits until another process has migrated the database. For readers and replicas.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotCurrent`] once `d` has passed, naming what is still pending.
+    pub fn wait_until_current(&self, conn: &Connection, d: Duration) -> Result<()> {
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(1);
+        while !self.is_current(conn)? {
+            let waited = start.elapsed();
+            let left = d.saturating_sub(waited);
+            if left.is_zero() {
+                let pending = self.plan(conn)?.gist();
+                return Err(ErrorKind::NotCurrent { pending }.into());
+            }
+            if let Some(listener) = &self.listener {
+                listener(&Event::Waiting { waited });
+            }
+            pause = (pause * 2).min(Duration::from_millis(100));
+            std::thread::sleep(pause.min(left));
+        }
+        Ok(())
+    }
+
+    /// Reads: everything that was ever done, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Where the ledger cannot be read.
+    pub fn history(&self, conn: &Connection) -> Result<Vec<HistoryEntry>> {
+        let ledger = self.ledger_of(conn)?;
+        ledger.read()?;
+        ledger.history()
+    }
+
+    /// Reads: runs the verify script of every applied migration now.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Verify`] with the first wrong row.
+    pub fn verify(&self, conn: &Connection) -> Result<()> {
+        let ledger = self.ledger_of(conn)?;
+        let set = self.load()?;
+        for row in ledger.read()?.migrations {
+            let script = set.get(row.version).and_then(|entry| entry.verify.as_ref());
+            script.map_or(Ok(()), |script| statements::verify(conn, script))?;
+        }
+        Ok(())
+    }
+}
+
+/// Fresh databases.
+impl Migrator {
+    /// Makes a fresh database in memory, applied to. For unit tests that want one each.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](Migrator::apply).
+    pub fn open_in_memory(&self) -> Result<Connection> {
+        let conn =
+            Connection::open_in_memory().map_err(Error::sqlite("opening a database in memory"))?;
+        self.apply(&conn)?;
+        Ok(conn)
+    }
+
+    /// Opens a database file, made if it is not there, and applies to it. The connection has
+    /// foreign keys on, a busy timeout of 5 seconds, and the file is in WAL mode with
+    /// `synchronous=NORMAL`, which [SQLite recommends](https://sqlite.org/wal.html) for
+    /// applications; not for a file on a network file system, where WAL does not work.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](Migrator::apply), and where the file cannot be opened.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Connection> {
+        let conn = Connection::open(path).map_err(Error::sqlite("opening the database"))?;
+        let patience = Patience::new(&conn, self.wait, self.listener())?;
+        patience.retry(|| configure(&conn))?;
+        self.apply(&conn)?;
+        Ok(conn)
+    }
+}
+
+impl Migrator {
+    pub(crate) fn load(&self) -> Result<Arc<Set>> {
+        self.seeds.check()?;
+        self.source.load()
+    }
+
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    fn ledger_of<'c>(&self, conn: &'c Connection) -> Result<Ledger<'c>> {
+        Ledger::of(conn, &self.prefix, self.app_version.as_deref())
+    }
+
+    fn listener(&self) -> Option<&Listener> {
+        self.listener.as_deref()
+    }
+
+    fn job<'a>(
+        &'a self,
+        conn: &'a Connection,
+        ledger: &'a Ledger<'a>,
+        set: &'a Set,
+    ) -> Result<Job<'a>> {
+        Ok(Job {
+            conn,
+            ledger,
+            set,
+            seeds: &self.seeds,
+            policies: self.policies,
+            listener: self.listener(),
+            patience: Patience::new(conn, self.wait, self.listener())?,
+            fingerprint: None,
+            enforces: session::enforces_foreign_keys(conn)?,
+        })
+    }
+
+    /// Everything that decides what `apply` does, in a number: the set, the seeds, the policies.
+    fn fingerprint(&self) -> Result<u64> {
+        let mut hasher = DefaultHasher::new();
+        env!("CARGO_PKG_VERSION").hash(&mut hasher);
+        self.policies.hash(&mut hasher);
+        self.seeds.hash(&mut hasher);
+        self.source.hash(&mut hasher)?;
+        Ok(hasher.finish())
+    }
+}
+
+/// One line in the log for a start that changed something, none for one that did not.
+fn told(result: Result<Report>) -> Result<Report> {
+    if let Ok(report) = &result
+        && !report.is_noop()
+    {
+        log::info!("{} in {:?}", report.gist(), report.took);
+    }
+    result
+}
+
+fn configure(conn: &Connection) -> Result<()> {
+    let set = || {
+        conn.execute_batch("PRAGMA foreign_keys = ON")?;
+        let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+        let changes = !mode.eq_ignore_ascii_case("wal") && !conn.is_readonly("main")?;
+        if changes {
+            // This needs the database alone and says "locked" at once, whatever the busy timeout.
+            conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+        }
+        conn.execute_batch("PRAGMA synchronous = NORMAL")
+    };
+    set().map_err(Error::sqlite("configuring the connection"))
+}
+
+fn repair(ledger: &Ledger<'_>, set: &Set, why: &str) -> Result<Vec<Done>> {
+    let Applied { migrations, mark, .. } = ledger.read()?;
+    let mut amended = Vec::new();
+    for row in &migrations {
+        let (detail, name) = match set.get(row.version) {
+            Some(entry) if entry.checksum == row.checksum => continue,
+            Some(entry) => {
+                let down = entry.down.as_ref().map(|down| down.text.as_ref());
+                ledger.amend(
+                    entry.version,
+                    &entry.name,
+                    &entry.checksum,
+                    down,
+                    entry.compatibility,
+                )?;
+                (format!("{} is now {}", row.checksum, entry.checksum), &entry.name)
+            }
+            None if Some(row.version) > set.newest() => continue,
+            None if set.baselines.iter().any(|b| b.version >= row.version) => continue,
+            None => {
+                ledger.delete(row.version)?;
+                let down = row.down_sql.as_deref().unwrap_or("none");
+                let was = format!("removed: {} of {}; down: {down}", row.checksum, row.applied_at);
+                (was, &row.name)
+            }
+        };
+        ledger.record([Deed {
+            action: "repair",
+            version: Some(row.version),
+            name: Some(name),
+            reason: Some(why),
+            detail: Some(&detail),
+        }])?;
+        let name = name.clone();
+        amended.push(Done { version: Some(row.version), name, took: Duration::ZERO });
+    }
+    if let Some(mark) = mark {
+        ledger.clear_mark()?;
+        ledger.record([Deed {
+            action: "repair",
+            version: Some(mark.version),
+            name: Some(&mark.name),
+            reason: Some(why),
+            detail: Some("was interrupted; will run again"),
+        }])?;
+        let version = Some(mark.version);
+        amended.push(Done { version, name: mark.name, took: Duration::ZERO });
+    }
+    Ok(amended)
+}
+
+impl fmt::Debug for Migrator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Migrator")
+            .field("source", &self.source)
+            .field("seeds", &self.seeds)
+            .field("app_version", &self.app_version)
+            .field("ledger", &self.prefix)
+            .field("policies", &self.policies)
+            .field("wait", &self.wait)
+            .finish_non_exhaustive()
+    }
+}

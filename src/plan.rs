@@ -1,0 +1,892 @@
+//! What has to be done: a pure function of the set, what is applied, the goal and the policies.
+//! Nothing here has a connection; a plan made outside the write transaction is a preview.
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::{Applied, Row};
+use crate::migration::{Target, Version};
+use crate::report::{Compatibility, NewerMigration, columns};
+use crate::source::set;
+use crate::source::{Entry, Set, Task};
+use crate::sql::action::Change;
+use crate::sql::{Action, Object, Script, Verb, quoted};
+
+/// How many transactions pending migrations run in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Transactions {
+    /// All that can share one do, so that all of them are applied or none.
+    #[default]
+    Together,
+    /// One each: those before a failing one stay.
+    Each,
+}
+
+/// What to do with a database that a newer program has migrated further.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Newer {
+    /// Go on if every newer migration is recorded as compatible.
+    #[default]
+    AllowCompatible,
+    /// Refuse it.
+    Refuse,
+    /// Go on, whatever they are. Danger: the program may misread or damage what it finds.
+    Ignore,
+    /// Take the newer ones back, by the down scripts that the ledger stores. Danger: what they
+    /// added is lost.
+    Revert,
+}
+
+/// What to do with a pending migration older than one already applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Late {
+    /// Refuse it.
+    #[default]
+    Refuse,
+    /// Apply it, out of order.
+    Apply,
+}
+
+/// What to do with an applied migration that the set does not hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Missing {
+    /// Refuse it.
+    #[default]
+    Refuse,
+    /// Leave it applied and go on.
+    Ignore,
+}
+
+/// What an application has decided beforehand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Policies {
+    pub(crate) transactions: Transactions,
+    pub(crate) newer: Newer,
+    pub(crate) late: Late,
+    pub(crate) missing: Missing,
+}
+
+/// Where to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    Up(Target),
+    Down(Target),
+    Mark(Version),
+}
+
+/// What a plan has to know of the database besides its ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// It holds no table or view but ours.
+    pub(crate) empty: bool,
+    /// The connection enforces foreign keys.
+    pub(crate) enforces: bool,
+}
+
+/// What `apply` would do. `Display` is the dry run.
+///
+/// ```
+/// # use landfall::{include_dir::{self, include_dir}, Migrator};
+/// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+/// let conn = landfall::rusqlite::Connection::open_in_memory()?;
+/// let plan = migrator.plan(&conn)?;
+/// println!("{plan}");
+/// assert_eq!(plan.steps.len(), 12);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// Rows of the ledger to be brought in line with the set, by version.
+    pub amendments: Vec<Amendment>,
+    /// Seeds that will run after the steps, in order.
+    pub seeds: Vec<String>,
+    /// Migrations of a newer program, left alone.
+    pub newer: Vec<NewerMigration>,
+    /// Whether the database has everything after it that this program knows.
+    pub(crate) reaches_end: bool,
+}
+
+/// One thing to be done.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Step {
+    /// Its version; `None` for a repeatable.
+    pub version: Option<Version>,
+    /// Its name.
+    pub name: String,
+    /// What is done with it.
+    pub direction: Direction,
+    /// Which of the plan's transactions it runs in, counted from 1; `None` runs outside any.
+    pub transaction: Option<usize>,
+    /// What its transaction does to the enforcement of foreign keys.
+    pub foreign_keys: ForeignKeys,
+    /// Whether older programs can go on working after it.
+    pub compatibility: Compatibility,
+    pub(crate) work: Work,
+    needs: Needs,
+    pub(crate) may_break: bool,
+}
+
+/// What is done with a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Direction {
+    /// It runs.
+    Apply,
+    /// Its down script runs.
+    Revert,
+    /// A repeatable runs, again or for the first time.
+    Repeat,
+    /// The views and triggers that a repeatable made are dropped until it runs again.
+    SetAside,
+    /// It is written into the ledger and does not run.
+    Mark,
+}
+
+/// What a transaction does to the enforcement of foreign keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ForeignKeys {
+    /// It stays as the connection has it.
+    Unchanged,
+    /// It is off during the transaction, as
+    /// [SQLite's procedure](https://sqlite.org/lang_altertable.html#otheralter) asks where tables
+    /// are dropped or rebuilt; every key is checked before the commit.
+    Off,
+}
+
+/// A row of the ledger to be brought in line with the set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Amendment {
+    /// Which row.
+    pub version: Version,
+    /// Its name.
+    pub name: String,
+    /// The reason given with `replaces`, where an edit is accepted.
+    pub reason: Option<String>,
+}
+
+/// Where a step's script is.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// The set's migration of this version.
+    Migration(Version),
+    /// The set's baseline of this version.
+    Baseline(Version),
+    /// The set's repeatable of this name.
+    Repeatable(String),
+    /// This script: a down from the set or the ledger.
+    Script(Box<Script>),
+    /// Nowhere: a row of the ledger comes or goes, and nothing runs.
+    Nowhere,
+}
+
+/// What a step asks of the transaction it runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    /// Foreign keys off: it drops or rebuilds a table.
+    KeysOff,
+    /// Foreign keys as they are: it deletes or updates rows that act on their children.
+    KeysKept,
+    /// None.
+    NoTransaction,
+}
+
+/// What has to be done to reach the goal, or why it is refused.
+pub(crate) fn plan(
+    set: &Set,
+    applied: &Applied,
+    goal: Goal,
+    policies: &Policies,
+    facts: Facts,
+) -> Result<Plan> {
+    let planner = Planner { set, applied, policies, facts };
+    planner.refuse_interrupted(goal)?;
+    let mut plan = match goal {
+        Goal::Up(target) => planner.up(target)?,
+        Goal::Down(target) => planner.down(target)?,
+        Goal::Mark(version) => planner.mark(version)?,
+    };
+    planner.assign_transactions(&mut plan.steps);
+    Ok(plan)
+}
+
+struct Planner<'a> {
+    set: &'a Set,
+    applied: &'a Applied,
+    policies: &'a Policies,
+    facts: Facts,
+}
+
+impl Planner<'_> {
+    fn refuse_interrupted(&self, goal: Goal) -> Result<()> {
+        match (&self.applied.mark, goal) {
+            (None, _) => Ok(()),
+            (Some(mark), Goal::Mark(version)) if mark.version <= version => Ok(()),
+            (Some(mark), _) => {
+                let what = if mark.revert { "its down script" } else { "it" };
+                let progress = match mark.finished {
+                    0 => format!(
+                        "{what} was begun, and none of its statements is known to have finished"
+                    ),
+                    1 => format!("of {what}, the first statement finished and the second may have"),
+                    n => format!(
+                        "of {what}, the first {n} statements finished and the next may have"
+                    ),
+                };
+                Err(ErrorKind::Interrupted {
+                    version: mark.version,
+                    name: mark.name.clone(),
+                    progress,
+                }
+                .into())
+            }
+        }
+    }
+
+    fn up(&self, target: Target) -> Result<Plan> {
+        self.refuse_modified()?;
+        self.refuse_missing()?;
+        let newer = self.newer();
+        let mut steps = Vec::new();
+        if self.policies.newer == Newer::Revert {
+            for row in newer.iter().rev() {
+                steps.push(self.revert_step(row)?);
+            }
+        } else {
+            self.refuse_newer(&newer)?;
+        }
+        let pending = self.pending(target)?;
+        self.refuse_late(&pending, &newer)?;
+        let whole = self.is_whole(&pending);
+        let reverts = !steps.is_empty();
+        steps.extend(pending);
+        if reverts || steps.iter().any(|step| step.may_break) {
+            self.set_aside(&mut steps);
+        }
+        if whole {
+            self.repeat(&mut steps);
+        }
+        let newer = match self.policies.newer {
+            Newer::Revert => Vec::new(),
+            _ => newer.into_iter().map(NewerMigration::of).collect(),
+        };
+        Ok(Plan {
+            steps,
+            amendments: self.amendments(),
+            newer,
+            reaches_end: whole,
+            seeds: Vec::new(),
+        })
+    }
+
+    fn down(&self, target: Target) -> Result<Plan> {
+        let rows = &self.applied.migrations;
+        let stays: usize = match target {
+            Target::Latest => rows.len(),
+            Target::Empty => 0,
+            Target::Steps(steps) => rows.len().saturating_sub(steps),
+            Target::Version(version) => {
+                let found = rows.iter().position(|row| row.version == version);
+                let unknown = ErrorKind::UnknownTarget { version, what: "applied" };
+                found.ok_or(unknown)? + 1
+            }
+        };
+        let mut steps = Vec::new();
+        for row in rows.get(stays..).unwrap_or_default().iter().rev() {
+            steps.push(self.revert_step(row)?);
+        }
+        if !steps.is_empty() {
+            self.set_aside(&mut steps);
+        }
+        Ok(Plan { steps, ..Plan::default() })
+    }
+
+    fn mark(&self, at: Version) -> Result<Plan> {
+        let known = self.set.get(at).is_some() || self.baseline_at(at);
+        if !known {
+            return Err(ErrorKind::UnknownTarget { version: at, what: "known" }.into());
+        }
+        let versions = self.set.migrations.iter().map(|entry| (entry.version, &entry.name));
+        let baselines = self.set.baselines.iter().map(|b| (b.version, &b.name));
+        let mut marks: Vec<Step> = versions
+            .chain(baselines.filter(|(version, _)| *version == at))
+            .filter(|(version, _)| *version <= at && self.row(*version).is_none())
+            .map(|(version, name)| self.mark_step(version, name))
+            .collect();
+        marks.sort_by_key(|step| step.version);
+        marks.dedup_by_key(|step| step.version);
+        Ok(Plan { steps: marks, ..Plan::default() })
+    }
+
+    fn row(&self, version: Version) -> Option<&Row> {
+        let rows = &self.applied.migrations;
+        rows.get(rows.binary_search_by_key(&version, |row| row.version).ok()?)
+    }
+
+    fn baseline_at(&self, version: Version) -> bool {
+        self.set.baselines.iter().any(|baseline| baseline.version == version)
+    }
+
+    fn refuse_modified(&self) -> Result<()> {
+        for row in &self.applied.migrations {
+            let Some(entry) = self.set.get(row.version) else {
+                continue;
+            };
+            if entry.checksum == row.checksum || replaces(entry, row).is_some() {
+                continue;
+            }
+            // A baseline that has given way to the migration it stood for, or the reverse.
+            let of_baseline = self.set.baselines.iter().any(|baseline| {
+                baseline.version == row.version && baseline.script.checksum == row.checksum
+            });
+            if !of_baseline {
+                return Err(ErrorKind::Modified {
+                    version: row.version,
+                    file: entry.label.clone(),
+                    recorded: row.checksum.clone(),
+                    found: entry.checksum.clone(),
+                }
+                .into());
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_missing(&self) -> Result<()> {
+        let covered = self.set.baselines.last().map(|baseline| baseline.version);
+        let newest = self.set.newest();
+        let rows = &self.applied.migrations;
+        let missing = rows.iter().find(|row| {
+            let known = self.set.get(row.version).is_some();
+            !known && Some(row.version) > covered && Some(row.version) < newest
+        });
+        if let (Some(row), Missing::Refuse) = (missing, self.policies.missing) {
+            return Err(ErrorKind::Missing {
+                version: row.version,
+                name: row.name.clone(),
+                app_version: row.app_version.clone(),
+            }
+            .into());
+        }
+        self.refuse_gap_below_baseline()
+    }
+
+    /// A database older than a baseline needs the migrations in between, which a set that starts
+    /// from the baseline does not hold.
+    fn refuse_gap_below_baseline(&self) -> Result<()> {
+        let (Some(first), Some(last)) =
+            (self.set.migrations.first(), self.applied.migrations.last())
+        else {
+            return Ok(());
+        };
+        let gap =
+            self.set.baselines.iter().find(|baseline| {
+                last.version < baseline.version && first.version > baseline.version
+            });
+        match gap {
+            None => Ok(()),
+            Some(baseline) => Err(Error::from(ErrorKind::Missing {
+                version: baseline.version,
+                name: baseline.name.clone(),
+                app_version: None,
+            })
+            .advise(format!(
+                "the database is at version {} and this program starts from {}: run a release \
+                 that still holds the migrations in between first",
+                last.version, baseline.version
+            ))),
+        }
+    }
+
+    /// Applied migrations that the set does not know, newer than all it knows.
+    fn newer(&self) -> Vec<&Row> {
+        let newest = self.set.newest();
+        self.applied.migrations.iter().filter(|row| Some(row.version) > newest).collect()
+    }
+
+    fn refuse_newer(&self, newer: &[&Row]) -> Result<()> {
+        let refused = match self.policies.newer {
+            Newer::Ignore | Newer::Revert => None,
+            Newer::Refuse => newer.last(),
+            Newer::AllowCompatible => {
+                newer.iter().rfind(|row| row.compatibility == Compatibility::Breaking)
+            }
+        };
+        let Some(row) = refused else { return Ok(()) };
+        let known = match self.set.newest() {
+            Some(version) => format!("up to version {version}"),
+            None => "no migration at all".to_owned(),
+        };
+        Err(ErrorKind::Newer {
+            version: row.version,
+            name: row.name.clone(),
+            app_version: row.app_version.clone(),
+            known,
+        }
+        .into())
+    }
+
+    /// What is to be applied, in order, a baseline first where the database is empty.
+    fn pending(&self, target: Target) -> Result<Vec<Step>> {
+        let last = match target {
+            Target::Empty => return Ok(Vec::new()),
+            Target::Version(version) => {
+                if self.set.get(version).is_none() && !self.baseline_at(version) {
+                    return Err(ErrorKind::UnknownTarget { version, what: "known" }.into());
+                }
+                version
+            }
+            Target::Latest | Target::Steps(_) => Version(i64::MAX),
+        };
+        let mut steps = Vec::new();
+        let mut from = Version(i64::MIN);
+        let baseline = self.set.baselines.iter().rfind(|baseline| baseline.version <= last);
+        if let (Some(baseline), true) = (baseline, self.applied.migrations.is_empty()) {
+            let below = self.set.migrations.iter().filter(|e| e.version <= baseline.version);
+            if self.facts.empty {
+                let script = &baseline.script;
+                let work = Work::Baseline(baseline.version);
+                steps.push(Step::new(
+                    Some(baseline.version),
+                    &baseline.name,
+                    Direction::Apply,
+                    work,
+                    set::compatibility(script),
+                    self.script_needs(script),
+                    may_break(script),
+                ));
+                let below = below.filter(|entry| entry.version != baseline.version);
+                steps.extend(below.map(|entry| self.mark_step(entry.version, &entry.name)));
+                from = baseline.version;
+            } else if below.count() == 0 {
+                let baseline = baseline.script.file.clone();
+                return Err(ErrorKind::NotEmpty { baseline }.into());
+            }
+        }
+        let entries = self.set.migrations.iter().filter(|entry| {
+            entry.version > from && entry.version <= last && self.row(entry.version).is_none()
+        });
+        steps.extend(entries.map(|entry| self.apply_step(entry)));
+        if let Target::Steps(count) = target {
+            let marks = steps.iter().filter(|step| step.direction == Direction::Mark).count();
+            steps.truncate(count.saturating_add(if count == 0 { 0 } else { marks }));
+        }
+        Ok(steps)
+    }
+
+    fn refuse_late(&self, pending: &[Step], newer: &[&Row]) -> Result<()> {
+        if self.policies.late == Late::Apply {
+            return Ok(());
+        }
+        let reverts = self.policies.newer == Newer::Revert;
+        let latest = self
+            .applied
+            .migrations
+            .iter()
+            .rev()
+            .find(|row| !(reverts && newer.iter().any(|newer| newer.version == row.version)));
+        let latest = latest.map(|row| row.version);
+        let late = pending.iter().find(|step| step.version < latest);
+        let Some((step, latest)) = late.zip(latest) else {
+            return Ok(());
+        };
+        let version = step.version.unwrap_or(latest);
+        let file = self.set.get(version).map_or(step.name.clone(), |entry| entry.label.clone());
+        Err(ErrorKind::Late { version, file, latest }.into())
+    }
+
+    /// Whether nothing that the set holds is left once these steps are done.
+    fn is_whole(&self, pending: &[Step]) -> bool {
+        self.set.migrations.iter().all(|entry| {
+            self.row(entry.version).is_some()
+                || pending.iter().any(|step| step.version == Some(entry.version))
+                || self.is_superseded(entry, pending)
+        })
+    }
+
+    fn is_superseded(&self, entry: &Entry, pending: &[Step]) -> bool {
+        pending.iter().any(|step| match step.work {
+            Work::Baseline(version) => entry.version <= version,
+            _ => false,
+        })
+    }
+
+    /// Drops, before anything else, the views and triggers that repeatables made: one of them on
+    /// a table that is being rebuilt would make its RENAME fail.
+    fn set_aside(&self, steps: &mut Vec<Step>) {
+        let aside = self.applied.repeatables.iter().map(|row| self.aside_step(row));
+        steps.splice(0..0, aside);
+    }
+
+    /// After the versioned ones, the repeatables that changed, are new, or were set aside.
+    fn repeat(&self, steps: &mut Vec<Step>) {
+        for repeatable in &self.set.repeatables {
+            let row = self.applied.repeatables.iter().find(|row| row.name == repeatable.name);
+            let aside = steps
+                .iter()
+                .any(|step| step.direction == Direction::SetAside && step.name == repeatable.name);
+            if row.is_some_and(|row| row.checksum == repeatable.script.checksum && !aside) {
+                continue;
+            }
+            if let (Some(row), false) = (row, aside) {
+                steps.push(self.aside_step(row));
+            }
+            let script = &repeatable.script;
+            steps.push(Step::new(
+                None,
+                &repeatable.name,
+                Direction::Repeat,
+                Work::Repeatable(repeatable.name.clone()),
+                Compatibility::Compatible,
+                self.script_needs(script),
+                may_break(script),
+            ));
+        }
+    }
+
+    fn aside_step(&self, row: &Row) -> Step {
+        let sql = row.down_sql.clone().unwrap_or_default();
+        // What we stored ourselves has no directives, so that reading it has no faults.
+        let script = Script::read(format!("{} (stored)", row.name), sql.into());
+        let work = script.map_or(Work::Nowhere, |script| Work::Script(Box::new(script)));
+        let needs = Needs::Nothing;
+        let kept = Compatibility::Compatible;
+        Step::new(None, &row.name, Direction::SetAside, work, kept, needs, false)
+    }
+
+    fn apply_step(&self, entry: &Entry) -> Step {
+        let (needs, may_break) = match &entry.task {
+            Task::Sql(script) => (self.script_needs(script), may_break(script)),
+            Task::Code(_) if self.set.acts_on_children(|r| r.on_delete || r.on_update) => {
+                (Needs::KeysKept, true)
+            }
+            Task::Code(_) => (Needs::Nothing, true),
+        };
+        Step::new(
+            Some(entry.version),
+            &entry.name,
+            Direction::Apply,
+            Work::Migration(entry.version),
+            entry.compatibility,
+            needs,
+            may_break,
+        )
+    }
+
+    fn mark_step(&self, version: Version, name: &str) -> Step {
+        let compatibility = self.set.get(version).map(|entry| entry.compatibility);
+        Step::new(
+            Some(version),
+            name,
+            Direction::Mark,
+            Work::Nowhere,
+            compatibility.unwrap_or(Compatibility::Breaking),
+            Needs::Nothing,
+            false,
+        )
+    }
+
+    /// The down script from the set, if the set's migration is the one applied; else from the
+    /// ledger, which keeps the one that belongs to it.
+    fn revert_step(&self, row: &Row) -> Result<Step> {
+        let entry = self.set.get(row.version).filter(|entry| entry.checksum == row.checksum);
+        let irreversible = |why: String| ErrorKind::Irreversible {
+            version: row.version,
+            name: row.name.clone(),
+            why,
+        };
+        let script = match (entry.and_then(|entry| entry.down.as_ref()), &row.down_sql) {
+            (Some(down), _) => down.clone(),
+            (None, Some(sql)) if entry.is_none() => {
+                let file = format!("{}_{}.down (stored in the ledger)", row.version, row.name);
+                set::read(file, sql.clone().into())?
+            }
+            _ => {
+                let why = entry.and_then(Entry::irreversible).unwrap_or("it has no down script");
+                return Err(irreversible(why.to_owned()).into());
+            }
+        };
+        let needs = self.script_needs(&script);
+        Ok(Step::new(
+            Some(row.version),
+            &row.name,
+            Direction::Revert,
+            Work::Script(Box::new(script)),
+            row.compatibility,
+            needs,
+            true,
+        ))
+    }
+
+    fn amendments(&self) -> Vec<Amendment> {
+        let rows = self.applied.migrations.iter();
+        let amended = rows.filter_map(|row| {
+            let entry = self.set.get(row.version)?;
+            let reason = replaces(entry, row);
+            let baseline = row.checksum != entry.checksum && reason.is_none();
+            let same = entry.checksum == row.checksum
+                && entry.name == row.name
+                && entry.compatibility == row.compatibility
+                && entry.down.as_ref().map(|down| down.text.as_ref()) == row.down_sql.as_deref();
+            (!same && !baseline).then(|| Amendment {
+                version: row.version,
+                name: entry.name.clone(),
+                reason: reason.map(str::to_owned),
+            })
+        });
+        amended.collect()
+    }
+
+    fn script_needs(&self, script: &Script) -> Needs {
+        if script.directives.no_transaction {
+            return Needs::NoTransaction;
+        }
+        if script.wants_foreign_keys_off() || drops_a_table(script) {
+            return Needs::KeysOff;
+        }
+        let acts = script.statements.iter().any(|statement| match &statement.action {
+            Action::Write { verb: Verb::Delete | Verb::Replace, table } => {
+                self.set.acts_on_children(|r| r.on_delete && table.is(&r.parent))
+            }
+            Action::Write { verb: Verb::Update, table } => {
+                self.set.acts_on_children(|r| r.on_update && table.is(&r.parent))
+            }
+            _ => false,
+        });
+        if acts { Needs::KeysKept } else { Needs::Nothing }
+    }
+
+    /// Consecutive steps share a transaction as long as they can: one that needs foreign keys
+    /// off and one that counts on their actions cannot, where the connection enforces them.
+    fn assign_transactions(&self, steps: &mut [Step]) {
+        let mut number = 0;
+        let mut open: Option<Needs> = None;
+        let mut starts = Vec::new();
+        for (at, step) in steps.iter().enumerate() {
+            let alone = self.policies.transactions == Transactions::Each
+                && matches!(step.direction, Direction::Apply | Direction::Revert)
+                && steps.get(at.wrapping_sub(1)).is_some_and(Step::is_versioned);
+            let clash = match (open, step.needs) {
+                (None, _) | (_, Needs::NoTransaction) => true,
+                (Some(Needs::KeysOff), Needs::KeysKept)
+                | (Some(Needs::KeysKept), Needs::KeysOff) => self.facts.enforces,
+                _ => false,
+            };
+            if clash || alone {
+                starts.push(at);
+                open = Some(step.needs);
+            } else if step.needs != Needs::Nothing {
+                open = Some(step.needs);
+            }
+            if step.needs == Needs::NoTransaction {
+                open = None;
+            }
+        }
+        starts.push(steps.len());
+        for pair in starts.windows(2) {
+            let &[from, to] = pair else { continue };
+            let Some(segment) = steps.get_mut(from..to) else {
+                continue;
+            };
+            let outside = segment.iter().any(|step| step.needs == Needs::NoTransaction);
+            let off = segment.iter().any(|step| step.needs == Needs::KeysOff);
+            number += usize::from(!outside);
+            for step in segment {
+                step.transaction = (!outside).then_some(number);
+                step.foreign_keys = if off { ForeignKeys::Off } else { ForeignKeys::Unchanged };
+            }
+        }
+    }
+}
+
+/// The reason given, where the entry says that it replaces what the row records.
+fn replaces<'e>(entry: &'e Entry, row: &Row) -> Option<&'e str> {
+    let replaces = entry.task.script()?.directives.replaces.as_ref()?;
+    let names = entry.checksum != row.checksum && replaces.names(&row.checksum);
+    names.then_some(replaces.reason.as_str())
+}
+
+/// Whether a table is dropped that was not the script's own TEMP table.
+fn drops_a_table(script: &Script) -> bool {
+    let is_temp = |table: &str| {
+        script.statements.iter().any(|statement| {
+            matches!(&statement.action, Action::Create { name, temp: true, .. } if name.is(table))
+        })
+    };
+    script.statements.iter().any(|statement| match &statement.action {
+        Action::Drop { what: Object::Table, name } => !name.is_temp() && !is_temp(&name.name),
+        _ => false,
+    })
+}
+
+/// Whether a script can break a view or trigger that it does not name.
+fn may_break(script: &Script) -> bool {
+    script.statements.iter().any(|statement| match &statement.action {
+        Action::Drop { what, .. } => matches!(what, Object::Table | Object::View),
+        Action::Alter { change, .. } => *change != Change::AddColumn,
+        _ => false,
+    })
+}
+
+/// What takes a repeatable's views and triggers away, so that it can run again.
+pub(crate) fn undo_of_repeatable(script: &Script) -> String {
+    let drops = script.statements.iter().filter_map(|statement| match &statement.action {
+        Action::Create { what, name, temp: false, .. } => {
+            let what = match what {
+                Object::View => "VIEW",
+                Object::Trigger => "TRIGGER",
+                _ => return None,
+            };
+            Some(format!("DROP {what} IF EXISTS main.{};\n", quoted(&name.name)))
+        }
+        _ => None,
+    });
+    // What was made last may stand on what was made first.
+    let mut drops: Vec<String> = drops.collect();
+    drops.reverse();
+    drops.concat()
+}
+
+impl NewerMigration {
+    fn of(row: &Row) -> Self {
+        NewerMigration {
+            version: row.version,
+            name: row.name.clone(),
+            compatibility: row.compatibility,
+            app_version: row.app_version.clone(),
+        }
+    }
+}
+
+impl Step {
+    fn new(
+        version: Option<Version>,
+        name: &str,
+        direction: Direction,
+        work: Work,
+        compatibility: Compatibility,
+        needs: Needs,
+        may_break: bool,
+    ) -> Self {
+        Step {
+            version,
+            name: name.to_owned(),
+            direction,
+            transaction: None,
+            foreign_keys: ForeignKeys::Unchanged,
+            compatibility,
+            work,
+            needs,
+            may_break,
+        }
+    }
+
+    fn is_versioned(&self) -> bool {
+        self.version.is_some()
+    }
+
+    /// The step as its verb and name, for log lines and errors.
+    pub(crate) fn label(&self) -> String {
+        match self.version {
+            Some(version) => format!("{version} ({})", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.seeds.is_empty()
+    }
+
+    /// In one line: how much is to be done, and what first.
+    pub(crate) fn gist(&self) -> String {
+        let count = self.steps.len() + self.seeds.len();
+        let step = self.steps.first().map(|step| format!("{} {}", step.direction, step.label()));
+        let seed = || self.seeds.first().map(|seed| format!("seed {seed}"));
+        match (count, step.or_else(seed)) {
+            (1, Some(only)) => format!("there is 1 step ({only})"),
+            (count, Some(first)) => format!("there are {count} steps ({first}, …)"),
+            (_, None) => "nothing to do".to_owned(),
+        }
+    }
+
+    /// The steps that run first and together: those of one transaction, or one outside any.
+    pub(crate) fn first_segment(&self) -> &[Step] {
+        let Some(first) = self.steps.first() else {
+            return &[];
+        };
+        let same =
+            |step: &&Step| first.transaction.is_some() && step.transaction == first.transaction;
+        let length = self.steps.iter().take_while(same).count().max(1);
+        self.steps.get(..length).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Direction::Apply => "apply",
+            Direction::Revert => "revert",
+            Direction::Repeat => "repeat",
+            Direction::SetAside => "set aside",
+            Direction::Mark => "mark",
+        })
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() && self.amendments.is_empty() {
+            f.write_str("nothing to do")?;
+        } else {
+            let rows: Vec<[String; 6]> = self.steps.iter().map(Step::cells).collect();
+            f.write_str(&columns(&rows))?;
+        }
+        for amendment in &self.amendments {
+            write!(f, "\namend {} {}", amendment.version, amendment.name)?;
+            if let Some(reason) = &amendment.reason {
+                write!(f, ": {reason}")?;
+            }
+        }
+        if !self.seeds.is_empty() {
+            write!(f, "\nthen the seeds {}", self.seeds.join(", "))?;
+        }
+        for newer in &self.newer {
+            write!(f, "\nleft alone: {newer}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Step {
+    fn cells(&self) -> [String; 6] {
+        let transaction = match self.transaction {
+            Some(number) => format!("transaction {number}"),
+            None => "no transaction".to_owned(),
+        };
+        let keys = match self.foreign_keys {
+            ForeignKeys::Unchanged => "",
+            ForeignKeys::Off => "foreign keys off",
+        };
+        let compatibility = match self.direction {
+            Direction::Apply => self.compatibility.to_string(),
+            _ => String::new(),
+        };
+        [
+            self.direction.to_string(),
+            self.version.map_or("R".to_owned(), |version| version.to_string()),
+            self.name.clone(),
+            transaction,
+            compatibility,
+            keys.to_owned(),
+        ]
+    }
+}

@@ -1,0 +1,338 @@
+//! What was done, and how things stand: values and sentences.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::migration::Version;
+
+/// What a verb did. `Display` is a few lines for a person.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// Migrations that ran, in the order they ran.
+    pub applied: Vec<Done>,
+    /// Migrations taken back, in the order that happened.
+    pub reverted: Vec<Done>,
+    /// Repeatables that ran.
+    pub repeated: Vec<Done>,
+    /// Migrations written into the ledger without running them.
+    pub marked: Vec<Done>,
+    /// Rows of the ledger brought in line with the set: an edit accepted, a down script or the
+    /// word on compatibility changed.
+    pub amended: Vec<Done>,
+    /// Seeds that ran.
+    pub seeds: Vec<SeedDone>,
+    /// Migrations of a newer program, which this one does not know and left alone.
+    pub newer: Vec<NewerMigration>,
+    /// What is worth a look and did not stop the run.
+    pub warnings: Vec<String>,
+    /// How long it all took, waiting included.
+    pub took: Duration,
+}
+
+/// One migration or repeatable that something was done to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Done {
+    /// Its version; `None` for a repeatable.
+    pub version: Option<Version>,
+    /// Its name.
+    pub name: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// One seed that ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SeedDone {
+    /// Its name.
+    pub name: String,
+    /// The revision that its sentinel now has.
+    pub revision: u32,
+    /// Rows inserted, updated or deleted, those by triggers and foreign-key actions included.
+    pub rows_changed: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A migration in the database that the program does not know, newer than all it knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NewerMigration {
+    /// Its version.
+    pub version: Version,
+    /// Its name.
+    pub name: String,
+    /// What the newer program recorded of it.
+    pub compatibility: Compatibility,
+    /// The application's version that applied it, if it gave one.
+    pub app_version: Option<String>,
+}
+
+/// Whether programs that do not know a migration can go on working after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compatibility {
+    /// They can: it only adds tables, indexes, views or columns, or says so itself.
+    Compatible,
+    /// They cannot be trusted to.
+    Breaking,
+}
+
+impl fmt::Display for Compatibility {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Compatibility::Compatible => "compatible",
+            Compatibility::Breaking => "breaking",
+        })
+    }
+}
+
+impl Done {
+    fn label(&self) -> String {
+        match self.version {
+            Some(version) => format!("{version} {}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+impl Report {
+    /// Whether nothing was done: the database was as it should be.
+    pub fn is_noop(&self) -> bool {
+        self.lists().iter().all(|(_, done)| done.is_empty()) && self.seeds.is_empty()
+    }
+
+    fn lists(&self) -> [(&'static str, &Vec<Done>); 5] {
+        [
+            ("applied", &self.applied),
+            ("reverted", &self.reverted),
+            ("marked as applied", &self.marked),
+            ("amended", &self.amended),
+            ("repeated", &self.repeated),
+        ]
+    }
+
+    /// In one line: `3 applied, 1 repeated, 2 seeds`.
+    pub(crate) fn gist(&self) -> String {
+        let mut parts: Vec<String> = self
+            .lists()
+            .iter()
+            .filter(|(_, done)| !done.is_empty())
+            .map(|(what, done)| match (done.first(), done.last()) {
+                (Some(only), _) if done.len() == 1 => format!("{what} {}", only.label()),
+                (Some(first), Some(last)) => {
+                    format!("{what} {}: {} to {}", done.len(), first.label(), last.label())
+                }
+                _ => String::new(),
+            })
+            .collect();
+        if !self.seeds.is_empty() {
+            let names: Vec<_> = self.seeds.iter().map(|seed| seed.name.as_str()).collect();
+            parts.push(format!("seeded {}", names.join(", ")));
+        }
+        if parts.is_empty() { "nothing to do".to_owned() } else { parts.join("; ") }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_noop() {
+            f.write_str("nothing to do")?;
+        } else {
+            write!(f, "done in {:.1} ms", self.took.as_secs_f64() * 1000.0)?;
+        }
+        for (what, list) in self.lists() {
+            for done in list {
+                write!(f, "\n  {what} {} ({} µs)", done.label(), done.took.as_micros())?;
+            }
+        }
+        for seed in &self.seeds {
+            write!(
+                f,
+                "\n  seeded {}: {} row{} ({} µs)",
+                seed.name,
+                seed.rows_changed,
+                if seed.rows_changed == 1 { "" } else { "s" },
+                seed.took.as_micros()
+            )?;
+        }
+        for newer in &self.newer {
+            write!(f, "\n  left alone {newer}")?;
+        }
+        for warning in &self.warnings {
+            write!(f, "\n  warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for NewerMigration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: of a newer program", self.version, self.name)?;
+        if let Some(app) = &self.app_version {
+            write!(f, " ({app})")?;
+        }
+        write!(f, ", {}", self.compatibility)
+    }
+}
+
+/// How a database stands to a set. `Display` is a table.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Status {
+    /// Every migration of the set and of the ledger, in order, then the repeatables.
+    pub migrations: Vec<MigrationStatus>,
+    /// Every seed of the registry, in order, then sentinels that no seed of it has.
+    pub seeds: Vec<SeedStatus>,
+}
+
+/// How one migration stands.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MigrationStatus {
+    /// Its version; `None` for a repeatable.
+    pub version: Option<Version>,
+    /// Its name.
+    pub name: String,
+    /// How it stands.
+    pub state: State,
+    /// When it was applied, UTC, ISO 8601.
+    pub applied_at: Option<String>,
+    /// The application's version that applied it.
+    pub app_version: Option<String>,
+}
+
+/// How a migration stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// In the set and in the ledger, and the same.
+    Applied,
+    /// In the set and not in the ledger; `apply` will run it.
+    Pending,
+    /// Pending, and older than one that is applied.
+    Late,
+    /// In both, and not the same.
+    Modified,
+    /// In the ledger and not in the set, older than the set's newest.
+    Missing,
+    /// In the ledger and not in the set, newer than the set's newest.
+    Newer,
+    /// Begun outside a transaction and not finished.
+    Interrupted,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            State::Applied => "applied",
+            State::Pending => "pending",
+            State::Late => "late",
+            State::Modified => "modified",
+            State::Missing => "missing",
+            State::Newer => "newer",
+            State::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// How one seed stands.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SeedStatus {
+    /// Its name.
+    pub name: String,
+    /// How it stands.
+    pub state: SeedState,
+    /// When it finished, UTC, ISO 8601.
+    pub finished_at: Option<String>,
+}
+
+/// How a seed stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SeedState {
+    /// Its sentinel is there, at its revision or a later one.
+    Done,
+    /// It will run at the next `apply`.
+    Pending,
+    /// A sentinel that no seed of the registry has; it is left alone.
+    Unknown,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = Vec::new();
+        for migration in &self.migrations {
+            let version = migration.version.map_or("R".to_owned(), |version| version.to_string());
+            let at = migration.applied_at.clone().unwrap_or_default();
+            rows.push([version, migration.name.clone(), migration.state.word().to_owned(), at]);
+        }
+        for seed in &self.seeds {
+            let state = match seed.state {
+                SeedState::Done => "done",
+                SeedState::Pending => "pending",
+                SeedState::Unknown => "unknown",
+            };
+            let at = seed.finished_at.clone().unwrap_or_default();
+            rows.push(["seed".to_owned(), seed.name.clone(), state.to_owned(), at]);
+        }
+        if rows.is_empty() {
+            return f.write_str("no migrations and no seeds");
+        }
+        f.write_str(&columns(&rows))
+    }
+}
+
+/// Rows as text, each column as wide as its widest cell.
+pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let lines = rows.iter().map(|row| {
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// One line of the history, which is only ever added to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HistoryEntry {
+    /// Its place in the history, rising.
+    pub id: i64,
+    /// When, UTC, ISO 8601.
+    pub at: String,
+    /// What was done: `apply`, `revert`, `repeat`, `baseline`, `amend`, `replace`, `repair`,
+    /// `seed`, `waive`, `interrupt`.
+    pub action: String,
+    /// The migration's version, where it is about one.
+    pub version: Option<Version>,
+    /// The migration's, repeatable's or seed's name.
+    pub name: Option<String>,
+    /// The reason that was given.
+    pub reason: Option<String>,
+    /// More, for a person.
+    pub detail: Option<String>,
+    /// The application's version that did it.
+    pub app_version: Option<String>,
+}
+
+impl fmt::Display for HistoryEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.at, self.action)?;
+        if let Some(version) = self.version {
+            write!(f, " {version}")?;
+        }
+        for text in [&self.name, &self.reason, &self.detail].into_iter().flatten() {
+            write!(f, " {text}")?;
+        }
+        Ok(())
+    }
+}

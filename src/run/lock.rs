@@ -1,0 +1,125 @@
+//! The write lock: taken at once and waited for, never half taken.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+
+/// A function of the application that is told of events.
+pub(crate) type Listener = dyn Fn(&Event<'_>) + Send + Sync;
+
+/// Waits for other connections, up to a limit.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience<'a> {
+    conn: &'a Connection,
+    wait: Duration,
+    /// The caller's own, in milliseconds. It stays as it is where there is none: then the caller
+    /// may have a busy handler, which setting a timeout would throw out.
+    busy_timeout: u64,
+    listener: Option<&'a Listener>,
+}
+
+/// Between attempts, in milliseconds; the last one repeats.
+const PAUSES: [u64; 7] = [1, 2, 5, 10, 20, 40, 50];
+
+impl<'a> Patience<'a> {
+    pub(crate) fn new(
+        conn: &'a Connection,
+        wait: Duration,
+        listener: Option<&'a Listener>,
+    ) -> Result<Self> {
+        let busy_timeout = conn
+            .query_row("PRAGMA busy_timeout", [], |row| row.get(0))
+            .map(|milliseconds: u32| milliseconds.into())
+            .map_err(Error::sqlite("reading the busy timeout"))?;
+        Ok(Patience { conn, wait, busy_timeout, listener })
+    }
+
+    pub(crate) fn limit(&self) -> Duration {
+        self.wait
+    }
+
+    /// Tries until another connection is no longer in the way.
+    pub(crate) fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+        let start = Instant::now();
+        let mut pauses = PAUSES.iter();
+        let mut pause = 1;
+        loop {
+            let error = match self.at_once(&mut attempt) {
+                Err(error) if error.is_busy() => error,
+                done => return done,
+            };
+            let waited = start.elapsed();
+            let left = self.wait.saturating_sub(waited);
+            if left.is_zero() {
+                let kind = ErrorKind::Busy { waited };
+                return Err(Error::from(kind).because(error));
+            }
+            self.tell(&Event::Waiting { waited });
+            pause = pauses.next().copied().unwrap_or(pause);
+            std::thread::sleep(Duration::from_millis(pause).min(left));
+        }
+    }
+
+    /// Makes SQLite say at once that it is busy, so that the waiting is ours to limit and tell.
+    fn at_once<T>(&self, attempt: impl FnOnce() -> Result<T>) -> Result<T> {
+        let _restore =
+            (self.busy_timeout > 0).then(|| BusyTimeout::none(self.conn, self.busy_timeout));
+        attempt()
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        if let Some(listener) = self.listener {
+            listener(event);
+        }
+    }
+
+    /// Begins a write transaction. A deferred one that turns into a write could fail at once,
+    /// whatever the busy timeout: <https://sqlite.org/rescode.html#busy_snapshot>.
+    pub(crate) fn begin(&self) -> Result<Transaction<'a>> {
+        self.retry(|| self.begin_once())
+    }
+
+    pub(crate) fn begin_once(&self) -> Result<Transaction<'a>> {
+        let begun = Transaction::new_unchecked(self.conn, TransactionBehavior::Immediate);
+        begun.map_err(|error| {
+            // An interrupted BEGIN may have begun.
+            roll_back(self.conn);
+            Error::sqlite("beginning a transaction")(error)
+        })
+    }
+
+    /// Commits. A COMMIT that finds a reader in the way leaves the transaction open and is tried
+    /// again: <https://sqlite.org/lang_transaction.html>.
+    pub(crate) fn commit(&self, tx: Transaction<'a>) -> Result<()> {
+        self.retry(|| tx.execute_batch("COMMIT").map_err(Error::sqlite("committing")))
+    }
+}
+
+/// No busy timeout, until dropped.
+struct BusyTimeout<'a> {
+    conn: &'a Connection,
+    milliseconds: u64,
+}
+
+impl<'a> BusyTimeout<'a> {
+    fn none(conn: &'a Connection, milliseconds: u64) -> Self {
+        let _ = conn.busy_timeout(Duration::ZERO);
+        BusyTimeout { conn, milliseconds }
+    }
+}
+
+impl Drop for BusyTimeout<'_> {
+    fn drop(&mut self) {
+        let _ = self.conn.busy_timeout(Duration::from_millis(self.milliseconds));
+    }
+}
+
+/// Ends a transaction if one is open: after a failure the connection knows, the error does not.
+pub(crate) fn roll_back(conn: &Connection) {
+    if !conn.is_autocommit() {
+        let _ = conn.execute_batch("ROLLBACK");
+    }
+}

@@ -1,0 +1,300 @@
+//! Carries out what is planned: a plan and a connection become a report.
+
+pub(crate) mod foreign_keys;
+pub(crate) mod lock;
+pub(crate) mod objects;
+mod outside;
+pub(crate) mod preflight;
+mod seeds;
+mod segment;
+pub(crate) mod session;
+pub(crate) mod statements;
+
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::ledger::{Applied, Deed, Ledger};
+use crate::migration::{Target, Version};
+use crate::plan::{self, Amendment, Direction, Facts, Goal, Plan, Policies, Step, Work};
+use crate::report::{Done, Report};
+use crate::seed::Seeds;
+use crate::source::{Entry, Set, Task};
+use crate::sql::Script;
+use lock::{Listener, Patience};
+
+/// Everything a run has to know and does not change.
+pub(crate) struct Job<'a> {
+    pub(crate) conn: &'a Connection,
+    pub(crate) ledger: &'a Ledger<'a>,
+    pub(crate) set: &'a Set,
+    pub(crate) seeds: &'a Seeds,
+    pub(crate) policies: Policies,
+    pub(crate) listener: Option<&'a Listener>,
+    pub(crate) patience: Patience<'a>,
+    /// What to seal the ledger with, where the goal is everything that the program knows.
+    pub(crate) fingerprint: Option<u64>,
+    /// Whether the connection enforces foreign keys when nobody switches them off.
+    pub(crate) enforces: bool,
+}
+
+/// A run: the job, and what has been done and committed of it.
+struct Run<'a> {
+    job: &'a Job<'a>,
+    goal: Goal,
+    report: Report,
+    sealed: bool,
+}
+
+/// How long the lock has to be free and nothing to happen before a migration that was begun
+/// outside a transaction counts as interrupted and not as running in another process.
+const GRACE: Duration = Duration::from_millis(1000);
+
+/// Works towards the goal. What was committed before a failure is in the error's report.
+pub(crate) fn run(job: &Job<'_>, goal: Goal) -> Result<Report> {
+    let clock = Instant::now();
+    let mut run = Run { job, goal, report: Report::default(), sealed: false };
+    let result = run.all();
+    // Cached statements would remember columns as they were.
+    job.conn.flush_prepared_statement_cache();
+    let mut report = run.report;
+    report.took = clock.elapsed();
+    match result {
+        Ok(()) => Ok(report),
+        Err(error) => Err(error.after(report)),
+    }
+}
+
+impl<'a> Run<'a> {
+    fn all(&mut self) -> Result<()> {
+        let first = self.plan_patiently()?;
+        self.goal = fixed(self.goal, &first);
+        self.report.newer = first.newer.clone();
+        if !first.is_empty() {
+            preflight::refuse_read_only(self.job.conn, &first)?;
+            preflight::refuse_texts(self.job, &first)?;
+            self.job.tell(&Event::Planned { plan: &first });
+        }
+        let mut plan = first;
+        while !plan.steps.is_empty() {
+            match plan.first_segment() {
+                [step] if step.transaction.is_none() => self.outside(step)?,
+                segment => self.segment(segment)?,
+            }
+            plan = self.job.patience.retry(|| self.job.plan(self.goal))?;
+        }
+        for seed in plan.seeds {
+            self.seed(&seed)?;
+        }
+        self.finish_alone()
+    }
+
+    /// Plans; where a migration outside any transaction seems interrupted, waits to see whether
+    /// another process is still at it.
+    fn plan_patiently(&self) -> Result<Plan> {
+        let start = Instant::now();
+        let mut quiet = Instant::now();
+        let mut last = None;
+        loop {
+            let planned = self.job.patience.retry(|| self.job.plan(self.goal));
+            let Err(error) = planned else { return planned };
+            let ErrorKind::Interrupted { .. } = error.kind() else {
+                return Err(error);
+            };
+            let mark = self.job.patience.retry(|| self.job.ledger.read())?.mark;
+            let locked = self.job.patience.begin_once().is_err_and(|error| error.is_busy());
+            if locked || mark != last {
+                quiet = Instant::now();
+                last = mark;
+            }
+            let waited = start.elapsed();
+            if quiet.elapsed() >= GRACE.min(self.job.patience.limit()) {
+                return Err(error);
+            }
+            if waited >= self.job.patience.limit() {
+                return Err(ErrorKind::Busy { waited }.into());
+            }
+            self.job.tell(&Event::Waiting { waited });
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What belongs to the end of the last transaction: the ledger brought in line with the set,
+    /// and the seal.
+    fn finish(&mut self) -> Result<()> {
+        let plan = self.job.plan(self.goal)?;
+        if plan.is_empty() {
+            self.finish_plan(&plan)?;
+        }
+        Ok(())
+    }
+
+    fn finish_plan(&mut self, plan: &Plan) -> Result<()> {
+        for amendment in &plan.amendments {
+            self.amend(amendment)?;
+        }
+        let whole = plan.reaches_end && plan.newer.is_empty();
+        if let (Some(fingerprint), true) = (self.job.fingerprint, whole) {
+            self.job.ledger.seal(fingerprint)?;
+        }
+        self.sealed = true;
+        Ok(())
+    }
+
+    /// The same in a transaction of its own, where there was no last one. Nothing depends on it:
+    /// a database that cannot be written right now stays unsealed, which only costs time.
+    fn finish_alone(&mut self) -> Result<()> {
+        if self.sealed || self.job.fingerprint.is_none() {
+            return Ok(());
+        }
+        let plan = self.job.patience.retry(|| self.job.plan(self.goal))?;
+        let seals = plan.reaches_end && plan.newer.is_empty();
+        let nothing = plan.amendments.is_empty() && !seals;
+        if nothing || preflight::read_only(self.job.conn)?.is_some() {
+            return Ok(());
+        }
+        let Ok(tx) = self.job.patience.begin_once() else {
+            return Ok(());
+        };
+        self.job.ledger.create()?;
+        let report = self.report.clone();
+        let sealed = self.finish().and_then(|()| {
+            tx.execute_batch("COMMIT").map_err(Error::sqlite("committing the seal"))
+        });
+        if sealed.is_err() {
+            self.report = report;
+        }
+        Ok(())
+    }
+
+    fn amend(&mut self, amendment: &Amendment) -> Result<()> {
+        let Some(entry) = self.job.set.get(amendment.version) else {
+            return Ok(());
+        };
+        let down = entry.down.as_ref().map(|down| down.text.as_ref());
+        self.job.ledger.amend(
+            entry.version,
+            &entry.name,
+            &entry.checksum,
+            down,
+            entry.compatibility,
+        )?;
+        let action = if amendment.reason.is_some() { "replace" } else { "amend" };
+        self.job.ledger.record([Deed {
+            action,
+            version: Some(entry.version),
+            name: Some(&entry.name),
+            reason: amendment.reason.as_deref(),
+            detail: Some(&entry.checksum),
+        }])?;
+        self.report.amended.push(Done {
+            version: Some(entry.version),
+            name: entry.name.clone(),
+            took: Duration::ZERO,
+        });
+        Ok(())
+    }
+}
+
+/// A goal counted in steps becomes a version, so that planning again under the lock, perhaps
+/// after another process did the same, goes no further.
+fn fixed(goal: Goal, plan: &Plan) -> Goal {
+    let last = |direction| {
+        let versions = plan.steps.iter().filter(|step| step.direction == direction);
+        versions.filter_map(|step| step.version).next_back()
+    };
+    match goal {
+        Goal::Up(Target::Steps(_)) => {
+            Goal::Up(last(Direction::Apply).map_or(Target::Empty, Target::Version))
+        }
+        goal => goal,
+    }
+}
+
+impl<'a> Job<'a> {
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        if let Some(listener) = self.listener {
+            listener(event);
+        }
+    }
+
+    /// Reads the ledger and plans. Outside the write transaction this is a preview.
+    pub(crate) fn plan(&self, goal: Goal) -> Result<Plan> {
+        let applied = self.ledger.read()?;
+        self.plan_from(&applied, goal)
+    }
+
+    fn plan_from(&self, applied: &Applied, goal: Goal) -> Result<Plan> {
+        let asks = applied.migrations.is_empty() && !self.set.baselines.is_empty();
+        let empty = asks && preflight::is_empty(self.conn, self.ledger)?;
+        let facts = Facts { empty, enforces: self.enforces };
+        let mut plan = plan::plan(self.set, applied, goal, &self.policies, facts)?;
+        if matches!(goal, Goal::Up(_)) && plan.reaches_end && !self.seeds.is_empty() {
+            let sentinels = self.ledger.sentinels()?;
+            let pending = self.seeds.pending(&sentinels);
+            plan.seeds = pending.into_iter().map(|seed| seed.name.to_string()).collect();
+        }
+        Ok(plan)
+    }
+
+    /// The script that a step runs, if it runs one.
+    pub(crate) fn script<'s>(&'s self, work: &'s Work) -> Option<&'s Script> {
+        match work {
+            Work::Migration(version) => self.set.get(*version)?.task.script(),
+            Work::Baseline(version) => {
+                let mut baselines = self.set.baselines.iter();
+                Some(&baselines.find(|baseline| baseline.version == *version)?.script)
+            }
+            Work::Repeatable(name) => {
+                let mut repeatables = self.set.repeatables.iter();
+                Some(&repeatables.find(|repeatable| repeatable.name == *name)?.script)
+            }
+            Work::Script(script) => Some(script),
+            Work::Nowhere => None,
+        }
+    }
+
+    pub(crate) fn verify_script(&self, work: &Work) -> Option<&Script> {
+        match work {
+            Work::Migration(version) => self.set.get(*version)?.verify.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn code(&self, work: &Work) -> Option<(&Entry, &crate::migration::Deed)> {
+        let Work::Migration(version) = work else {
+            return None;
+        };
+        let entry = self.set.get(*version)?;
+        match &entry.task {
+            Task::Code(deed) => Some((entry, deed)),
+            Task::Sql(_) => None,
+        }
+    }
+
+    /// The step as errors call it: its file, or its name.
+    fn label(&self, step: &Step) -> String {
+        match (self.script(&step.work), &step.work) {
+            (Some(script), _) => script.file.clone(),
+            (None, Work::Migration(version)) => {
+                self.set.get(*version).map_or(step.name.clone(), |entry| entry.label.clone())
+            }
+            _ => step.label(),
+        }
+    }
+}
+
+impl Report {
+    fn add(&mut self, direction: Direction, version: Option<Version>, name: &str, took: Duration) {
+        let done = Done { version, name: name.to_owned(), took };
+        match direction {
+            Direction::Apply => self.applied.push(done),
+            Direction::Revert => self.reverted.push(done),
+            Direction::Repeat => self.repeated.push(done),
+            Direction::Mark => self.marked.push(done),
+            Direction::SetAside => {}
+        }
+    }
+}

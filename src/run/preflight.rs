@@ -1,0 +1,194 @@
+//! Looked at before anything is written: the connection, and the text of what is pending.
+
+use rusqlite::Connection;
+
+use super::Job;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::Ledger;
+use crate::plan::{Plan, Work};
+use crate::sql::{Action, Control, Requirement, Script, Statement};
+
+/// Pragmas that do nothing, or fail, inside a transaction when they are given a value.
+const OUTSIDE_ONLY: [&str; 6] =
+    ["auto_vacuum", "encoding", "journal_mode", "page_size", "synchronous", "wal_checkpoint"];
+
+/// The connection is the caller's: a transaction of theirs is not ours to end or to extend.
+pub(crate) fn refuse_transaction(conn: &Connection) -> Result<()> {
+    if conn.is_autocommit() { Ok(()) } else { Err(ErrorKind::InTransaction.into()) }
+}
+
+/// `BEGIN IMMEDIATE` on a read-only database silently begins a read transaction, so ask first.
+pub(crate) fn refuse_read_only(conn: &Connection, plan: &Plan) -> Result<()> {
+    let Some(why) = read_only(conn)? else {
+        return Ok(());
+    };
+    Err(ErrorKind::ReadOnly { steps: plan.gist(), why }.into())
+}
+
+/// Why the database cannot be written on this connection, if it cannot.
+pub(crate) fn read_only(conn: &Connection) -> Result<Option<&'static str>> {
+    let asking = "asking whether the database is read-only";
+    if conn.is_readonly("main").map_err(Error::sqlite(asking))? {
+        return Ok(Some("the database is read-only"));
+    }
+    let query_only: bool =
+        conn.query_row("PRAGMA query_only", [], |row| row.get(0)).map_err(Error::sqlite(asking))?;
+    Ok(query_only.then_some("the connection has query_only switched on"))
+}
+
+/// Whether the database holds no table or view but ours.
+pub(crate) fn is_empty(conn: &Connection, ledger: &Ledger<'_>) -> Result<bool> {
+    let names = || {
+        let mut statement = conn.prepare(
+            "SELECT name FROM main.sqlite_master
+             WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let name: String = row.get(0)?;
+            if !ledger.owns(&name) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    names().map_err(Error::sqlite("reading the schema"))
+}
+
+/// Refuses what can be seen to go wrong in the text of every pending script.
+pub(crate) fn refuse_texts(job: &Job<'_>, plan: &Plan) -> Result<()> {
+    for step in &plan.steps {
+        let scripts = job.script(&step.work).into_iter().chain(job.verify_script(&step.work));
+        for script in scripts {
+            refuse_unmet(job.conn, script)?;
+            if step.transaction.is_some() {
+                refuse_outside_only(script)?;
+            }
+        }
+        if matches!(step.work, Work::Baseline(_)) && step.transaction.is_none() {
+            let script = job.script(&step.work);
+            let file = script.map(|script| script.file.clone()).unwrap_or_default();
+            let why = "a baseline runs inside a transaction".to_owned();
+            let position = crate::sql::Position::of("", 0);
+            return Err(ErrorKind::Directive { file, position, why }.into());
+        }
+    }
+    refuse_shadowed(job, plan)
+}
+
+/// Transaction control, and statements that only run outside a transaction.
+fn refuse_outside_only(script: &Script) -> Result<()> {
+    for statement in script.in_transaction() {
+        let told = |kind: fn(String, crate::sql::Position, String) -> ErrorKind| {
+            let position = script.position(statement.start);
+            let words: String = first_words(script, statement);
+            Err(Error::from(kind(script.file.clone(), position, words)).at(script, position))
+        };
+        match &statement.action {
+            Action::Control(Control::Begin | Control::Commit | Control::Rollback) => {
+                return told(|file, position, statement| ErrorKind::TransactionControl {
+                    file,
+                    position,
+                    statement,
+                });
+            }
+            Action::Vacuum | Action::Attach | Action::Detach => {}
+            Action::Pragma { name, value } => {
+                let acts = value.is_some() || name == "wal_checkpoint";
+                if !acts || !OUTSIDE_ONLY.contains(&name.as_str()) {
+                    continue;
+                }
+            }
+            _ => continue,
+        }
+        return told(|file, position, statement| ErrorKind::NeedsNoTransaction {
+            file,
+            position,
+            statement,
+        });
+    }
+    Ok(())
+}
+
+fn first_words(script: &Script, statement: &Statement) -> String {
+    let line = script.sql(statement).lines().next().unwrap_or_default();
+    let short: String = line.chars().take(40).collect();
+    if short.len() < script.sql(statement).len() { format!("{short}…") } else { short }
+}
+
+fn refuse_unmet(conn: &Connection, script: &Script) -> Result<()> {
+    for requirement in &script.directives.requires {
+        let (what, found) = match requirement {
+            Requirement::Sqlite { at_least } => {
+                if rusqlite::version_number() >= *at_least {
+                    continue;
+                }
+                let (major, minor) = (at_least / 1_000_000, at_least / 1_000 % 1_000);
+                let wanted = format!("SQLite {major}.{minor}.{}", at_least % 1_000);
+                (wanted, format!("and this is {}", rusqlite::version()))
+            }
+            Requirement::Module(name) => {
+                if is_listed(conn, "module", name)? {
+                    continue;
+                }
+                (format!("the module {name}"), "which this SQLite does not have".to_owned())
+            }
+            Requirement::Function(name) => {
+                if is_listed(conn, "function", name)? {
+                    continue;
+                }
+                (format!("the function {name}"), "which this connection does not have".to_owned())
+            }
+            Requirement::Collation(name) => {
+                if is_listed(conn, "collation", name)? {
+                    continue;
+                }
+                (format!("the collation {name}"), "which this connection does not have".to_owned())
+            }
+        };
+        return Err(ErrorKind::Requires { file: script.file.clone(), what, found }.into());
+    }
+    Ok(())
+}
+
+/// `PRAGMA module_list`, `function_list` or `collation_list`:
+/// <https://sqlite.org/pragma.html#pragma_function_list>.
+fn is_listed(conn: &Connection, what: &str, name: &str) -> Result<bool> {
+    let sql =
+        format!("SELECT EXISTS (SELECT 1 FROM pragma_{what}_list WHERE name = ?1 COLLATE NOCASE)");
+    conn.query_row(&sql, [name], |row| row.get(0))
+        .map_err(Error::sqlite("asking what this SQLite has"))
+}
+
+/// An unqualified name means the TEMP table before the one in `main`:
+/// <https://sqlite.org/lang_naming.html>.
+fn refuse_shadowed(job: &Job<'_>, plan: &Plan) -> Result<()> {
+    let temporary = temporary(job.conn).map_err(Error::sqlite("reading the TEMP schema"))?;
+    for (what, name, in_main) in temporary {
+        let is_meant = || {
+            let scripts = plan.steps.iter().filter_map(|step| job.script(&step.work));
+            scripts.flat_map(|script| &script.statements).any(|statement| match &statement.action {
+                Action::Create { name: table, temp: false, .. }
+                | Action::Drop { name: table, .. }
+                | Action::Alter { table, .. }
+                | Action::Write { table, .. } => table.schema.is_none() && table.is(&name),
+                _ => false,
+            })
+        };
+        if in_main || is_meant() {
+            return Err(ErrorKind::Shadowed { what, name }.into());
+        }
+    }
+    Ok(())
+}
+
+fn temporary(conn: &Connection) -> rusqlite::Result<Vec<(String, String, bool)>> {
+    let mut statement = conn.prepare(
+        "SELECT t.type, t.name, EXISTS (
+             SELECT 1 FROM main.sqlite_master AS m
+             WHERE m.type IN ('table', 'view') AND m.name = t.name COLLATE NOCASE
+         ) FROM temp.sqlite_master AS t WHERE t.type IN ('table', 'view')",
+    )?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    rows.collect()
+}

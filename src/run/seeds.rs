@@ -1,0 +1,71 @@
+//! Runs a seed: its writes and its sentinel in one transaction.
+
+use std::time::Instant;
+
+use super::Run;
+use super::session::Settings;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::ledger::Deed;
+use crate::report::SeedDone;
+use crate::seed::Seed;
+
+impl Run<'_> {
+    pub(super) fn seed(&mut self, name: &str) -> Result<()> {
+        let job = self.job;
+        let Some(seed) = job.seeds.iter().find(|seed| seed.name == name) else {
+            return Ok(());
+        };
+        let settings = Settings::remember(job.conn, |_| true);
+        let tx = job.patience.begin()?;
+        let sentinel = job.ledger.sentinel(name)?;
+        if sentinel.is_some_and(|sentinel| sentinel.revision >= seed.revision) {
+            return Ok(());
+        }
+        let clock = Instant::now();
+        job.tell(&Event::SeedStarted { name });
+        let before = job.conn.total_changes();
+        let deed = (seed.deed)(&tx);
+        refuse_ended(job.conn.is_autocommit(), seed)?;
+        deed.map_err(|error| {
+            Error::from(ErrorKind::Seed { name: name.to_owned() }).because(error)
+        })?;
+        let rows_changed = job.conn.total_changes().saturating_sub(before);
+        let took = clock.elapsed();
+        job.ledger.sow(name, seed.revision, rows_changed, took)?;
+        let detail = format!("revision {}, {rows_changed} rows", seed.revision);
+        let (name, detail) = (Some(name), Some(detail.as_str()));
+        job.ledger.record([Deed { action: "seed", name, detail, ..Deed::default() }])?;
+        let committed = self.report.clone();
+        self.report.seeds.push(SeedDone {
+            name: seed.name.to_string(),
+            revision: seed.revision,
+            rows_changed,
+            took,
+        });
+        let done = self.finish().and_then(|()| job.patience.commit(tx));
+        if let Err(error) = done {
+            self.report = committed;
+            let failed = Error::from(ErrorKind::Seed { name: seed.name.to_string() });
+            return Err(failed.because(error));
+        }
+        settings.restore()?;
+        job.tell(&Event::SeedFinished { name: &seed.name, took });
+        log::debug!("seed {} in {took:?}", seed.name);
+        Ok(())
+    }
+}
+
+/// A seed that ends the transaction is told off, whatever it returned.
+fn refuse_ended(ended: bool, seed: &Seed) -> Result<()> {
+    if !ended {
+        return Ok(());
+    }
+    Err(Error::from(ErrorKind::Seed { name: seed.name.to_string() })
+        .because("the function ended the transaction that it was handed")
+        .changed(
+            "it ended the transaction itself, and what it had written by then, or has written \
+             since, may be stored; its sentinel is not",
+        )
+        .advise("leave BEGIN, COMMIT and ROLLBACK to the migrator"))
+}

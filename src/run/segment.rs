@@ -1,0 +1,432 @@
+//! One segment: steps that share a transaction, from BEGIN to COMMIT.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rusqlite::Transaction;
+
+use super::foreign_keys::{Touched, Wrongs};
+use super::objects::{self, Broken};
+use super::session::{KeysOff, Settings};
+use super::{Run, statements};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::ledger::{self, NewRow};
+use crate::migration::Version;
+use crate::plan::{Direction, ForeignKeys, Goal, Step, Work, undo_of_repeatable};
+use crate::report::{Compatibility, Report};
+use crate::sql::action::Change;
+use crate::sql::{Action, Script};
+
+/// How the schema and the keys were before, as far as the segment could harm them.
+struct Before {
+    broken: Vec<Broken>,
+    keys: Option<(Touched, Wrongs)>,
+}
+
+impl<'a> Run<'a> {
+    /// Runs a segment as previewed, if it is still what is to be done once the lock is held;
+    /// otherwise does nothing, and the caller plans again.
+    pub(super) fn segment(&mut self, preview: &[Step]) -> Result<()> {
+        let job = self.job;
+        let code = preview.iter().any(|step| job.code(&step.work).is_some());
+        let settings = Settings::remember(job.conn, |name| code || self.names(preview, name));
+        let off = preview.first().is_some_and(|step| step.foreign_keys == ForeignKeys::Off);
+        let keys = if off { Some(KeysOff::switch(job.conn)?) } else { None };
+        let tx = job.patience.begin()?;
+        let done = self.inside(&tx, preview)?;
+        let Some(done) = done else { return Ok(()) };
+        let committed = job.patience.commit(tx);
+        committed.map_err(|error| self.commit_failed(error, preview))?;
+        if let Some(keys) = keys {
+            keys.restore()?;
+        }
+        settings.restore()?;
+        self.report = done;
+        job.tell(&Event::Committed);
+        Ok(())
+    }
+
+    /// Whether a script of the segment gives this setting a value.
+    fn names(&self, steps: &[Step], setting: &str) -> bool {
+        self.scripts(steps).any(|script| {
+            script.statements.iter().any(|statement| match &statement.action {
+                Action::Pragma { name, .. } => name == setting,
+                _ => false,
+            })
+        })
+    }
+
+    fn scripts<'s>(&'s self, steps: &'s [Step]) -> impl Iterator<Item = &'s Script> {
+        steps.iter().filter_map(|step| self.job.script(&step.work))
+    }
+
+    /// Everything between BEGIN and COMMIT. Returns the report as it is once that is committed,
+    /// or `None` where another process has been here in the meantime.
+    fn inside(&mut self, tx: &Transaction<'_>, preview: &[Step]) -> Result<Option<Report>> {
+        let job = self.job;
+        let applied = job.ledger.read()?;
+        let plan = job.plan_from(&applied, self.goal)?;
+        let steps = plan.first_segment();
+        if !same(steps, preview) {
+            return Ok(None);
+        }
+        if !applied.complete {
+            job.ledger.create()?;
+        }
+        let before = self.before(steps)?;
+        let committed = self.report.clone();
+        let result = self.steps_and_checks(tx, steps, &applied.repeatables, &before);
+        let report = std::mem::replace(&mut self.report, committed);
+        result?;
+        Ok(Some(report))
+    }
+
+    fn steps_and_checks(
+        &mut self,
+        tx: &Transaction<'_>,
+        steps: &[Step],
+        repeatables: &[ledger::Row],
+        before: &Before,
+    ) -> Result<()> {
+        let job = self.job;
+        let mut tooks = Vec::with_capacity(steps.len());
+        for step in steps {
+            let clock = Instant::now();
+            job.tell(&Event::Started { version: step.version, name: &step.name });
+            self.step(tx, step)?;
+            let took = clock.elapsed();
+            job.tell(&Event::Finished { version: step.version, name: &step.name, took });
+            log::debug!("{} {} in {took:?}", step.direction, step.label());
+            self.report.add(step.direction, step.version, &step.name, took);
+            tooks.push(took);
+        }
+        self.after(steps, before)?;
+        self.write_ledger(steps, &tooks, repeatables)?;
+        self.finish()?;
+        refuse_ended(tx, || {
+            let label = steps.last().map(|step| job.label(step)).unwrap_or_default();
+            ended(label)
+        })
+    }
+
+    fn step(&self, tx: &Transaction<'_>, step: &Step) -> Result<()> {
+        if let Some((entry, deed)) = self.job.code(&step.work) {
+            let failed = || ErrorKind::Code { name: entry.label.clone() };
+            deed(tx).map_err(|error| self.code_failed(tx, Error::from(failed()).because(error)))?;
+            refuse_ended(tx, || ended(entry.label.clone()))?;
+        } else if let Some(script) = self.job.script(&step.work) {
+            for statement in script.in_transaction() {
+                statements::execute(tx, script, statement)
+                    .map_err(|error| self.explain(error, tx))?;
+                refuse_ended(tx, || {
+                    let position = script.position(statement.start);
+                    let kind = ErrorKind::Statement { file: script.file.clone(), position };
+                    Error::from(kind)
+                        .at(script, position)
+                        .changed("the statement ended the transaction, which took everything back")
+                })?;
+            }
+        }
+        match self.job.verify_script(&step.work) {
+            Some(script) => statements::verify(tx, script),
+            None => Ok(()),
+        }
+    }
+
+    /// A function may have ended the transaction before it failed.
+    fn code_failed(&self, tx: &Transaction<'_>, error: Error) -> Error {
+        if tx.is_autocommit() { error.changed(SELF_ENDED) } else { error }
+    }
+
+    /// Says more of a failure than SQLite does, where the schema tells more.
+    fn explain(&self, error: Error, tx: &Transaction<'_>) -> Error {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        if let Some(rest) = cause.strip_prefix("error in ") {
+            let object: String = rest.split([':', ' ']).take(2).collect::<Vec<_>>().join(" ");
+            let was = objects::broken(tx).unwrap_or_default();
+            let old = was.iter().any(|broken| broken.object == object);
+            return error.advise(if old {
+                format!(
+                    "{object} refers to what is not there, and SQLite refuses to rename or drop \
+                     anything while it is so: drop {object} first, in a migration before this one \
+                     or at the head of this one, and create it again after"
+                )
+            } else {
+                format!("drop {object} before this statement and create it again after it")
+            });
+        }
+        let adopts = cause.contains("already exists")
+            && self.job.ledger.read().is_ok_and(|applied| applied.migrations.is_empty());
+        if adopts {
+            return error.advise(
+                "the database has no ledger and is not empty: if it is already at one of the \
+                 set's versions, call `baseline` with that version once",
+            );
+        }
+        error
+    }
+
+    fn before(&self, steps: &[Step]) -> Result<Before> {
+        let conn = self.job.conn;
+        let broken = match steps.iter().any(|step| step.may_break) {
+            true => objects::broken(conn)?,
+            false => Vec::new(),
+        };
+        let off = steps.iter().any(|step| step.foreign_keys == ForeignKeys::Off);
+        let keys = if off {
+            let touched = self.touched(steps);
+            let wrongs = Wrongs::now(conn, &touched)?;
+            Some((touched, wrongs))
+        } else {
+            None
+        };
+        Ok(Before { broken, keys })
+    }
+
+    /// What the segment broke that worked before.
+    fn after(&mut self, steps: &[Step], before: &Before) -> Result<()> {
+        if steps.iter().any(|step| step.may_break) {
+            self.refuse_newly_broken(steps, &before.broken)?;
+        }
+        if let Some((touched, wrongs)) = &before.keys {
+            let now = Wrongs::now(self.job.conn, touched)?;
+            let by = || {
+                let blamed = steps.iter().rfind(|step| self.may_be_blamed(step));
+                blamed.or(steps.last()).map(|step| self.job.label(step)).unwrap_or_default()
+            };
+            let dangling = now.newly_dangling(wrongs);
+            if !dangling.is_empty() {
+                return Err(ErrorKind::ForeignKeys { by: by(), broken: dangling }.into());
+            }
+            let broken = now.new_since(wrongs, &self.renames(steps));
+            if broken.is_empty() {
+                return Ok(());
+            }
+            if self.job.enforces {
+                return Err(ErrorKind::ForeignKeys { by: by(), broken }.into());
+            }
+            // Who works with foreign keys off has decided that they may be broken.
+            self.report.warnings.extend(broken);
+        }
+        Ok(())
+    }
+
+    fn may_be_blamed(&self, step: &Step) -> bool {
+        step.may_break || self.job.script(&step.work).is_some_and(Script::wants_foreign_keys_off)
+    }
+
+    fn refuse_newly_broken(&self, steps: &[Step], before: &[Broken]) -> Result<()> {
+        let now = objects::broken(self.job.conn)?;
+        let new = now.into_iter().find(|broken| {
+            !before.iter().any(|was| was.object == broken.object && was.sql == broken.sql)
+        });
+        let Some(broken) = new else { return Ok(()) };
+        let names = |step: &&Step| {
+            let Some(script) = self.job.script(&step.work) else {
+                return true;
+            };
+            script.statements.iter().any(|statement| match &statement.action {
+                Action::Drop { name, .. } | Action::Alter { table: name, .. } => {
+                    broken.sql.to_ascii_lowercase().contains(&name.name.to_ascii_lowercase())
+                }
+                _ => false,
+            })
+        };
+        let risky = || steps.iter().rev().filter(|step| step.may_break);
+        let made = steps.iter().rev().find(|step| {
+            self.job.script(&step.work).is_some_and(|script| script.text.contains(&broken.sql))
+        });
+        let blamed = risky().find(names).or(made).or_else(|| risky().next());
+        Err(ErrorKind::BrokenObject {
+            by: blamed.map(|step| self.job.label(step)).unwrap_or_default(),
+            object: broken.object,
+            why: broken.why,
+        }
+        .into())
+    }
+
+    /// The tables that the segment's scripts name as what they change.
+    fn touched(&self, steps: &[Step]) -> Touched {
+        if steps.iter().any(|step| self.job.code(&step.work).is_some()) {
+            return Touched::Everything;
+        }
+        let mut tables = BTreeSet::new();
+        for statement in self.scripts(steps).flat_map(|script| &script.statements) {
+            match &statement.action {
+                Action::Create { name, .. }
+                | Action::Drop { name, .. }
+                | Action::Write { table: name, .. } => {
+                    tables.insert(name.name.to_ascii_lowercase());
+                }
+                Action::Alter { table, change } => {
+                    tables.insert(table.name.to_ascii_lowercase());
+                    if let Change::RenameTable(to) = change {
+                        tables.insert(to.to_ascii_lowercase());
+                    }
+                }
+                Action::Unknown => return Touched::Everything,
+                _ => {}
+            }
+        }
+        Touched::Tables(tables)
+    }
+
+    fn renames(&self, steps: &[Step]) -> Vec<(String, String)> {
+        let statements = self.scripts(steps).flat_map(|script| &script.statements);
+        let renames = statements.filter_map(|statement| match &statement.action {
+            Action::Alter { table, change: Change::RenameTable(to) } => {
+                Some((table.name.to_ascii_lowercase(), to.to_ascii_lowercase()))
+            }
+            _ => None,
+        });
+        renames.collect()
+    }
+
+    /// The rows and the history of the steps, at the end of their transaction: cheaper than one
+    /// by one, and no less one with what they record.
+    fn write_ledger(
+        &self,
+        steps: &[Step],
+        tooks: &[Duration],
+        repeatables: &[ledger::Row],
+    ) -> Result<()> {
+        let job = self.job;
+        let mut rows = Vec::with_capacity(steps.len());
+        let mut lowest = repeatables.iter().map(|row| row.version.0).min().unwrap_or(0).min(0);
+        let undos: Vec<Option<String>> = steps
+            .iter()
+            .map(|step| match step.direction {
+                Direction::Repeat => job.script(&step.work).map(undo_of_repeatable),
+                _ => None,
+            })
+            .collect();
+        for ((step, took), undo) in steps.iter().zip(tooks).zip(&undos) {
+            match step.direction {
+                Direction::Apply | Direction::Mark => rows.extend(self.row(step, *took)),
+                Direction::Repeat => {
+                    lowest -= 1;
+                    rows.extend(job.script(&step.work).map(|script| NewRow {
+                        version: Version(lowest),
+                        name: &step.name,
+                        checksum: &script.checksum,
+                        down_sql: undo.as_deref(),
+                        compatibility: Compatibility::Compatible,
+                        took: *took,
+                    }));
+                }
+                Direction::Revert => {
+                    if let Some(version) = step.version {
+                        job.ledger.delete(version)?;
+                    }
+                }
+                Direction::SetAside => {
+                    let row = repeatables.iter().find(|row| row.name == step.name);
+                    if let Some(row) = row {
+                        job.ledger.delete(row.version)?;
+                    }
+                }
+            }
+        }
+        job.ledger.insert(&rows)?;
+        if self.goal == Goal::Down(crate::Target::Empty) {
+            job.ledger.forget_seeds()?;
+        }
+        if let Goal::Mark(_) = self.goal {
+            job.ledger.clear_mark()?;
+        }
+        job.ledger.record(steps.iter().flat_map(|step| self.deeds(step)))
+    }
+
+    /// The row of a migration or baseline.
+    pub(super) fn row<'s>(&'s self, step: &'s Step, took: Duration) -> Option<NewRow<'s>> {
+        let version = step.version?;
+        let set = self.job.set;
+        let of_baseline = || {
+            let baseline = set.baselines.iter().find(|baseline| baseline.version == version)?;
+            Some((baseline.script.checksum.as_str(), None))
+        };
+        let of_entry = || {
+            let entry = set.get(version)?;
+            let down = entry.down.as_ref().map(|down| down.text.as_ref());
+            Some((entry.checksum.as_str(), down))
+        };
+        let (checksum, down_sql) = of_entry().or_else(of_baseline)?;
+        let name = set.get(version).map_or(step.name.as_str(), |entry| entry.name.as_str());
+        let compatibility = step.compatibility;
+        Some(NewRow { version, name, checksum, down_sql, compatibility, took })
+    }
+
+    /// What the history says of a step: itself, and every rule that it waives with its reason.
+    pub(super) fn deeds<'s>(&'s self, step: &'s Step) -> Vec<ledger::Deed<'s>> {
+        let action = match (step.direction, &step.work) {
+            (Direction::Apply, Work::Baseline(_)) | (Direction::Mark, _) => "baseline",
+            (Direction::Apply, _) => "apply",
+            (Direction::Revert, _) => "revert",
+            (Direction::Repeat, _) => "repeat",
+            (Direction::SetAside, _) => return Vec::new(),
+        };
+        let script = self.job.script(&step.work);
+        let name = Some(step.name.as_str());
+        let mut deeds = vec![ledger::Deed {
+            action,
+            version: step.version,
+            name,
+            reason: None,
+            detail: script.map(|script| script.checksum.as_str()),
+        }];
+        if let Some(directives) = script.map(|script| &script.directives) {
+            let waived = [
+                ("allow-data-loss", &directives.allow_data_loss),
+                ("compatible", &directives.compatible),
+                ("irreversible", &directives.irreversible),
+            ];
+            for (what, reason) in waived {
+                if let Some(reason) = reason {
+                    deeds.push(ledger::Deed {
+                        action: "waive",
+                        version: step.version,
+                        name,
+                        reason: Some(reason),
+                        detail: Some(what),
+                    });
+                }
+            }
+        }
+        deeds
+    }
+
+    /// A COMMIT that a deferred foreign key refuses leaves the transaction open; it is rolled
+    /// back by now: <https://sqlite.org/foreignkeys.html#fk_deferred>.
+    fn commit_failed(&self, error: Error, steps: &[Step]) -> Error {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        if !cause.contains("FOREIGN KEY") {
+            return error;
+        }
+        let by = steps.last().map(|step| self.job.label(step)).unwrap_or_default();
+        let broken = vec!["rows that refer to nothing were left at the commit".to_owned()];
+        Error::from(ErrorKind::ForeignKeys { by, broken }).because(error)
+    }
+}
+
+const SELF_ENDED: &str = "it ended the transaction itself, and what it had written by then, or \
+                          has written since, may be stored";
+
+/// Whether two lists of steps are the same deeds in the same order.
+fn same(steps: &[Step], preview: &[Step]) -> bool {
+    let key = |step: &Step| (step.version, step.direction, step.foreign_keys, step.transaction);
+    steps.len() == preview.len()
+        && steps.iter().zip(preview).all(|(a, b)| key(a) == key(b) && a.name == b.name)
+}
+
+fn ended(label: String) -> Error {
+    Error::from(ErrorKind::Code { name: label })
+        .because("the function ended the transaction that it was handed")
+        .changed(SELF_ENDED)
+        .advise("leave BEGIN, COMMIT and ROLLBACK to the migrator")
+}
+
+/// The connection is asked after everything that runs, whatever it returned.
+fn refuse_ended(tx: &Transaction<'_>, error: impl FnOnce() -> Error) -> Result<()> {
+    if tx.is_autocommit() { Err(error()) } else { Ok(()) }
+}

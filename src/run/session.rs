@@ -1,0 +1,134 @@
+//! Settings of the connection, put back as they were on every way out.
+
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use crate::error::{Error, Result};
+
+/// Settings that a script can change, that take effect inside a transaction too, and that survive
+/// its end, a rollback included: <https://sqlite.org/pragma.html>.
+pub(crate) const SETTINGS: [&str; 24] = [
+    "analysis_limit",
+    "automatic_index",
+    "busy_timeout",
+    "cache_size",
+    "cache_spill",
+    "cell_size_check",
+    "checkpoint_fullfsync",
+    "foreign_keys",
+    "fullfsync",
+    "ignore_check_constraints",
+    "journal_size_limit",
+    "legacy_alter_table",
+    "locking_mode",
+    "mmap_size",
+    "query_only",
+    "read_uncommitted",
+    "recursive_triggers",
+    "reverse_unordered_selects",
+    "secure_delete",
+    "synchronous",
+    "temp_store",
+    "threads",
+    "trusted_schema",
+    "writable_schema",
+];
+
+/// Settings as they were. [`restore`](Settings::restore) tells what failed, `Drop` forgives.
+pub(crate) struct Settings<'c> {
+    conn: &'c Connection,
+    saved: Vec<(&'static str, Value)>,
+}
+
+impl<'c> Settings<'c> {
+    /// Remembers the settings that somebody may change.
+    pub(crate) fn remember(conn: &'c Connection, may_change: impl Fn(&str) -> bool) -> Self {
+        let names = SETTINGS.into_iter().filter(|name| may_change(name));
+        // A setting that this build of SQLite does not have cannot be changed either.
+        let saved = names.filter_map(|name| Some((name, read(conn, name)?))).collect();
+        Settings { conn, saved }
+    }
+
+    pub(crate) fn restore(mut self) -> Result<()> {
+        self.put_back().map_err(Error::sqlite("restoring the connection's settings"))
+    }
+
+    fn put_back(&mut self) -> rusqlite::Result<()> {
+        let mut result = Ok(());
+        for (name, value) in self.saved.drain(..) {
+            if read(self.conn, name).as_ref() == Some(&value) {
+                continue;
+            }
+            let text = match (name, value) {
+                ("secure_delete", Value::Integer(2)) => "FAST".to_owned(),
+                (_, Value::Integer(number)) => number.to_string(),
+                (_, Value::Text(text)) => text,
+                _ => continue,
+            };
+            let written = self.conn.execute_batch(&format!("PRAGMA main.{name} = {text}"));
+            result = result.and(written);
+        }
+        result
+    }
+}
+
+impl Drop for Settings<'_> {
+    fn drop(&mut self) {
+        let _ = self.put_back();
+    }
+}
+
+fn read(conn: &Connection, name: &str) -> Option<Value> {
+    conn.query_row(&format!("PRAGMA main.{name}"), [], |row| row.get(0)).ok()
+}
+
+/// Enforcement of foreign keys, off until dropped.
+///
+/// "It is not possible to enable or disable foreign key constraints in the middle of a
+/// multi-statement transaction": <https://sqlite.org/foreignkeys.html#fk_enable>. So this
+/// comes before BEGIN, and is undone after the transaction's end.
+pub(crate) struct KeysOff<'c> {
+    conn: &'c Connection,
+    was_on: bool,
+}
+
+impl<'c> KeysOff<'c> {
+    pub(crate) fn switch(conn: &'c Connection) -> Result<Self> {
+        let was_on = enforces_foreign_keys(conn)?;
+        // The guard comes first: an interrupted PRAGMA fails and may have switched all the same.
+        let guard = KeysOff { conn, was_on };
+        if was_on {
+            conn.execute_batch("PRAGMA foreign_keys = OFF")
+                .map_err(Error::sqlite("switching foreign keys off"))?;
+            if enforces_foreign_keys(conn)? {
+                let refused = "the connection did not let foreign keys be switched off";
+                return Err(Error::sqlite("switching foreign keys off")(
+                    rusqlite::Error::ToSqlConversionFailure(refused.into()),
+                ));
+            }
+        }
+        Ok(guard)
+    }
+
+    pub(crate) fn restore(mut self) -> Result<()> {
+        self.put_back().map_err(Error::sqlite("switching foreign keys on again"))
+    }
+
+    fn put_back(&mut self) -> rusqlite::Result<()> {
+        if std::mem::take(&mut self.was_on) {
+            self.conn.execute_batch("PRAGMA foreign_keys = ON")?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for KeysOff<'_> {
+    fn drop(&mut self) {
+        let _ = self.put_back();
+    }
+}
+
+pub(crate) fn enforces_foreign_keys(conn: &Connection) -> Result<bool> {
+    conn.query_row("PRAGMA foreign_keys", [], |row| row.get(0))
+        .map_err(Error::sqlite("asking whether foreign keys are on"))
+}

@@ -1,0 +1,112 @@
+//! Where migrations come from: files compiled in, a folder, code. Never sees a database.
+
+mod directory;
+mod embedded;
+pub(crate) mod naming;
+pub(crate) mod set;
+
+use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use include_dir::Dir;
+
+use crate::error::Result;
+use crate::migration::{Migration, Up};
+pub(crate) use set::{Entry, Set, Task};
+
+/// A file of a set, not yet looked into.
+pub(crate) struct File {
+    /// From the set's folder.
+    pub(crate) path: String,
+    pub(crate) bytes: Cow<'static, [u8]>,
+}
+
+/// Where a set comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    base: Base,
+    added: Vec<Migration>,
+    /// The set, once read. A folder is read anew each time.
+    loaded: Arc<OnceLock<Arc<Set>>>,
+}
+
+#[derive(Clone, Debug)]
+enum Base {
+    Embedded(Dir<'static>),
+    Directory(PathBuf),
+    Code,
+}
+
+impl Source {
+    pub(crate) fn embedded(dir: Dir<'static>) -> Self {
+        Self::new(Base::Embedded(dir))
+    }
+
+    pub(crate) fn directory(path: PathBuf) -> Self {
+        Self::new(Base::Directory(path))
+    }
+
+    pub(crate) fn code() -> Self {
+        Self::new(Base::Code)
+    }
+
+    fn new(base: Base) -> Self {
+        Source { base, added: Vec::new(), loaded: Arc::default() }
+    }
+
+    pub(crate) fn add(&mut self, migration: Migration) {
+        self.added.push(migration);
+        self.loaded = Arc::default();
+    }
+
+    /// The set, read and found sound.
+    pub(crate) fn load(&self) -> Result<Arc<Set>> {
+        if let Some(set) = self.loaded.get() {
+            return Ok(Arc::clone(set));
+        }
+        let set = Arc::new(Set::read(self.files()?, &self.added)?);
+        if !matches!(self.base, Base::Directory(_)) {
+            // Should another thread have been faster, its set is the same.
+            let _ = self.loaded.set(Arc::clone(&set));
+        }
+        Ok(set)
+    }
+
+    /// The files of the set, for those who compare one folder with another.
+    pub(crate) fn files(&self) -> Result<Vec<File>> {
+        match &self.base {
+            Base::Embedded(dir) => Ok(embedded::files(dir)),
+            Base::Directory(path) => directory::files(path),
+            Base::Code => Ok(Vec::new()),
+        }
+    }
+
+    /// Feeds everything that tells this set from another to the hasher, without reading it.
+    pub(crate) fn hash(&self, hasher: &mut impl Hasher) -> Result<()> {
+        match &self.base {
+            Base::Embedded(dir) => embedded::hash(dir, hasher),
+            Base::Directory(path) => {
+                for file in directory::files(path)? {
+                    file.path.hash(hasher);
+                    file.bytes.hash(hasher);
+                }
+            }
+            Base::Code => {}
+        }
+        for migration in &self.added {
+            migration.version.hash(hasher);
+            migration.name.hash(hasher);
+            match &migration.up {
+                Up::Sql(text) => text.sql.hash(hasher),
+                Up::Code { revision, .. } => revision.hash(hasher),
+            }
+            for text in [&migration.down, &migration.verify] {
+                text.as_ref().map(|text| &text.sql).hash(hasher);
+            }
+            migration.compatible.hash(hasher);
+        }
+        Ok(())
+    }
+}

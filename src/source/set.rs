@@ -1,0 +1,370 @@
+//! The set: every migration read, put in order, and found sound.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::File;
+use super::naming::{Role, role};
+use crate::error::{Error, ErrorKind, Result};
+use crate::migration::{Deed, Migration, Text, Up, Version};
+use crate::report::Compatibility;
+use crate::sql::action::Reference;
+use crate::sql::{Action, Object, Position, Script};
+
+/// Every migration of an application, in numeric order.
+#[derive(Debug, Default)]
+pub(crate) struct Set {
+    pub(crate) migrations: Vec<Entry>,
+    pub(crate) baselines: Vec<Baseline>,
+    /// In the order of their names.
+    pub(crate) repeatables: Vec<Repeatable>,
+}
+
+/// A migration, read.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) version: Version,
+    pub(crate) name: String,
+    /// Its file, or what stands for it.
+    pub(crate) label: String,
+    pub(crate) task: Task,
+    pub(crate) down: Option<Script>,
+    pub(crate) verify: Option<Script>,
+    pub(crate) compatibility: Compatibility,
+    pub(crate) checksum: String,
+}
+
+/// What a migration does on its way up.
+pub(crate) enum Task {
+    Sql(Box<Script>),
+    Code(Deed),
+}
+
+/// A definition that may run again.
+#[derive(Debug)]
+pub(crate) struct Repeatable {
+    pub(crate) name: String,
+    pub(crate) script: Script,
+}
+
+/// A script that stands for everything up to its version on an empty database.
+#[derive(Debug)]
+pub(crate) struct Baseline {
+    pub(crate) version: Version,
+    pub(crate) name: String,
+    pub(crate) script: Script,
+}
+
+impl Task {
+    pub(crate) fn script(&self) -> Option<&Script> {
+        match self {
+            Task::Sql(script) => Some(script),
+            Task::Code(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.script().is_some() { "Sql" } else { "Code" })
+    }
+}
+
+impl Set {
+    /// Reads files and migrations from code into one set.
+    pub(crate) fn read(files: Vec<File>, added: &[Migration]) -> Result<Self> {
+        let mut shelf = Shelf::default();
+        for file in files {
+            shelf.put_file(file)?;
+        }
+        for migration in added {
+            shelf.put_migration(migration)?;
+        }
+        shelf.into_set()
+    }
+
+    pub(crate) fn get(&self, version: Version) -> Option<&Entry> {
+        let at = self.migrations.binary_search_by_key(&version, |entry| entry.version).ok()?;
+        self.migrations.get(at)
+    }
+
+    /// The newest version that the set knows of.
+    pub(crate) fn newest(&self) -> Option<Version> {
+        let baseline = self.baselines.last().map(|baseline| baseline.version);
+        self.migrations.last().map(|entry| entry.version).max(baseline)
+    }
+
+    /// Whether a script says `REFERENCES parent … ON DELETE CASCADE` or the like anywhere.
+    pub(crate) fn acts_on_children(&self, which: impl Fn(&Reference) -> bool) -> bool {
+        let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
+        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_ref());
+        let baselines = self.baselines.iter().map(|baseline| &baseline.script);
+        ups.chain(downs).chain(baselines).flat_map(|script| &script.references).any(which)
+    }
+}
+
+/// Where files are put until all are there.
+#[derive(Default)]
+struct Shelf {
+    migrations: BTreeMap<Version, Entry>,
+    baselines: BTreeMap<Version, Baseline>,
+    repeatables: BTreeMap<String, Repeatable>,
+    downs: BTreeMap<Version, Script>,
+    verifies: BTreeMap<Version, Script>,
+}
+
+impl Shelf {
+    fn put_file(&mut self, file: File) -> Result<()> {
+        let path = file.path;
+        let role = role(&path)
+            .map_err(|why| Error::from(ErrorKind::BadName { file: path.clone(), why }))?;
+        if role == Role::Other {
+            return Ok(());
+        }
+        let script = read(path.clone(), text(&path, file.bytes)?)?;
+        match role {
+            Role::Up { version, name } => {
+                self.put_entry(Entry::from_script(version, name, script)?)?;
+            }
+            Role::Down { version } => put(&mut self.downs, version, script, down_of, |s| &s.file)?,
+            Role::Verify { version } => {
+                put(&mut self.verifies, version, script, verify_of, |s| &s.file)?;
+            }
+            Role::Baseline { version, name } => {
+                let baseline = Baseline { version, name, script };
+                let what = |version: &Version| format!("the baseline {version}");
+                put(&mut self.baselines, version, baseline, what, |b| &b.script.file)?;
+            }
+            Role::Repeatable { name } => {
+                refuse_in_repeatable(&script)?;
+                let repeatable = Repeatable { name: name.clone(), script };
+                let what = |name: &String| format!("the repeatable `{name}`");
+                put(&mut self.repeatables, name, repeatable, what, |r| &r.script.file)?;
+            }
+            Role::Other => {}
+        }
+        Ok(())
+    }
+
+    fn put_migration(&mut self, migration: &Migration) -> Result<()> {
+        let Migration { version, name, up, down, verify, compatible } = migration;
+        let label = migration.label();
+        if version.0 < 0 {
+            let why = "a version cannot be negative".to_owned();
+            return Err(ErrorKind::BadName { file: label, why }.into());
+        }
+        let script = |suffix: &str, text: &Text| {
+            let file = text.file.clone().unwrap_or_else(|| format!("{label}{suffix}"));
+            refuse_nul(&file, &text.sql)?;
+            read(file, text.sql.clone())
+        };
+        let mut entry = match up {
+            Up::Sql(text) => Entry::from_script(*version, name.to_string(), script("", text)?)?,
+            Up::Code { deed, revision } => Entry {
+                version: *version,
+                name: name.to_string(),
+                label: label.clone(),
+                task: Task::Code(deed.clone()),
+                down: None,
+                verify: None,
+                compatibility: Compatibility::Breaking,
+                checksum: format!("code:{revision}"),
+            },
+        };
+        if compatible.is_some() {
+            entry.compatibility = Compatibility::Compatible;
+        }
+        self.put_entry(entry)?;
+        if let Some(text) = down {
+            put(&mut self.downs, *version, script(".down", text)?, down_of, |s| &s.file)?;
+        }
+        if let Some(text) = verify {
+            put(&mut self.verifies, *version, script(".verify", text)?, verify_of, |s| &s.file)?;
+        }
+        Ok(())
+    }
+
+    fn put_entry(&mut self, entry: Entry) -> Result<()> {
+        let what = |version: &Version| format!("version {version}");
+        put(&mut self.migrations, entry.version, entry, what, |e| &e.label)
+    }
+
+    fn into_set(mut self) -> Result<Set> {
+        for (version, script) in std::mem::take(&mut self.downs) {
+            let entry = self.owner(version, &script)?;
+            refuse_down_of_irreversible(entry, &script)?;
+            entry.down = Some(script);
+        }
+        for (version, script) in std::mem::take(&mut self.verifies) {
+            let entry = self.owner(version, &script)?;
+            entry.verify = Some(script);
+        }
+        Ok(Set {
+            migrations: self.migrations.into_values().collect(),
+            baselines: self.baselines.into_values().collect(),
+            repeatables: self.repeatables.into_values().collect(),
+        })
+    }
+
+    fn owner(&mut self, version: Version, script: &Script) -> Result<&mut Entry> {
+        let orphan = || ErrorKind::OrphanDown { file: script.file.clone(), version };
+        self.migrations.get_mut(&version).ok_or_else(|| orphan().into())
+    }
+}
+
+impl Entry {
+    fn from_script(version: Version, name: String, script: Script) -> Result<Self> {
+        Ok(Entry {
+            version,
+            name,
+            label: script.file.clone(),
+            compatibility: compatibility(&script),
+            checksum: script.checksum.clone(),
+            task: Task::Sql(Box::new(script)),
+            down: None,
+            verify: None,
+        })
+    }
+
+    /// Why there is no way back, where the migration says so itself.
+    pub(crate) fn irreversible(&self) -> Option<&str> {
+        self.task.script()?.directives.irreversible.as_deref()
+    }
+}
+
+/// Whether programs that do not know a migration can go on working after it. By themselves only
+/// new tables, views, columns and indexes are harmless, and of the indexes a unique one only on a
+/// table of the same migration: elsewhere it can refuse what the older program inserts.
+pub(crate) fn compatibility(script: &Script) -> Compatibility {
+    if script.directives.compatible.is_some() {
+        return Compatibility::Compatible;
+    }
+    let created: Vec<&str> = script
+        .statements
+        .iter()
+        .filter_map(|statement| match &statement.action {
+            Action::Create { what: Object::Table, name, .. } => Some(name.name.as_str()),
+            _ => None,
+        })
+        .collect();
+    let harmless = |action: &Action| match action {
+        Action::Create { what: Object::Index, unique: true, on: Some(table), .. } => {
+            created.iter().any(|created| table.is(created))
+        }
+        Action::Create { what, .. } => *what != Object::Trigger,
+        Action::Alter { change, .. } => *change == crate::sql::action::Change::AddColumn,
+        Action::Query | Action::Control(_) => true,
+        Action::Pragma { name, .. } => name == "foreign_keys",
+        _ => false,
+    };
+    let all = script.statements.iter().all(|statement| harmless(&statement.action));
+    if all && !script.directives.breaking {
+        Compatibility::Compatible
+    } else {
+        Compatibility::Breaking
+    }
+}
+
+fn down_of(version: &Version) -> String {
+    format!("the down script of version {version}")
+}
+
+fn verify_of(version: &Version) -> String {
+    format!("the verify script of version {version}")
+}
+
+/// Puts a value under its key; two for one key are refused, both named.
+fn put<K: Ord, V>(
+    map: &mut BTreeMap<K, V>,
+    key: K,
+    value: V,
+    what: impl Fn(&K) -> String,
+    file: impl Fn(&V) -> &String,
+) -> Result<()> {
+    if let Some(first) = map.get(&key) {
+        let (first, second) = (file(first).clone(), file(&value).clone());
+        return Err(ErrorKind::DuplicateVersion { what: what(&key), first, second }.into());
+    }
+    map.insert(key, value);
+    Ok(())
+}
+
+/// The script in a text, its faults told with their place.
+pub(crate) fn read(file: String, sql: Cow<'static, str>) -> Result<Script> {
+    // The text moves into the script: a fault is told from a copy, which only a fault costs.
+    Script::read(file.as_str(), sql.clone()).map_err(|fault| {
+        let text = sql.replace("\r\n", "\n");
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let position = Position::of(text, fault.at);
+        let line = text.lines().nth(position.line - 1).unwrap_or_default().to_owned();
+        let kind = ErrorKind::Directive { file: file.clone(), position, why: fault.why };
+        Error::from(kind).in_line(&file, position, &line)
+    })
+}
+
+fn text(file: &str, bytes: Cow<'static, [u8]>) -> Result<Cow<'static, str>> {
+    let not_utf8 = |valid: &[u8]| ErrorKind::NotUtf8 {
+        file: file.to_owned(),
+        line: valid.iter().filter(|&&byte| byte == b'\n').count() + 1,
+        why: "it is not valid UTF-8",
+    };
+    let text = match bytes {
+        Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(error) => {
+                let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+                return Err(not_utf8(valid).into());
+            }
+        },
+        Cow::Owned(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Cow::Owned(text),
+            Err(error) => {
+                let valid = error.as_bytes().get(..error.utf8_error().valid_up_to());
+                return Err(not_utf8(valid.unwrap_or_default()).into());
+            }
+        },
+    };
+    refuse_nul(file, &text)?;
+    Ok(text)
+}
+
+/// SQLite would stop reading at a NUL and pass over the rest in silence.
+fn refuse_nul(file: &str, text: &str) -> Result<()> {
+    match text.find('\0') {
+        Some(at) => Err(ErrorKind::NotUtf8 {
+            file: file.to_owned(),
+            line: Position::of(text, at).line,
+            why: "it holds a NUL",
+        }
+        .into()),
+        None => Ok(()),
+    }
+}
+
+fn refuse_in_repeatable(script: &Script) -> Result<()> {
+    let directives = &script.directives;
+    let refused = [
+        (directives.no_transaction, "no-transaction"),
+        (directives.replaces.is_some(), "replaces"),
+        (directives.irreversible.is_some(), "irreversible"),
+    ];
+    match refused.into_iter().find(|(said, _)| *said) {
+        Some((_, word)) => Err(misplaced(script, format!("`{word}` has no place in a repeatable"))),
+        None => Ok(()),
+    }
+}
+
+fn refuse_down_of_irreversible(entry: &Entry, down: &Script) -> Result<()> {
+    match entry.irreversible() {
+        Some(_) => {
+            let why = format!("{} calls itself irreversible, and here is its down", entry.label);
+            Err(misplaced(down, why))
+        }
+        None => Ok(()),
+    }
+}
+
+fn misplaced(script: &Script, why: String) -> Error {
+    let position = script.position(0);
+    ErrorKind::Directive { file: script.file.clone(), position, why }.into()
+}

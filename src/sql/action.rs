@@ -1,0 +1,360 @@
+//! What a statement does, as far as its text tells.
+
+use super::split::Cut;
+use super::token::{Kind, Token, unquoted};
+
+/// A name as written, its quotes taken off: `schema.name`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) schema: Option<String>,
+    pub(crate) name: String,
+}
+
+impl Name {
+    /// Whether it stands in `temp`, and so is the connection's own.
+    pub(crate) fn is_temp(&self) -> bool {
+        self.schema.as_deref().is_some_and(|schema| schema.eq_ignore_ascii_case("temp"))
+    }
+
+    /// SQLite compares names without regard to case, in ASCII only.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Object {
+    Table,
+    VirtualTable,
+    Index,
+    View,
+    Trigger,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Insert,
+    /// `REPLACE` and `INSERT OR REPLACE`: an insert that may delete.
+    Replace,
+    Update,
+    Delete,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    Begin,
+    Commit,
+    Rollback,
+    /// `SAVEPOINT`, `RELEASE`, `ROLLBACK TO`: they nest inside a transaction.
+    Savepoint,
+}
+
+/// A `REFERENCES` clause and whether it acts on children when the parent row goes or changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reference {
+    pub(crate) parent: String,
+    pub(crate) on_delete: bool,
+    pub(crate) on_update: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    RenameTable(String),
+    RenameColumn,
+    AddColumn,
+    DropColumn,
+    Other,
+}
+
+/// What a statement does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Control(Control),
+    Pragma {
+        name: String,
+        value: Option<String>,
+    },
+    Create {
+        what: Object,
+        name: Name,
+        on: Option<Name>,
+        temp: bool,
+        unique: bool,
+    },
+    Drop {
+        what: Object,
+        name: Name,
+    },
+    Alter {
+        table: Name,
+        change: Change,
+    },
+    Write {
+        verb: Verb,
+        table: Name,
+    },
+    Vacuum,
+    Attach,
+    Detach,
+    /// `SELECT`, `VALUES`, `EXPLAIN`, `ANALYZE`, `REINDEX`: nothing of the user's is changed.
+    Query,
+    /// Not understood: SQLite will say what it thinks of it.
+    Unknown,
+}
+
+/// The significant tokens of one statement, read from the left.
+struct Reader<'a> {
+    text: &'a str,
+    tokens: &'a [Token],
+}
+
+impl<'a> Reader<'a> {
+    fn peek(&self) -> &'a str {
+        self.tokens.first().map_or("", |token| token.text(self.text))
+    }
+
+    fn advance(&mut self) -> &'a str {
+        let word = self.peek();
+        self.tokens = self.tokens.get(1..).unwrap_or_default();
+        word
+    }
+
+    fn at(&self, keyword: &str) -> bool {
+        self.tokens.first().is_some_and(|token| token.kind == Kind::Word)
+            && self.peek().eq_ignore_ascii_case(keyword)
+    }
+
+    fn skip(&mut self, keyword: &str) -> bool {
+        let here = self.at(keyword);
+        if here {
+            self.advance();
+        }
+        here
+    }
+
+    fn skip_mark(&mut self, mark: &str) -> bool {
+        let here = self.peek() == mark;
+        if here {
+            self.advance();
+        }
+        here
+    }
+
+    /// `name` or `schema.name`; a string in quotes is a name to SQLite where one is wanted.
+    fn name(&mut self) -> Option<Name> {
+        let first = self.identifier()?;
+        if self.skip_mark(".") {
+            let name = self.identifier()?;
+            return Some(Name { schema: Some(first), name });
+        }
+        Some(Name { schema: None, name: first })
+    }
+
+    fn identifier(&mut self) -> Option<String> {
+        match self.tokens.first()?.kind {
+            Kind::Word | Kind::Quoted | Kind::Text => Some(unquoted(self.advance())),
+            _ => None,
+        }
+    }
+
+    /// Passes over `( … )`.
+    fn skip_parentheses(&mut self) -> bool {
+        if self.peek() != "(" {
+            return false;
+        }
+        let mut depth = 0usize;
+        while !self.tokens.is_empty() {
+            match self.advance() {
+                "(" => depth += 1,
+                ")" => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth == 0 {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// What the statement does.
+pub(crate) fn action(text: &str, statement: &Cut<'_>) -> Action {
+    let mut reader = Reader { text, tokens: statement.tokens };
+    read(&mut reader).unwrap_or(Action::Unknown)
+}
+
+fn read(r: &mut Reader<'_>) -> Option<Action> {
+    if r.at("WITH") {
+        skip_with(r)?;
+    }
+    let keyword = r.advance().to_ascii_uppercase();
+    Some(match keyword.as_str() {
+        "BEGIN" => Action::Control(Control::Begin),
+        "COMMIT" | "END" => Action::Control(Control::Commit),
+        "ROLLBACK" => {
+            r.skip("TRANSACTION");
+            Action::Control(if r.at("TO") { Control::Savepoint } else { Control::Rollback })
+        }
+        "SAVEPOINT" | "RELEASE" => Action::Control(Control::Savepoint),
+        "PRAGMA" => pragma(r)?,
+        "CREATE" => create(r)?,
+        "DROP" => drop(r)?,
+        "ALTER" => alter(r)?,
+        "INSERT" => {
+            let replaces = r.skip("OR") && r.advance().eq_ignore_ascii_case("REPLACE");
+            r.skip("INTO");
+            let verb = if replaces { Verb::Replace } else { Verb::Insert };
+            Action::Write { verb, table: r.name()? }
+        }
+        "REPLACE" => {
+            r.skip("INTO");
+            Action::Write { verb: Verb::Replace, table: r.name()? }
+        }
+        "UPDATE" => {
+            // `OR` may only be a keyword here: a table of that name has to be quoted.
+            if r.skip("OR") {
+                r.advance();
+            }
+            Action::Write { verb: Verb::Update, table: r.name()? }
+        }
+        "DELETE" => {
+            r.skip("FROM");
+            Action::Write { verb: Verb::Delete, table: r.name()? }
+        }
+        "VACUUM" => Action::Vacuum,
+        "ATTACH" => Action::Attach,
+        "DETACH" => Action::Detach,
+        "SELECT" | "VALUES" | "EXPLAIN" | "ANALYZE" | "REINDEX" => Action::Query,
+        _ => return None,
+    })
+}
+
+/// `WITH [RECURSIVE] name [(columns)] AS [[NOT] MATERIALIZED] (query), …`
+fn skip_with(r: &mut Reader<'_>) -> Option<()> {
+    r.advance();
+    r.skip("RECURSIVE");
+    loop {
+        r.identifier()?;
+        r.skip_parentheses();
+        if !r.skip("AS") {
+            return None;
+        }
+        r.skip("NOT");
+        r.skip("MATERIALIZED");
+        if !r.skip_parentheses() {
+            return None;
+        }
+        if !r.skip_mark(",") {
+            return Some(());
+        }
+    }
+}
+
+fn pragma(r: &mut Reader<'_>) -> Option<Action> {
+    let name = r.name()?.name.to_ascii_lowercase();
+    let has_value = r.skip_mark("=") || r.skip_mark("(");
+    let value = has_value.then(|| {
+        let mut value = String::new();
+        while !r.tokens.is_empty() && r.peek() != ")" {
+            value.push_str(&unquoted(r.advance()));
+        }
+        value.to_ascii_lowercase()
+    });
+    Some(Action::Pragma { name, value })
+}
+
+fn create(r: &mut Reader<'_>) -> Option<Action> {
+    let temp = r.skip("TEMP") || r.skip("TEMPORARY");
+    let unique = r.skip("UNIQUE");
+    let what = object(r)?;
+    if r.at("IF") {
+        r.advance();
+        r.skip("NOT");
+        r.skip("EXISTS");
+    }
+    let name = r.name()?;
+    let on = match what {
+        Object::Index => {
+            r.skip("ON");
+            Some(r.name()?)
+        }
+        Object::Trigger => {
+            // The event's columns cannot be named `on` without quotes.
+            while !r.tokens.is_empty() && !r.skip("ON") {
+                r.advance();
+            }
+            Some(r.name()?)
+        }
+        _ => None,
+    };
+    let temp = temp || name.is_temp();
+    Some(Action::Create { what, name, on, temp, unique })
+}
+
+fn object(r: &mut Reader<'_>) -> Option<Object> {
+    let word = r.advance().to_ascii_uppercase();
+    Some(match word.as_str() {
+        "TABLE" => Object::Table,
+        "VIRTUAL" if r.skip("TABLE") => Object::VirtualTable,
+        "INDEX" => Object::Index,
+        "VIEW" => Object::View,
+        "TRIGGER" => Object::Trigger,
+        _ => return None,
+    })
+}
+
+fn drop(r: &mut Reader<'_>) -> Option<Action> {
+    let what = object(r)?;
+    if r.at("IF") {
+        r.advance();
+        r.skip("EXISTS");
+    }
+    Some(Action::Drop { what, name: r.name()? })
+}
+
+fn alter(r: &mut Reader<'_>) -> Option<Action> {
+    if !r.skip("TABLE") {
+        return None;
+    }
+    let table = r.name()?;
+    let verb = r.advance().to_ascii_uppercase();
+    let explicit = r.skip("COLUMN");
+    let change = match verb.as_str() {
+        // `RENAME TO name` ends there; `RENAME to TO name` renames a column called `to`.
+        "RENAME" if !explicit && r.at("TO") && r.tokens.len() == 2 => {
+            r.advance();
+            Change::RenameTable(r.identifier()?)
+        }
+        "RENAME" => Change::RenameColumn,
+        "ADD" if explicit || !(r.at("CONSTRAINT") || r.at("CHECK")) => Change::AddColumn,
+        "DROP" if explicit || !r.at("CONSTRAINT") => Change::DropColumn,
+        _ => Change::Other,
+    };
+    Some(Action::Alter { table, change })
+}
+
+/// The `REFERENCES` clauses of a statement, with what they do to children.
+pub(crate) fn references(text: &str, statement: &Cut<'_>) -> Vec<Reference> {
+    let mut found: Vec<Reference> = Vec::new();
+    let mut r = Reader { text, tokens: statement.tokens };
+    while !r.tokens.is_empty() {
+        if r.skip("REFERENCES") {
+            if let Some(parent) = r.identifier() {
+                found.push(Reference { parent, on_delete: false, on_update: false });
+            }
+        } else if r.skip("ON") {
+            let acts = |r: &mut Reader<'_>| r.at("CASCADE") || r.at("SET");
+            let Some(last) = found.last_mut() else {
+                continue;
+            };
+            if r.skip("DELETE") {
+                last.on_delete |= acts(&mut r);
+            } else if r.skip("UPDATE") {
+                last.on_update |= acts(&mut r);
+            }
+        } else {
+            r.advance();
+        }
+    }
+    found
+}

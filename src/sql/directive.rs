@@ -1,0 +1,162 @@
+//! The `-- landfall: …` lines at the head of a script.
+
+use super::script::Fault;
+
+/// What a script says of itself before its first statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Directives {
+    pub(crate) no_transaction: bool,
+    pub(crate) foreign_keys_off: bool,
+    pub(crate) allow_data_loss: Option<String>,
+    pub(crate) irreversible: Option<String>,
+    pub(crate) replaces: Option<Replaces>,
+    pub(crate) compatible: Option<String>,
+    pub(crate) breaking: bool,
+    pub(crate) requires: Vec<Requirement>,
+}
+
+/// `replaces sha256:…: reason`: an edit of an applied migration, on purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Replaces {
+    pub(crate) checksum: String,
+    pub(crate) reason: String,
+}
+
+impl Replaces {
+    /// A checksum may be cut short, to no fewer than eight digits.
+    pub(crate) fn names(&self, checksum: &str) -> bool {
+        checksum.starts_with(&self.checksum)
+    }
+}
+
+/// What a script needs of the SQLite that runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Requirement {
+    /// As `rusqlite::version_number` counts: 3.35.0 is 3,035,000.
+    Sqlite {
+        at_least: i32,
+    },
+    Module(String),
+    Function(String),
+    Collation(String),
+}
+
+/// The forms that a directive can take, for the error that has to list them.
+pub(crate) const FORMS: &str = "no-transaction | foreign-keys off | breaking | \
+    compatible: <reason> | irreversible: <reason> | allow-data-loss: <reason> | \
+    replaces sha256:<hex>: <reason> | requires sqlite >= <version> | \
+    requires module|function|collation <name>";
+
+impl Directives {
+    /// Takes one comment line in; other comments are passed over. `at` is where it starts.
+    pub(crate) fn read(&mut self, comment: &str, at: usize) -> Result<bool, Fault> {
+        let Some(body) = body(comment) else {
+            return Ok(false);
+        };
+        let fault = |why: String| Fault { at, why };
+        let (word, rest) = body
+            .split_once(|c: char| c == ':' || c.is_whitespace())
+            .map_or((body, ""), |(word, _)| (word, body.get(word.len()..).unwrap_or_default()));
+        let reason = || match rest.trim_start().strip_prefix(':').map(str::trim) {
+            Some(reason) if !reason.is_empty() => Ok(reason.to_owned()),
+            _ => Err(fault(format!("`{word}` has to give its reason: `{word}: <reason>`"))),
+        };
+        let once = |seen: bool| match seen {
+            true => Err(fault(format!("`{word}` is said twice"))),
+            false => Ok(()),
+        };
+        match word {
+            "no-transaction" => {
+                once(self.no_transaction)?;
+                self.no_transaction = true;
+            }
+            "foreign-keys" if argument(rest) == "off" => {
+                once(self.foreign_keys_off)?;
+                self.foreign_keys_off = true;
+            }
+            "breaking" => {
+                once(self.breaking || self.compatible.is_some())?;
+                self.breaking = true;
+            }
+            "compatible" => {
+                once(self.breaking || self.compatible.is_some())?;
+                self.compatible = Some(reason()?);
+            }
+            "irreversible" => {
+                once(self.irreversible.is_some())?;
+                self.irreversible = Some(reason()?);
+            }
+            "allow-data-loss" => {
+                once(self.allow_data_loss.is_some())?;
+                self.allow_data_loss = Some(reason()?);
+            }
+            "replaces" => {
+                once(self.replaces.is_some())?;
+                self.replaces = Some(replaces(rest).map_err(fault)?);
+            }
+            "requires" => self.requires.push(requirement(rest).map_err(fault)?),
+            _ => return Err(fault(format!("`{body}` is no directive"))),
+        }
+        Ok(true)
+    }
+}
+
+/// What follows `-- landfall:`.
+pub(crate) fn body(comment: &str) -> Option<&str> {
+    let said = comment.strip_prefix("--")?.trim();
+    Some(said.strip_prefix("landfall:")?.trim())
+}
+
+/// What stands before an optional `: reason`.
+fn argument(rest: &str) -> &str {
+    rest.split_once(':').map_or(rest, |(argument, _)| argument).trim()
+}
+
+fn replaces(rest: &str) -> Result<Replaces, String> {
+    let usage = || "write `replaces sha256:<hex>: <reason>`".to_owned();
+    let (checksum, reason) = rest
+        .trim()
+        .strip_prefix("sha256:")
+        .and_then(|rest| rest.split_once(':'))
+        .ok_or_else(usage)?;
+    let (digits, reason) = (checksum.trim(), reason.trim());
+    let hex = digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if !hex || !(8..=64).contains(&digits.len()) {
+        return Err(format!("`sha256:{digits}` is no checksum: 8 to 64 digits 0-9 and a-f"));
+    }
+    if reason.is_empty() {
+        return Err(format!(
+            "`replaces` has to give its reason: `replaces sha256:{digits}: <reason>`"
+        ));
+    }
+    Ok(Replaces { checksum: format!("sha256:{digits}"), reason: reason.to_owned() })
+}
+
+fn requirement(rest: &str) -> Result<Requirement, String> {
+    let said = argument(rest);
+    let (what, which) = said.split_once(char::is_whitespace).unwrap_or((said, ""));
+    let which = which.trim();
+    match (what, which) {
+        ("sqlite", which) => which
+            .strip_prefix(">=")
+            .and_then(|version| version_number(version.trim()))
+            .map(|at_least| Requirement::Sqlite { at_least })
+            .ok_or_else(|| "write `requires sqlite >= 3.35` or `>= 3.35.5`".to_owned()),
+        (_, "") => Err(format!("`requires {what}` has to name what it requires")),
+        ("module", name) => Ok(Requirement::Module(name.to_owned())),
+        ("function", name) => Ok(Requirement::Function(name.to_owned())),
+        ("collation", name) => Ok(Requirement::Collation(name.to_owned())),
+        _ => Err(format!("`requires {what}`: only sqlite, module, function or collation")),
+    }
+}
+
+/// `3.35.5` as SQLite counts it: 3035005.
+fn version_number(version: &str) -> Option<i32> {
+    let mut parts = version.split('.').map(|part| part.parse::<i32>().ok());
+    let major = parts.next()??;
+    let minor = parts.next().unwrap_or(Some(0))?;
+    let patch = parts.next().unwrap_or(Some(0))?;
+    let in_range = (3..=9).contains(&major) && (0..1000).contains(&minor);
+    (in_range && (0..1000).contains(&patch) && parts.next().is_none())
+        .then_some(major * 1_000_000 + minor * 1_000 + patch)
+}

@@ -1,0 +1,129 @@
+//! Splits a script into statements, as `sqlite3_complete` finds their ends.
+
+use super::token::{Kind, Token, tokens};
+
+/// Where in a statement the splitter is. A semicolon ends a statement except inside the body of
+/// a trigger, which ends with `; END ;`.
+///
+/// ```text
+///            ;        EXPLAIN   CREATE   TEMP     TRIGGER  END      other
+/// Start      Start    Explain   Create   Plain    Plain    Plain    Plain
+/// Plain      Start    Plain     Plain    Plain    Plain    Plain    Plain
+/// Explain    Start    Plain     Create   Plain    Plain    Plain    Explain
+/// Create     Start    Plain     Plain    Create   Trigger  Plain    Plain
+/// Trigger    Semi     Trigger   Trigger  Trigger  Trigger  Trigger  Trigger
+/// Semi       Semi     Trigger   Trigger  Trigger  Trigger  End      Trigger
+/// End        Start    Trigger   Trigger  Trigger  Trigger  Trigger  Trigger
+/// ```
+///
+/// The rule is SQLite's: <https://sqlite.org/c3ref/complete.html>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Start,
+    Plain,
+    Explain,
+    Create,
+    Trigger,
+    Semi,
+    End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    Semicolon,
+    Explain,
+    Create,
+    Temp,
+    Trigger,
+    End,
+    Other,
+}
+
+impl Input {
+    fn of(token: Token, text: &str) -> Self {
+        match token.kind {
+            Kind::Semicolon => Input::Semicolon,
+            Kind::Word => {
+                let word = token.text(text);
+                [
+                    ("EXPLAIN", Input::Explain),
+                    ("CREATE", Input::Create),
+                    ("TEMP", Input::Temp),
+                    ("TEMPORARY", Input::Temp),
+                    ("TRIGGER", Input::Trigger),
+                    ("END", Input::End),
+                ]
+                .into_iter()
+                .find(|(keyword, _)| keyword.eq_ignore_ascii_case(word))
+                .map_or(Input::Other, |(_, input)| input)
+            }
+            _ => Input::Other,
+        }
+    }
+}
+
+impl State {
+    fn after(self, input: Input) -> Self {
+        use State::{Create, End, Explain, Plain, Semi, Start, Trigger};
+        match (self, input) {
+            (Trigger | Semi, Input::Semicolon) => Semi,
+            (_, Input::Semicolon) => Start,
+            (Semi, Input::End) => End,
+            (Trigger | Semi | End, _) => Trigger,
+            (Start, Input::Explain) => Explain,
+            (Start | Explain, Input::Create) => Create,
+            (Explain, Input::Other) => Explain,
+            (Create, Input::Temp) => Create,
+            (Create, Input::Trigger) => Trigger,
+            _ => Plain,
+        }
+    }
+}
+
+/// A statement: its significant tokens, the closing semicolon not among them.
+#[derive(Debug)]
+pub(crate) struct Cut<'t> {
+    pub(crate) tokens: &'t [Token],
+}
+
+impl Cut<'_> {
+    /// Where the statement starts: its first token.
+    pub(crate) fn start(&self) -> usize {
+        self.tokens.first().map_or(0, |token| token.start)
+    }
+
+    /// Where it ends: after its last token.
+    pub(crate) fn end(&self) -> usize {
+        self.tokens.last().map_or(0, |token| token.end)
+    }
+}
+
+/// Hands over each statement of a script in turn, and every token, significant or not, as it
+/// passes. Empty statements are passed over.
+pub(crate) fn split(
+    text: &str,
+    mut on_token: impl FnMut(Token, bool),
+    mut on_statement: impl FnMut(&Cut<'_>),
+) {
+    let mut state = State::Start;
+    let mut pending: Vec<Token> = Vec::new();
+    let mut any = false;
+    for token in tokens(text) {
+        on_token(token, any);
+        if !token.is_significant() {
+            continue;
+        }
+        state = state.after(Input::of(token, text));
+        let ends = state == State::Start;
+        if !ends {
+            any = true;
+            pending.push(token);
+        } else if !pending.is_empty() {
+            on_statement(&Cut { tokens: &pending });
+            pending.clear();
+        }
+    }
+    if !pending.is_empty() {
+        on_statement(&Cut { tokens: &pending });
+    }
+}

@@ -1,0 +1,86 @@
+//! How a database stands to a set: a pure function of what both say.
+
+use std::collections::BTreeMap;
+
+use crate::ledger::{Applied, Row, Sentinel};
+use crate::migration::Version;
+use crate::report::{MigrationStatus, SeedState, SeedStatus, State, Status};
+use crate::seed::Seeds;
+use crate::source::Set;
+
+pub(crate) fn status(
+    set: &Set,
+    applied: &Applied,
+    seeds: &Seeds,
+    sentinels: &[Sentinel],
+) -> Status {
+    let mut migrations: BTreeMap<Version, MigrationStatus> = BTreeMap::new();
+    let latest = applied.migrations.last().map(|row| row.version);
+    for entry in &set.migrations {
+        let state = if Some(entry.version) < latest { State::Late } else { State::Pending };
+        let line = MigrationStatus::of(Some(entry.version), &entry.name, state, None);
+        migrations.insert(entry.version, line);
+    }
+    for row in &applied.migrations {
+        let version = row.version;
+        let baseline = set.baselines.iter().find(|baseline| baseline.version == version);
+        let covered = set.baselines.iter().any(|baseline| baseline.version >= version);
+        let state = match set.get(version) {
+            Some(entry) if entry.checksum == row.checksum => State::Applied,
+            _ if baseline.is_some_and(|b| b.script.checksum == row.checksum) => State::Applied,
+            Some(_) => State::Modified,
+            None if Some(version) > set.newest() => State::Newer,
+            None if covered => State::Applied,
+            None => State::Missing,
+        };
+        let line = MigrationStatus::of(Some(version), &row.name, state, Some(row));
+        migrations.insert(version, line);
+    }
+    if let Some(mark) = &applied.mark {
+        let line = MigrationStatus::of(Some(mark.version), &mark.name, State::Interrupted, None);
+        migrations.insert(mark.version, line);
+    }
+    let repeatables = set.repeatables.iter().map(|repeatable| {
+        let row = applied.repeatables.iter().find(|row| row.name == repeatable.name);
+        let same = row.is_some_and(|row| row.checksum == repeatable.script.checksum);
+        let state = if same { State::Applied } else { State::Pending };
+        MigrationStatus::of(None, &repeatable.name, state, row)
+    });
+    let repeatables: Vec<_> = repeatables.collect();
+    Status {
+        migrations: migrations.into_values().chain(repeatables).collect(),
+        seeds: seed_status(seeds, sentinels),
+    }
+}
+
+fn seed_status(seeds: &Seeds, sentinels: &[Sentinel]) -> Vec<SeedStatus> {
+    let of_registry = seeds.iter().map(|seed| {
+        let sentinel = sentinels.iter().find(|sentinel| sentinel.name == seed.name);
+        let done = sentinel.is_some_and(|sentinel| sentinel.revision >= seed.revision);
+        SeedStatus {
+            name: seed.name.to_string(),
+            state: if done { SeedState::Done } else { SeedState::Pending },
+            finished_at: sentinel.and_then(|sentinel| sentinel.finished_at.clone()),
+        }
+    });
+    let unknown =
+        sentinels.iter().filter(|sentinel| !seeds.iter().any(|s| s.name == sentinel.name));
+    let unknown = unknown.map(|sentinel| SeedStatus {
+        name: sentinel.name.clone(),
+        state: SeedState::Unknown,
+        finished_at: sentinel.finished_at.clone(),
+    });
+    of_registry.chain(unknown).collect()
+}
+
+impl MigrationStatus {
+    fn of(version: Option<Version>, name: &str, state: State, row: Option<&Row>) -> Self {
+        MigrationStatus {
+            version,
+            name: name.to_owned(),
+            state,
+            applied_at: row.map(|row| row.applied_at.clone()),
+            app_version: row.and_then(|row| row.app_version.clone()),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What an application calls from its own tests.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::migrator::Migrator;
+use crate::source::Source;
+
+/// Reads no database: compares the `.sql` files that a migrator was compiled with, byte by byte,
+/// with those in the folder on disk.
+///
+/// `include_dir!` does not notice a file added after the last build. A test that calls this fails
+/// then, and names the file.
+///
+/// ```
+/// # use landfall::{include_dir::{self, include_dir}, Migrator};
+/// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+/// landfall::testing::embedded_is_current(&migrator, "migrations-example")?;
+/// # Ok::<(), landfall::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`ErrorKind::BadName`] naming the first file that is only on one side or differs;
+/// [`ErrorKind::Source`] if the folder cannot be read.
+pub fn embedded_is_current(migrator: &Migrator, folder: impl AsRef<Path>) -> Result<()> {
+    let embedded = sql_files(migrator.source())?;
+    let on_disk = sql_files(&Source::directory(folder.as_ref().to_owned()))?;
+    let paths = embedded.keys().chain(on_disk.keys());
+    for path in paths {
+        let why = match (embedded.get(path), on_disk.get(path)) {
+            (Some(a), Some(b)) if a == b => continue,
+            (Some(_), Some(_)) => "it is not what the program was compiled with",
+            (Some(_), None) => "the program was compiled with it, and it is no longer there",
+            (None, _) => "it is not compiled into the program",
+        };
+        let kind = ErrorKind::BadName { file: path.clone(), why: why.to_owned() };
+        return Err(Error::from(kind).advise(
+            "build again; a `build.rs` with `println!(\"cargo:rerun-if-changed=<folder>\");` \
+             makes Cargo notice by itself",
+        ));
+    }
+    Ok(())
+}
+
+fn sql_files(source: &Source) -> Result<BTreeMap<String, Vec<u8>>> {
+    let files = source.files()?.into_iter();
+    let sql = files.filter(|file| file.path.to_ascii_lowercase().ends_with(".sql"));
+    Ok(sql.map(|file| (file.path.replace('\\', "/"), file.bytes.into_owned())).collect())
+}

@@ -1,0 +1,4 @@
+//! One binary, a module per promise.
+
+mod boot;
+mod support;
