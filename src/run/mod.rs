@@ -4,6 +4,7 @@ pub(crate) mod foreign_keys;
 pub(crate) mod lock;
 pub(crate) mod objects;
 mod outside;
+mod pin;
 pub(crate) mod preflight;
 mod seeds;
 mod segment;
@@ -45,7 +46,8 @@ struct Run<'a> {
     job: &'a Job<'a>,
     goal: Goal,
     report: Report,
-    sealed: bool,
+    /// Whether the last transaction did what belongs to the end of a run.
+    finished: bool,
 }
 
 /// How long the lock has to be free and nothing to happen before a migration that was begun
@@ -55,7 +57,7 @@ const GRACE: Duration = Duration::from_millis(1000);
 /// Works towards the goal. What was committed before a failure is in the error's report.
 pub(crate) fn run(job: &Job<'_>, goal: Goal) -> Result<Report> {
     let clock = Instant::now();
-    let mut run = Run { job, goal, report: Report::default(), sealed: false };
+    let mut run = Run { job, goal, report: Report::default(), finished: false };
     let result = run.all();
     // Cached statements would remember columns as they were.
     job.conn.flush_prepared_statement_cache();
@@ -83,10 +85,14 @@ impl<'a> Run<'a> {
                 [step] if step.transaction.is_none() => self.outside(step)?,
                 segment => self.segment(segment)?,
             }
+            if self.finished {
+                return Ok(());
+            }
             plan = self.job.patience.retry(|| self.job.plan(self.goal))?;
         }
-        for seed in plan.seeds {
-            self.seed(&seed)?;
+        let last = plan.seeds.len();
+        for (at, seed) in plan.seeds.iter().enumerate() {
+            self.seed(seed, at + 1 == last)?;
         }
         self.finish_alone()
     }
@@ -121,17 +127,16 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What belongs to the end of the last transaction: the ledger brought in line with the set,
-    /// and the seal.
-    fn finish(&mut self) -> Result<()> {
+    /// Plans again, and finishes if nothing is left to do.
+    fn finish_if_done(&mut self) -> Result<()> {
         let plan = self.job.plan(self.goal)?;
-        if plan.is_empty() {
-            self.finish_plan(&plan)?;
-        }
-        Ok(())
+        if plan.is_empty() { self.finish(&plan) } else { Ok(()) }
     }
 
-    fn finish_plan(&mut self, plan: &Plan) -> Result<()> {
+    /// What belongs to the end of the last transaction: the ledger brought in line with the set,
+    /// and the seal. The plan has to be made under the lock that is held: the seal says that
+    /// nothing is left to do.
+    fn finish(&mut self, plan: &Plan) -> Result<()> {
         for amendment in &plan.amendments {
             self.amend(amendment)?;
         }
@@ -139,14 +144,14 @@ impl<'a> Run<'a> {
         if let (Some(fingerprint), true) = (self.job.fingerprint, whole) {
             self.job.ledger.seal(fingerprint)?;
         }
-        self.sealed = true;
+        self.finished = true;
         Ok(())
     }
 
     /// The same in a transaction of its own, where there was no last one. Nothing depends on it:
     /// a database that cannot be written right now stays unsealed, which only costs time.
     fn finish_alone(&mut self) -> Result<()> {
-        if self.sealed || self.job.fingerprint.is_none() {
+        if self.finished || self.job.fingerprint.is_none() {
             return Ok(());
         }
         let plan = self.job.patience.retry(|| self.job.plan(self.goal))?;
@@ -160,7 +165,7 @@ impl<'a> Run<'a> {
         };
         self.job.ledger.create()?;
         let report = self.report.clone();
-        let sealed = self.finish().and_then(|()| {
+        let sealed = self.finish_if_done().and_then(|()| {
             tx.execute_batch("COMMIT").map_err(Error::sqlite("committing the seal"))
         });
         if sealed.is_err() {

@@ -131,7 +131,7 @@ impl Run<'_> {
         job.ledger.record(self.deeds(step))?;
         let before = self.report.clone();
         self.report.add(step.direction, step.version, &step.name, took);
-        let committed = self.finish().and_then(|()| job.patience.commit(tx));
+        let committed = self.finish_if_done().and_then(|()| job.patience.commit(tx));
         if let Err(error) = committed {
             self.report = before;
             return Err(error.changed(

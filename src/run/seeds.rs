@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::Run;
 use super::session::Settings;
+use super::{Run, pin};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::Deed;
@@ -11,7 +11,7 @@ use crate::report::SeedDone;
 use crate::seed::Seed;
 
 impl Run<'_> {
-    pub(super) fn seed(&mut self, name: &str) -> Result<()> {
+    pub(super) fn seed(&mut self, name: &str, last: bool) -> Result<()> {
         let job = self.job;
         let Some(seed) = job.seeds.iter().find(|seed| seed.name == name) else {
             return Ok(());
@@ -24,13 +24,14 @@ impl Run<'_> {
         }
         let clock = Instant::now();
         job.tell(&Event::SeedStarted { name });
-        let before = job.conn.total_changes();
-        let deed = (seed.deed)(&tx);
-        refuse_ended(job.conn.is_autocommit(), seed)?;
-        deed.map_err(|error| {
-            Error::from(ErrorKind::Seed { name: name.to_owned() }).because(error)
+        let (deed, rows_changed) = pin::pinned(&tx, job.enforces, |tx| {
+            let before = tx.total_changes();
+            let deed = (seed.deed)(tx);
+            (deed, tx.total_changes().saturating_sub(before))
         })?;
-        let rows_changed = job.conn.total_changes().saturating_sub(before);
+        refuse_ended(job.conn.is_autocommit(), seed)?;
+        let failed = || Error::from(ErrorKind::Seed { name: name.to_owned() });
+        deed.map_err(|error| failed().because(error))?;
         let took = clock.elapsed();
         job.ledger.sow(name, seed.revision, rows_changed, took)?;
         let detail = format!("revision {}, {rows_changed} rows", seed.revision);
@@ -43,11 +44,11 @@ impl Run<'_> {
             rows_changed,
             took,
         });
-        let done = self.finish().and_then(|()| job.patience.commit(tx));
+        let end = if last { self.finish_if_done() } else { Ok(()) };
+        let done = end.and_then(|()| job.patience.commit(tx));
         if let Err(error) = done {
             self.report = committed;
-            let failed = Error::from(ErrorKind::Seed { name: seed.name.to_string() });
-            return Err(failed.because(error));
+            return Err(failed().because(error));
         }
         settings.restore()?;
         job.tell(&Event::SeedFinished { name: &seed.name, took });

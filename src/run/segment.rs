@@ -8,7 +8,7 @@ use rusqlite::Transaction;
 use super::foreign_keys::{Touched, Wrongs};
 use super::objects::{self, Broken};
 use super::session::{KeysOff, Settings};
-use super::{Run, statements};
+use super::{Run, pin, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::{self, NewRow};
@@ -76,7 +76,11 @@ impl<'a> Run<'a> {
         }
         let before = self.before(steps)?;
         let committed = self.report.clone();
-        let result = self.steps_and_checks(tx, steps, &applied.repeatables, &before);
+        let result =
+            self.steps_and_checks(tx, steps, &applied.repeatables, &before).and_then(|()| {
+                let last = steps.len() == plan.steps.len() && plan.seeds.is_empty();
+                if last { self.finish(&plan) } else { Ok(()) }
+            });
         let report = std::mem::replace(&mut self.report, committed);
         result?;
         Ok(Some(report))
@@ -103,7 +107,6 @@ impl<'a> Run<'a> {
         }
         self.after(steps, before)?;
         self.write_ledger(steps, &tooks, repeatables)?;
-        self.finish()?;
         refuse_ended(tx, || {
             let label = steps.last().map(|step| job.label(step)).unwrap_or_default();
             ended(label)
@@ -113,7 +116,9 @@ impl<'a> Run<'a> {
     fn step(&self, tx: &Transaction<'_>, step: &Step) -> Result<()> {
         if let Some((entry, deed)) = self.job.code(&step.work) {
             let failed = || ErrorKind::Code { name: entry.label.clone() };
-            deed(tx).map_err(|error| self.code_failed(tx, Error::from(failed()).because(error)))?;
+            let enforced = self.job.enforces && step.foreign_keys == ForeignKeys::Unchanged;
+            let done = pin::pinned(tx, enforced, |tx| deed(tx))?;
+            done.map_err(|error| self.code_failed(tx, Error::from(failed()).because(error)))?;
             refuse_ended(tx, || ended(entry.label.clone()))?;
         } else if let Some(script) = self.job.script(&step.work) {
             for statement in script.in_transaction() {
