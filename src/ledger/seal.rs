@@ -50,10 +50,12 @@ fn look(conn: &Connection, tables: &Tables) -> rusqlite::Result<Look> {
     let sql = format!(
         "SELECT 0, key, value, NULL, NULL FROM {state}
          UNION ALL SELECT 1, version, name, checksum, compatible FROM {migrations}
-         UNION ALL SELECT 2, name, revision, state, NULL FROM {seeds}",
+         UNION ALL SELECT 2, name, revision, state, NULL FROM {seeds}
+         UNION ALL SELECT 3, NULL, NULL, NULL, NULL FROM {history} WHERE 0",
         state = tables.state,
         migrations = tables.migrations,
         seeds = tables.seeds,
+        history = tables.history,
     );
     let mut statement = conn.prepare(&sql)?;
     let mut rows = statement.query([])?;

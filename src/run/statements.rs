@@ -62,6 +62,7 @@ pub(crate) fn without_sql(error: rusqlite::Error, sql: &str) -> (usize, rusqlite
             let code = ffi::Error::new(ffi::SQLITE_ERROR);
             (offset, rusqlite::Error::SqliteFailure(code, Some(message)))
         }
+        None if error.to_string() == "incomplete input" => (sql.len(), error),
         None => (0, error),
     }
 }

@@ -1,5 +1,11 @@
 //! One binary, a module per promise.
 
+mod baselines;
 mod boot;
+mod ledgers;
+mod policies;
+mod repeatables;
 mod seeds;
+mod sources;
+mod speaking;
 mod support;
