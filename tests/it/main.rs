@@ -3,6 +3,7 @@
 mod baselines;
 mod boot;
 mod ledgers;
+mod logging;
 mod policies;
 mod repeatables;
 mod seeds;

@@ -1,0 +1,52 @@
+//! The log: one info line for a start that changed something, none for one that did not.
+
+use std::sync::Mutex;
+use std::thread::{ThreadId, current};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use crate::support::{memory, set};
+
+struct Lines(Mutex<Vec<(ThreadId, Level, String)>>);
+
+static LINES: Lines = Lines(Mutex::new(Vec::new()));
+
+impl Log for Lines {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let line = (current().id(), record.level(), record.args().to_string());
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn flush(&self) {}
+}
+
+/// What this thread has logged since the last time: other tests log at the same time.
+fn mine(level: Level) -> Vec<String> {
+    let mut lines = LINES.0.lock().unwrap();
+    let found = lines.iter().filter(|(thread, of, _)| *thread == current().id() && *of == level);
+    let found = found.map(|(.., line)| line.clone()).collect();
+    lines.retain(|(thread, of, _)| *thread != current().id() || *of != level);
+    found
+}
+
+#[test]
+fn one_info_line_for_a_boot_that_changed_something_and_none_for_one_that_did_not() {
+    log::set_logger(&LINES).unwrap();
+    log::set_max_level(LevelFilter::Debug);
+    let migrator = set(&[(1, "a", "CREATE TABLE a(x)", ""), (2, "b", "CREATE TABLE b(x)", "")]);
+    let conn = memory();
+    migrator.apply(&conn).unwrap();
+    let info = mine(Level::Info);
+    assert_eq!(info.len(), 1, "{info:?}");
+    assert!(info[0].starts_with("applied 2: 1 a to 2 b in "), "{info:?}");
+    let debug = mine(Level::Debug);
+    assert_eq!(debug.len(), 2, "{debug:?}");
+    assert!(debug[0].starts_with("apply 1 (a) in "), "{debug:?}");
+    migrator.apply(&conn).unwrap();
+    assert_eq!(mine(Level::Info), [""; 0]);
+    assert_eq!(mine(Level::Debug).len(), 1);
+}
