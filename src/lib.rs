@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![allow(clippy::needless_doctest_main)] // a build.rs is nothing but its main
 #![warn(missing_docs, unreachable_pub)]
 #![warn(
     clippy::unwrap_used,

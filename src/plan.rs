@@ -227,7 +227,7 @@ impl Planner<'_> {
     fn refuse_interrupted(&self, goal: Goal) -> Result<()> {
         match (&self.applied.mark, goal) {
             (None, _) => Ok(()),
-            (Some(mark), Goal::Mark(version)) if mark.version <= version => Ok(()),
+            (Some(mark), Goal::Mark(version)) if mark.version <= version && !mark.revert => Ok(()),
             (Some(mark), _) => {
                 let what = if mark.revert { "its down script" } else { "it" };
                 let progress = match mark.finished {
@@ -239,12 +239,18 @@ impl Planner<'_> {
                         "of {what}, the first {n} statements finished and the next may have"
                     ),
                 };
-                Err(ErrorKind::Interrupted {
+                let error = Error::from(ErrorKind::Interrupted {
                     version: mark.version,
                     name: mark.name.clone(),
                     progress,
-                }
-                .into())
+                });
+                Err(match mark.revert {
+                    true => error.advise(
+                        "look at the database; then call `repair` with a reason to take it as \
+                         applied again, and revert it again if that is wanted",
+                    ),
+                    false => error,
+                })
             }
         }
     }

@@ -49,7 +49,9 @@ pub(crate) struct Applied {
     /// What the repeatables' rows say; their versions are negative and mean nothing.
     pub(crate) repeatables: Vec<Row>,
     pub(crate) mark: Option<Mark>,
-    /// Whether all of our tables are there.
+    /// Whether any of our tables is there.
+    pub(crate) begun: bool,
+    /// Whether all of them are.
     pub(crate) complete: bool,
 }
 
@@ -131,7 +133,11 @@ impl<'c> Ledger<'c> {
     /// Reads what has been applied; a database without a ledger has had nothing.
     pub(crate) fn read(&self) -> Result<Applied> {
         let found = foreign::inspect(self.conn, &self.tables.prefix)?;
-        let mut applied = Applied { complete: found.all(), ..Applied::default() };
+        let mut applied = Applied {
+            begun: found != foreign::Found::default(),
+            complete: found.all(),
+            ..Applied::default()
+        };
         if found.state {
             self.refuse_future_format()?;
             applied.mark = self.read_mark()?;

@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
         for (at, seed) in plan.seeds.iter().enumerate() {
             self.seed(seed, at + 1 == last)?;
         }
-        self.finish_alone()
+        self.finish_alone(&plan)
     }
 
     /// Plans; where a migration outside any transaction seems interrupted, waits to see whether
@@ -150,28 +150,30 @@ impl<'a> Run<'a> {
 
     /// The same in a transaction of its own, where there was no last one. Nothing depends on it:
     /// a database that cannot be written right now stays unsealed, which only costs time.
-    fn finish_alone(&mut self) -> Result<()> {
-        if self.finished || self.job.fingerprint.is_none() {
-            return Ok(());
-        }
-        let plan = self.job.patience.retry(|| self.job.plan(self.goal))?;
+    fn finish_alone(&mut self, plan: &Plan) -> Result<()> {
+        let job = self.job;
         let seals = plan.reaches_end && plan.newer.is_empty();
-        let nothing = plan.amendments.is_empty() && !seals;
-        if nothing || preflight::read_only(self.job.conn)?.is_some() {
+        let wanted = job.fingerprint.is_some() && (seals || !plan.amendments.is_empty());
+        if self.finished || !wanted || preflight::read_only(job.conn)?.is_some() {
             return Ok(());
         }
-        let Ok(tx) = self.job.patience.begin_once() else {
-            return Ok(());
-        };
-        self.job.ledger.create()?;
-        let report = self.report.clone();
-        let sealed = self.finish_if_done().and_then(|()| {
-            tx.execute_batch("COMMIT").map_err(Error::sqlite("committing the seal"))
-        });
-        if sealed.is_err() {
-            self.report = report;
+        let before = self.report.clone();
+        if self.try_to_finish().is_err() {
+            self.report = before;
         }
         Ok(())
+    }
+
+    fn try_to_finish(&mut self) -> Result<()> {
+        let job = self.job;
+        let tx = job.patience.begin_once()?;
+        if !job.ledger.read()?.begun {
+            // An empty set leaves an empty database as it is.
+            return Ok(());
+        }
+        job.ledger.create()?;
+        self.finish_if_done()?;
+        tx.execute_batch("COMMIT").map_err(Error::sqlite("committing the seal"))
     }
 
     fn amend(&mut self, amendment: &Amendment) -> Result<()> {
