@@ -54,7 +54,11 @@ impl Run<'_> {
     fn begin_outside(&self, step: &Step, mark: &Mark) -> Result<bool> {
         let job = self.job;
         let tx = job.patience.begin()?;
-        let plan = job.plan(self.goal)?;
+        let applied = job.ledger.read()?;
+        if job.is_overtaken(&applied, self.goal) {
+            return Ok(false);
+        }
+        let plan = job.plan_from(&applied, self.goal)?;
         let still = plan.first_segment().first().is_some_and(|first| {
             first.version == step.version
                 && first.direction == step.direction

@@ -67,6 +67,9 @@ impl<'a> Run<'a> {
     fn inside(&mut self, tx: &Transaction<'_>, preview: &[Step]) -> Result<Option<Report>> {
         let job = self.job;
         let applied = job.ledger.read()?;
+        if job.is_overtaken(&applied, self.goal) {
+            return Ok(None);
+        }
         let plan = job.plan_from(&applied, self.goal)?;
         let steps = plan.first_segment();
         if !same(steps, preview) {
