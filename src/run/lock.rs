@@ -64,7 +64,7 @@ impl<'a> Patience<'a> {
     }
 
     /// Makes SQLite say at once that it is busy, so that the waiting is ours to limit and tell.
-    fn at_once<T>(&self, attempt: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(crate) fn at_once<T>(&self, attempt: impl FnOnce() -> T) -> T {
         let _restore =
             (self.busy_timeout > 0).then(|| BusyTimeout::none(self.conn, self.busy_timeout));
         attempt()
