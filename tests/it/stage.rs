@@ -45,8 +45,8 @@ pub fn counting() -> Migrator {
     let mut list = vec![Migration::sql(
         1,
         "counter",
-        "CREATE TABLE counter(n INTEGER NOT NULL);
-         INSERT INTO counter VALUES (0);
+        "CREATE TABLE counter(id INTEGER PRIMARY KEY, n INTEGER NOT NULL);
+         INSERT INTO counter VALUES (1, 0);
          CREATE TABLE log(id INTEGER PRIMARY KEY, who TEXT NOT NULL);
          CREATE TABLE parent(id INTEGER PRIMARY KEY, name TEXT);
          CREATE TABLE child(id INTEGER PRIMARY KEY,
@@ -65,7 +65,9 @@ pub fn counting() -> Migrator {
                  INSERT INTO parent(id, name) VALUES ({version}, 'p');
                  INSERT INTO child(parent_id) VALUES ({version});"
             ),
-            _ => format!("CREATE TABLE t{version}(x); CREATE INDEX i{version} ON t{version}(x);"),
+            _ => {
+                format!("CREATE TABLE t{version}(x, y); CREATE INDEX i{version} ON t{version}(x);")
+            }
         };
         list.push(Migration::sql(version, format!("step{version}"), sql));
     }
