@@ -407,11 +407,17 @@ impl Error {
 
     /// Whether SQLite said that another connection is in the way.
     pub(crate) fn is_busy(&self) -> bool {
-        self.0
-            .source
-            .as_ref()
-            .and_then(|source| source.downcast_ref::<rusqlite::Error>())
-            .is_some_and(is_busy)
+        self.cause().is_some_and(is_busy)
+    }
+
+    /// Whether somebody interrupted SQLite at its work.
+    pub(crate) fn is_interrupt(&self) -> bool {
+        let code = self.cause().and_then(rusqlite::Error::sqlite_error_code);
+        code == Some(rusqlite::ErrorCode::OperationInterrupted)
+    }
+
+    fn cause(&self) -> Option<&rusqlite::Error> {
+        self.0.source.as_ref()?.downcast_ref()
     }
 
     fn one_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

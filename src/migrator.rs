@@ -187,7 +187,7 @@ impl Migrator {
         let clock = Instant::now();
         let ledger = self.ledger_of(conn)?;
         let fingerprint = self.fingerprint()?;
-        if to == Target::Latest && ledger.is_sealed(fingerprint) {
+        if to == Target::Latest && self.is_sealed(conn, &ledger, fingerprint)? {
             let report = Report { took: clock.elapsed(), ..Report::default() };
             log::debug!("nothing to do, found in {:?}", report.took);
             return Ok(report);
@@ -270,7 +270,7 @@ impl Migrator {
         let tx = job.patience.begin()?;
         ledger.create()?;
         let amended = repair(&ledger, &set, why)?;
-        job.patience.commit(tx)?;
+        job.patience.commit(tx, || ledger.read().map(|applied| applied.mark.is_none()))?;
         told(Ok(Report { amended, took: clock.elapsed(), ..Report::default() }))
     }
 }
@@ -332,7 +332,7 @@ impl Migrator {
     /// Those with which `apply` would refuse before it runs anything.
     pub fn is_current(&self, conn: &Connection) -> Result<bool> {
         let ledger = self.ledger_of(conn)?;
-        if ledger.is_sealed(self.fingerprint()?) {
+        if self.is_sealed(conn, &ledger, self.fingerprint()?)? {
             return Ok(true);
         }
         Ok(self.plan(conn)?.is_empty())
@@ -342,16 +342,29 @@ impl Migrator {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotCurrent`] once `d` has passed, naming what is still pending.
+    /// [`ErrorKind::NotCurrent`] once `d` has passed, naming what is still pending; or, if that is
+    /// what stands in the way by then, [`ErrorKind::Busy`] or [`ErrorKind::Interrupted`].
     pub fn wait_until_current(&self, conn: &Connection, d: Duration) -> Result<()> {
         let start = Instant::now();
         let mut pause = Duration::from_millis(1);
-        while !self.is_current(conn)? {
+        loop {
             let waited = start.elapsed();
             let left = d.saturating_sub(waited);
+            let until_then = self.clone().wait(left);
+            let not_yet = match until_then.is_current(conn) {
+                Ok(true) => return Ok(()),
+                Ok(false) => None,
+                Err(error) => match error.kind() {
+                    // Another process may be at it.
+                    ErrorKind::Busy { .. } | ErrorKind::Interrupted { .. } => Some(error),
+                    _ => return Err(error),
+                },
+            };
             if left.is_zero() {
-                let pending = self.plan(conn)?.gist();
-                return Err(ErrorKind::NotCurrent { pending }.into());
+                return Err(match not_yet {
+                    Some(error) => error,
+                    None => ErrorKind::NotCurrent { pending: until_then.plan(conn)?.gist() }.into(),
+                });
             }
             if let Some(listener) = &self.listener {
                 listener(&Event::Waiting { waited });
@@ -359,7 +372,6 @@ impl Migrator {
             pause = (pause * 2).min(Duration::from_millis(100));
             std::thread::sleep(pause.min(left));
         }
-        Ok(())
     }
 
     /// Reads: everything that was ever done, oldest first.
@@ -432,6 +444,12 @@ impl Migrator {
 
     fn ledger_of<'c>(&self, conn: &'c Connection) -> Result<Ledger<'c>> {
         Ledger::of(conn, &self.prefix, self.app_version.as_deref())
+    }
+
+    /// Asks once: the waiting, if somebody is in the way, is for what comes after a no.
+    fn is_sealed(&self, conn: &Connection, ledger: &Ledger<'_>, fingerprint: u64) -> Result<bool> {
+        let patience = Patience::new(conn, self.wait, None)?;
+        Ok(patience.at_once(|| ledger.is_sealed(fingerprint)))
     }
 
     fn listener(&self) -> Option<&Listener> {

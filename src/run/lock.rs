@@ -64,7 +64,7 @@ impl<'a> Patience<'a> {
     }
 
     /// Makes SQLite say at once that it is busy, so that the waiting is ours to limit and tell.
-    fn at_once<T>(&self, attempt: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(crate) fn at_once<T>(&self, attempt: impl FnOnce() -> T) -> T {
         let _restore =
             (self.busy_timeout > 0).then(|| BusyTimeout::none(self.conn, self.busy_timeout));
         attempt()
@@ -93,8 +93,26 @@ impl<'a> Patience<'a> {
 
     /// Commits. A COMMIT that finds a reader in the way leaves the transaction open and is tried
     /// again: <https://sqlite.org/lang_transaction.html>.
-    pub(crate) fn commit(&self, tx: Transaction<'a>) -> Result<()> {
-        self.retry(|| tx.execute_batch("COMMIT").map_err(Error::sqlite("committing")))
+    ///
+    /// A COMMIT can be interrupted when it is through already. It left no transaction open then,
+    /// and neither does one that was taken back: the database is asked whether it is `stored`.
+    pub(crate) fn commit(
+        &self,
+        tx: Transaction<'a>,
+        stored: impl FnOnce() -> Result<bool>,
+    ) -> Result<()> {
+        let committed =
+            self.retry(|| tx.execute_batch("COMMIT").map_err(Error::sqlite("committing")));
+        match committed {
+            Err(error) if error.is_interrupt() && tx.is_autocommit() => {
+                if stored()? {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            }
+            committed => committed,
+        }
     }
 }
 

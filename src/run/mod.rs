@@ -88,7 +88,7 @@ impl<'a> Run<'a> {
             if self.finished {
                 return Ok(());
             }
-            plan = self.job.patience.retry(|| self.job.plan(self.goal))?;
+            plan = self.plan_patiently()?;
         }
         let last = plan.seeds.len();
         for (at, seed) in plan.seeds.iter().enumerate() {
@@ -111,7 +111,8 @@ impl<'a> Run<'a> {
             };
             let mark = self.job.patience.retry(|| self.job.ledger.read())?.mark;
             let locked = self.job.patience.begin_once().is_err_and(|error| error.is_busy());
-            if locked || mark != last {
+            let goes_on = locked || mark != last;
+            if goes_on {
                 quiet = Instant::now();
                 last = mark;
             }
@@ -120,7 +121,7 @@ impl<'a> Run<'a> {
                 return Err(error);
             }
             if waited >= self.job.patience.limit() {
-                return Err(ErrorKind::Busy { waited }.into());
+                return Err(if goes_on { ErrorKind::Busy { waited }.into() } else { error });
             }
             self.job.tell(&Event::Waiting { waited });
             std::thread::sleep(Duration::from_millis(20));
@@ -244,6 +245,12 @@ impl<'a> Job<'a> {
             plan.seeds = pending.into_iter().map(|seed| seed.name.to_string()).collect();
         }
         Ok(plan)
+    }
+
+    /// Whether another process has begun a migration outside any transaction since the preview.
+    /// It may be at it still: that is for a plan made without the lock to wait for.
+    fn is_overtaken(&self, applied: &Applied, goal: Goal) -> bool {
+        applied.mark.is_some() && !matches!(goal, Goal::Mark(_))
     }
 
     /// The script that a step runs, if it runs one.

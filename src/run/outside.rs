@@ -25,12 +25,12 @@ impl Run<'_> {
             finished: 0,
             revert: step.direction == Direction::Revert,
         };
+        let settings = Settings::remember(job.conn, |_| true)?;
         if !self.begin_outside(step, &mark)? {
             return Ok(());
         }
         let clock = Instant::now();
         job.tell(&Event::Started { version: step.version, name: &step.name });
-        let settings = Settings::remember(job.conn, |_| true);
         let attached = databases(job.conn);
         let result = self.statements_outside(script, &mut mark).and_then(|()| {
             match job.verify_script(&step.work) {
@@ -42,9 +42,9 @@ impl Run<'_> {
         detach_others(job.conn, &attached);
         let restored = settings.restore();
         result.map_err(|error| self.failed_outside(error, &mark, script))?;
-        restored?;
         let took = clock.elapsed();
         self.end_outside(step, took)?;
+        restored?;
         job.tell(&Event::Finished { version: step.version, name: &step.name, took });
         log::debug!("{} {} in {took:?}", step.direction, step.label());
         Ok(())
@@ -54,7 +54,11 @@ impl Run<'_> {
     fn begin_outside(&self, step: &Step, mark: &Mark) -> Result<bool> {
         let job = self.job;
         let tx = job.patience.begin()?;
-        let plan = job.plan(self.goal)?;
+        let applied = job.ledger.read()?;
+        if job.is_overtaken(&applied, self.goal) {
+            return Ok(false);
+        }
+        let plan = job.plan_from(&applied, self.goal)?;
         let still = plan.first_segment().first().is_some_and(|first| {
             first.version == step.version
                 && first.direction == step.direction
@@ -63,7 +67,8 @@ impl Run<'_> {
         if still {
             job.ledger.create()?;
             job.ledger.set_mark(mark)?;
-            job.patience.commit(tx)?;
+            let stored = || Ok(job.ledger.read()?.mark.as_ref() == Some(mark));
+            job.patience.commit(tx, stored)?;
         }
         Ok(still)
     }
@@ -131,7 +136,8 @@ impl Run<'_> {
         job.ledger.record(self.deeds(step))?;
         let before = self.report.clone();
         self.report.add(step.direction, step.version, &step.name, took);
-        let committed = self.finish_if_done().and_then(|()| job.patience.commit(tx));
+        let stored = || Ok(job.ledger.read()?.mark.is_none());
+        let committed = self.finish_if_done().and_then(|()| job.patience.commit(tx, stored));
         if let Err(error) = committed {
             self.report = before;
             return Err(error.changed(

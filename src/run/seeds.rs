@@ -16,10 +16,13 @@ impl Run<'_> {
         let Some(seed) = job.seeds.iter().find(|seed| seed.name == name) else {
             return Ok(());
         };
-        let settings = Settings::remember(job.conn, |_| true);
+        let settings = Settings::remember(job.conn, |_| true)?;
         let tx = job.patience.begin()?;
-        let sentinel = job.ledger.sentinel(name)?;
-        if sentinel.is_some_and(|sentinel| sentinel.revision >= seed.revision) {
+        let is_sown = || {
+            let sentinel = job.ledger.sentinel(&seed.name)?;
+            Ok(sentinel.is_some_and(|sentinel| sentinel.revision >= seed.revision))
+        };
+        if is_sown()? {
             return Ok(());
         }
         let clock = Instant::now();
@@ -45,7 +48,7 @@ impl Run<'_> {
             took,
         });
         let end = if last { self.finish_if_done() } else { Ok(()) };
-        let done = end.and_then(|()| job.patience.commit(tx));
+        let done = end.and_then(|()| job.patience.commit(tx, is_sown));
         if let Err(error) = done {
             self.report = committed;
             return Err(failed().because(error));

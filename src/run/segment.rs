@@ -30,19 +30,20 @@ impl<'a> Run<'a> {
     pub(super) fn segment(&mut self, preview: &[Step]) -> Result<()> {
         let job = self.job;
         let code = preview.iter().any(|step| job.code(&step.work).is_some());
-        let settings = Settings::remember(job.conn, |name| code || self.names(preview, name));
+        let settings = Settings::remember(job.conn, |name| code || self.names(preview, name))?;
         let off = preview.first().is_some_and(|step| step.foreign_keys == ForeignKeys::Off);
         let keys = if off { Some(KeysOff::switch(job.conn)?) } else { None };
         let tx = job.patience.begin()?;
         let done = self.inside(&tx, preview)?;
         let Some(done) = done else { return Ok(()) };
-        let committed = job.patience.commit(tx);
+        let stored = || Ok(!same(job.plan(self.goal)?.first_segment(), preview));
+        let committed = job.patience.commit(tx, stored);
         committed.map_err(|error| self.commit_failed(error, preview))?;
+        self.report = done;
         if let Some(keys) = keys {
             keys.restore()?;
         }
         settings.restore()?;
-        self.report = done;
         job.tell(&Event::Committed);
         Ok(())
     }
@@ -66,6 +67,9 @@ impl<'a> Run<'a> {
     fn inside(&mut self, tx: &Transaction<'_>, preview: &[Step]) -> Result<Option<Report>> {
         let job = self.job;
         let applied = job.ledger.read()?;
+        if job.is_overtaken(&applied, self.goal) {
+            return Ok(None);
+        }
         let plan = job.plan_from(&applied, self.goal)?;
         let steps = plan.first_segment();
         if !same(steps, preview) {

@@ -1,7 +1,7 @@
 //! Settings of the connection, put back as they were on every way out.
 
-use rusqlite::Connection;
 use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::error::{Error, Result};
 
@@ -42,32 +42,38 @@ pub(crate) struct Settings<'c> {
 
 impl<'c> Settings<'c> {
     /// Remembers the settings that somebody may change.
-    pub(crate) fn remember(conn: &'c Connection, may_change: impl Fn(&str) -> bool) -> Self {
-        let names = SETTINGS.into_iter().filter(|name| may_change(name));
-        // A setting that this build of SQLite does not have cannot be changed either.
-        let saved = names.filter_map(|name| Some((name, read(conn, name)?))).collect();
-        Settings { conn, saved }
-    }
-
-    pub(crate) fn restore(mut self) -> Result<()> {
-        self.put_back().map_err(Error::sqlite("restoring the connection's settings"))
-    }
-
-    fn put_back(&mut self) -> rusqlite::Result<()> {
-        let mut result = Ok(());
-        for (name, value) in self.saved.drain(..) {
-            if read(self.conn, name).as_ref() == Some(&value) {
-                continue;
-            }
-            let text = match (name, value) {
-                ("secure_delete", Value::Integer(2)) => "FAST".to_owned(),
-                (_, Value::Integer(number)) => number.to_string(),
-                (_, Value::Text(text)) => text,
-                _ => continue,
-            };
-            let written = self.conn.execute_batch(&format!("PRAGMA main.{name} = {text}"));
-            result = result.and(written);
+    pub(crate) fn remember(
+        conn: &'c Connection,
+        may_change: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let mut saved = Vec::new();
+        for name in SETTINGS.into_iter().filter(|name| may_change(name)) {
+            let value =
+                read(conn, name).map_err(Error::sqlite("reading the connection's settings"))?;
+            // A setting that this build of SQLite does not have cannot be changed either.
+            saved.extend(value.map(|value| (name, value)));
         }
+        Ok(Settings { conn, saved })
+    }
+
+    /// An interrupt takes down one attempt and not the next.
+    pub(crate) fn restore(mut self) -> Result<()> {
+        self.put_back()
+            .or_else(|_| self.put_back())
+            .map_err(Error::sqlite("restoring the connection's settings"))
+    }
+
+    /// What could not be put back stays remembered.
+    fn put_back(&mut self) -> rusqlite::Result<()> {
+        let conn = self.conn;
+        let mut result = Ok(());
+        self.saved.retain(|(name, value)| match write(conn, name, value) {
+            Ok(()) => false,
+            Err(error) => {
+                result = Err(error);
+                true
+            }
+        });
         result
     }
 }
@@ -78,8 +84,21 @@ impl Drop for Settings<'_> {
     }
 }
 
-fn read(conn: &Connection, name: &str) -> Option<Value> {
-    conn.query_row(&format!("PRAGMA main.{name}"), [], |row| row.get(0)).ok()
+fn read(conn: &Connection, name: &str) -> rusqlite::Result<Option<Value>> {
+    conn.query_row(&format!("PRAGMA main.{name}"), [], |row| row.get(0)).optional()
+}
+
+fn write(conn: &Connection, name: &str, value: &Value) -> rusqlite::Result<()> {
+    if read(conn, name)?.as_ref() == Some(value) {
+        return Ok(());
+    }
+    let text = match (name, value) {
+        ("secure_delete", Value::Integer(2)) => "FAST".to_owned(),
+        (_, Value::Integer(number)) => number.to_string(),
+        (_, Value::Text(text)) => text.clone(),
+        _ => return Ok(()),
+    };
+    conn.execute_batch(&format!("PRAGMA main.{name} = {text}"))
 }
 
 /// Enforcement of foreign keys, off until dropped.
@@ -110,13 +129,17 @@ impl<'c> KeysOff<'c> {
         Ok(guard)
     }
 
+    /// An interrupt takes down one attempt and not the next.
     pub(crate) fn restore(mut self) -> Result<()> {
-        self.put_back().map_err(Error::sqlite("switching foreign keys on again"))
+        self.put_back()
+            .or_else(|_| self.put_back())
+            .map_err(Error::sqlite("switching foreign keys on again"))
     }
 
     fn put_back(&mut self) -> rusqlite::Result<()> {
-        if std::mem::take(&mut self.was_on) {
+        if self.was_on {
             self.conn.execute_batch("PRAGMA foreign_keys = ON")?;
+            self.was_on = false;
         }
         Ok(())
     }

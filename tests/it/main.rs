@@ -2,11 +2,17 @@
 
 mod baselines;
 mod boot;
+mod disk_full;
+mod interrupted;
+mod killed;
 mod ledgers;
 mod logging;
 mod policies;
+mod read_only;
 mod repeatables;
 mod seeds;
 mod sources;
 mod speaking;
+mod stage;
 mod support;
+mod together;
