@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Transaction;
 
-use super::foreign_keys::{Touched, Wrongs};
+use super::foreign_keys::{Touched, Wrongs, names};
 use super::objects::{self, Broken};
 use super::session::{KeysOff, Settings};
 use super::{Run, statements};
@@ -16,7 +16,7 @@ use crate::migration::Version;
 use crate::plan::{Direction, ForeignKeys, Goal, Step, Work, undo_of_repeatable};
 use crate::report::{Compatibility, Report};
 use crate::sql::action::Change;
-use crate::sql::{Action, Script};
+use crate::sql::{Action, Object, Script};
 
 /// How the schema and the keys were before, as far as the segment could harm them.
 struct Before {
@@ -175,7 +175,7 @@ impl<'a> Run<'a> {
         };
         let off = steps.iter().any(|step| step.foreign_keys == ForeignKeys::Off);
         let keys = if off {
-            let touched = self.touched(steps);
+            let touched = self.touched(steps).with_triggers(conn)?;
             let wrongs = Wrongs::now(conn, &touched)?;
             Some((touched, wrongs))
         } else {
@@ -252,8 +252,14 @@ impl<'a> Run<'a> {
             return Touched::Everything;
         }
         let mut tables = BTreeSet::new();
-        for statement in self.scripts(steps).flat_map(|script| &script.statements) {
+        let scripts = self.scripts(steps);
+        let statements =
+            scripts.flat_map(|script| script.statements.iter().map(move |s| (script, s)));
+        for (script, statement) in statements {
             match &statement.action {
+                Action::Create { what: Object::Trigger, .. } => {
+                    tables.extend(names(script.sql(statement)));
+                }
                 Action::Create { name, .. }
                 | Action::Drop { name, .. }
                 | Action::Write { table: name, .. } => {
