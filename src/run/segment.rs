@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
         for step in steps {
             let clock = Instant::now();
             job.tell(&Event::Started { version: step.version, name: &step.name });
-            self.step(tx, step)?;
+            self.step(tx, step, before)?;
             let took = clock.elapsed();
             job.tell(&Event::Finished { version: step.version, name: &step.name, took });
             log::debug!("{} {} in {took:?}", step.direction, step.label());
@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn step(&self, tx: &Transaction<'_>, step: &Step) -> Result<()> {
+    fn step(&self, tx: &Transaction<'_>, step: &Step, before: &Before) -> Result<()> {
         if let Some((entry, deed)) = self.job.code(&step.work) {
             let failed = || ErrorKind::Code { name: entry.label.clone() };
             deed(tx).map_err(|error| self.code_failed(tx, Error::from(failed()).because(error)))?;
@@ -118,7 +118,7 @@ impl<'a> Run<'a> {
         } else if let Some(script) = self.job.script(&step.work) {
             for statement in script.in_transaction() {
                 statements::execute(tx, script, statement)
-                    .map_err(|error| self.explain(error, tx))?;
+                    .map_err(|error| self.explain(error, before))?;
                 refuse_ended(tx, || {
                     let position = script.position(statement.start);
                     let kind = ErrorKind::Statement { file: script.file.clone(), position };
@@ -140,21 +140,10 @@ impl<'a> Run<'a> {
     }
 
     /// Says more of a failure than SQLite does, where the schema tells more.
-    fn explain(&self, error: Error, tx: &Transaction<'_>) -> Error {
+    fn explain(&self, error: Error, before: &Before) -> Error {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        if let Some(rest) = cause.strip_prefix("error in ") {
-            let object: String = rest.split([':', ' ']).take(2).collect::<Vec<_>>().join(" ");
-            let was = objects::broken(tx).unwrap_or_default();
-            let old = was.iter().any(|broken| broken.object == object);
-            return error.advise(if old {
-                format!(
-                    "{object} refers to what is not there, and SQLite refuses to rename or drop \
-                     anything while it is so: drop {object} first, in a migration before this one \
-                     or at the head of this one, and create it again after"
-                )
-            } else {
-                format!("drop {object} before this statement and create it again after it")
-            });
+        if let Some(object) = refused_object(&cause) {
+            return error.advise(self.advice_on(object, before));
         }
         let adopts = cause.contains("already exists")
             && self.job.ledger.read().is_ok_and(|applied| applied.migrations.is_empty());
@@ -165,6 +154,29 @@ impl<'a> Run<'a> {
             );
         }
         error
+    }
+
+    /// What to do about an object for whose sake SQLite refuses an ALTER TABLE.
+    fn advice_on(&self, object: &str, before: &Before) -> String {
+        let is_in =
+            |broken: &[Broken]| broken.iter().any(|b| b.object.eq_ignore_ascii_case(object));
+        if object.starts_with("table ") {
+            format!("the definition of {object} itself still needs it: rebuild {object} instead")
+        } else if is_in(&before.broken) {
+            format!(
+                "{object} did not work before either, and SQLite refuses to rename or drop \
+                 anything while that is so: drop {object} first, in a migration before this one \
+                 or at the head of this one, and create it again after"
+            )
+        } else if objects::broken(self.job.conn).is_ok_and(|now| is_in(&now)) {
+            format!(
+                "{object} stands on what was dropped before this statement: drop {object} first \
+                 and create it again after, or keep it in a repeatable, which is set aside and \
+                 run again by itself"
+            )
+        } else {
+            format!("drop {object} before this statement and create it again after it")
+        }
     }
 
     fn before(&self, steps: &[Step]) -> Result<Before> {
@@ -417,6 +429,13 @@ impl<'a> Run<'a> {
 
 const SELF_ENDED: &str = "it ended the transaction itself, and what it had written by then, or \
                           has written since, may be stored";
+
+/// `view v` in SQLite's `error in view v: …` and `error in view v after rename: …`.
+fn refused_object(cause: &str) -> Option<&str> {
+    let (object, _) = cause.strip_prefix("error in ")?.split_once(": ")?;
+    let whens = [" after rename", " after drop column"];
+    Some(whens.into_iter().find_map(|when| object.strip_suffix(when)).unwrap_or(object))
+}
 
 /// Whether two lists of steps are the same deeds in the same order.
 fn same(steps: &[Step], preview: &[Step]) -> bool {
