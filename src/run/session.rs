@@ -7,45 +7,61 @@ use crate::error::{Error, Result};
 
 /// Settings that a script can change, that take effect inside a transaction too, and that survive
 /// its end, a rollback included: <https://sqlite.org/pragma.html>.
-pub(crate) const SETTINGS: [&str; 24] = [
+pub(crate) const SETTINGS: [&str; 31] = [
     "analysis_limit",
     "automatic_index",
     "busy_timeout",
     "cache_size",
     "cache_spill",
+    "case_sensitive_like",
     "cell_size_check",
     "checkpoint_fullfsync",
+    "count_changes",
+    "empty_result_callbacks",
     "foreign_keys",
+    "full_column_names",
     "fullfsync",
     "ignore_check_constraints",
     "journal_size_limit",
     "legacy_alter_table",
     "locking_mode",
+    "max_page_count",
     "mmap_size",
     "query_only",
     "read_uncommitted",
     "recursive_triggers",
     "reverse_unordered_selects",
     "secure_delete",
+    "short_column_names",
     "synchronous",
     "temp_store",
     "threads",
     "trusted_schema",
+    "wal_autocheckpoint",
     "writable_schema",
 ];
+
+/// Where a setting stands. `locking_mode` has, besides that of `main`, a default for databases
+/// attached later, which a script that names no database changes too.
+fn scopes(name: &str) -> &'static [&'static str] {
+    if name == "locking_mode" { &["", "main."] } else { &["main."] }
+}
 
 /// Settings as they were. [`restore`](Settings::restore) tells what failed, `Drop` forgives.
 pub(crate) struct Settings<'c> {
     conn: &'c Connection,
-    saved: Vec<(&'static str, Value)>,
+    saved: Vec<(&'static str, &'static str, Value)>,
 }
 
 impl<'c> Settings<'c> {
     /// Remembers the settings that somebody may change.
     pub(crate) fn remember(conn: &'c Connection, may_change: impl Fn(&str) -> bool) -> Self {
         let names = SETTINGS.into_iter().filter(|name| may_change(name));
+        let scoped = names.flat_map(|name| scopes(name).iter().map(move |scope| (*scope, name)));
         // A setting that this build of SQLite does not have cannot be changed either.
-        let saved = names.filter_map(|name| Some((name, read(conn, name)?))).collect();
+        let saved =
+            scoped.filter_map(|(scope, name)| Some((scope, name, read(conn, scope, name)?)));
+        let saved = saved.collect();
         Settings { conn, saved }
     }
 
@@ -55,8 +71,8 @@ impl<'c> Settings<'c> {
 
     fn put_back(&mut self) -> rusqlite::Result<()> {
         let mut result = Ok(());
-        for (name, value) in self.saved.drain(..) {
-            if read(self.conn, name).as_ref() == Some(&value) {
+        for (scope, name, value) in self.saved.drain(..) {
+            if read(self.conn, scope, name).as_ref() == Some(&value) {
                 continue;
             }
             let text = match (name, value) {
@@ -65,7 +81,7 @@ impl<'c> Settings<'c> {
                 (_, Value::Text(text)) => text,
                 _ => continue,
             };
-            let written = self.conn.execute_batch(&format!("PRAGMA main.{name} = {text}"));
+            let written = self.conn.execute_batch(&format!("PRAGMA {scope}{name} = {text}"));
             result = result.and(written);
         }
         result
@@ -78,8 +94,13 @@ impl Drop for Settings<'_> {
     }
 }
 
-fn read(conn: &Connection, name: &str) -> Option<Value> {
-    conn.query_row(&format!("PRAGMA main.{name}"), [], |row| row.get(0)).ok()
+fn read(conn: &Connection, scope: &str, name: &str) -> Option<Value> {
+    let sql = match name {
+        // The one that does not answer.
+        "case_sensitive_like" => "SELECT 'a' NOT LIKE 'A'".to_owned(),
+        _ => format!("PRAGMA {scope}{name}"),
+    };
+    conn.query_row(&sql, [], |row| row.get(0)).ok()
 }
 
 /// Enforcement of foreign keys, off until dropped.
