@@ -117,6 +117,33 @@ impl Drop for BusyTimeout<'_> {
     }
 }
 
+/// Whether the transaction that a function was lent is still the one that was begun.
+pub(crate) enum Stands {
+    Yes,
+    /// The function ended it, and may have begun another.
+    No,
+}
+
+/// Runs a function that is lent the open transaction, and tells whether that still stands. A
+/// savepoint goes with its transaction, so that `ROLLBACK; BEGIN` does not pass for nothing:
+/// <https://sqlite.org/lang_savepoint.html>.
+pub(crate) fn lend<T>(conn: &Connection, borrower: impl FnOnce() -> T) -> Result<(T, Stands)> {
+    let doing = "lending the transaction to a function";
+    conn.execute_batch("SAVEPOINT landfall_lent").map_err(Error::sqlite(doing))?;
+    let returned = borrower();
+    if conn.is_autocommit() {
+        return Ok((returned, Stands::No));
+    }
+    match conn.execute_batch("RELEASE landfall_lent") {
+        Ok(()) => Ok((returned, Stands::Yes)),
+        Err(error) if error.to_string().contains("no such savepoint") => {
+            roll_back(conn);
+            Ok((returned, Stands::No))
+        }
+        Err(error) => Err(Error::sqlite(doing)(error)),
+    }
+}
+
 /// Ends a transaction if one is open: after a failure the connection knows, the error does not.
 pub(crate) fn roll_back(conn: &Connection) {
     if !conn.is_autocommit() {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Run;
+use super::lock::{Stands, lend};
 use super::session::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -25,9 +26,9 @@ impl Run<'_> {
         let clock = Instant::now();
         job.tell(&Event::SeedStarted { name });
         let before = job.conn.total_changes();
-        let deed = (seed.deed)(&tx);
-        refuse_ended(job.conn.is_autocommit(), seed)?;
-        deed.map_err(|error| {
+        let (returned, stands) = lend(job.conn, || (seed.deed)(&tx))?;
+        refuse_ended(stands, seed)?;
+        returned.map_err(|error| {
             Error::from(ErrorKind::Seed { name: name.to_owned() }).because(error)
         })?;
         let rows_changed = job.conn.total_changes().saturating_sub(before);
@@ -57,8 +58,8 @@ impl Run<'_> {
 }
 
 /// A seed that ends the transaction is told off, whatever it returned.
-fn refuse_ended(ended: bool, seed: &Seed) -> Result<()> {
-    if !ended {
+fn refuse_ended(stands: Stands, seed: &Seed) -> Result<()> {
+    if let Stands::Yes = stands {
         return Ok(());
     }
     Err(Error::from(ErrorKind::Seed { name: seed.name.to_string() })

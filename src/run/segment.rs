@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Transaction;
 
 use super::foreign_keys::{Touched, Wrongs, names};
+use super::lock::{Stands, lend};
 use super::objects::{self, Broken};
 use super::session::{KeysOff, Settings};
 use super::{Run, statements};
@@ -112,9 +113,19 @@ impl<'a> Run<'a> {
 
     fn step(&self, tx: &Transaction<'_>, step: &Step, before: &Before) -> Result<()> {
         if let Some((entry, deed)) = self.job.code(&step.work) {
-            let failed = || ErrorKind::Code { name: entry.label.clone() };
-            deed(tx).map_err(|error| self.code_failed(tx, Error::from(failed()).because(error)))?;
-            refuse_ended(tx, || ended(entry.label.clone()))?;
+            let (returned, stands) = lend(tx, || deed(tx))?;
+            match (returned, stands) {
+                (Ok(()), Stands::Yes) => {}
+                (Ok(()), Stands::No) => return Err(ended(entry.label.clone())),
+                (Err(error), stands) => {
+                    let kind = ErrorKind::Code { name: entry.label.clone() };
+                    let failed = Error::from(kind).because(error);
+                    return Err(match stands {
+                        Stands::Yes => failed,
+                        Stands::No => failed.changed(SELF_ENDED),
+                    });
+                }
+            }
         } else if let Some(script) = self.job.script(&step.work) {
             for statement in script.in_transaction() {
                 statements::execute(tx, script, statement)
@@ -132,11 +143,6 @@ impl<'a> Run<'a> {
             Some(script) => statements::verify(tx, script),
             None => Ok(()),
         }
-    }
-
-    /// A function may have ended the transaction before it failed.
-    fn code_failed(&self, tx: &Transaction<'_>, error: Error) -> Error {
-        if tx.is_autocommit() { error.changed(SELF_ENDED) } else { error }
     }
 
     /// Says more of a failure than SQLite does, where the schema tells more.
