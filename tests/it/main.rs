@@ -3,3 +3,4 @@
 mod boot;
 mod rebuilds;
 mod support;
+mod transactions;
