@@ -16,8 +16,21 @@ use crate::sql::token::{Kind, tokens, unquoted};
 pub(crate) enum Touched {
     /// It holds code, which can write anywhere.
     Everything,
-    /// These, in lower case, and whatever their triggers name.
+    /// These, in lower case.
     Tables(BTreeSet<String>),
+}
+
+impl Touched {
+    /// These, and whatever their triggers name. Asked once, before the segment runs: a trigger
+    /// that it makes or drops must not change what is looked at before and after.
+    pub(crate) fn with_triggers(self, conn: &Connection) -> Result<Self> {
+        match self {
+            Touched::Everything => Ok(Touched::Everything),
+            Touched::Tables(tables) => with_triggers(conn, tables)
+                .map(Touched::Tables)
+                .map_err(Error::sqlite("reading triggers")),
+        }
+    }
 }
 
 /// A foreign key as declared.
@@ -117,12 +130,9 @@ fn find(conn: &Connection, touched: &Touched) -> rusqlite::Result<Wrongs> {
             wrongs.dangling.insert((child, parent));
         }
     }
-    let touched = match touched {
-        Touched::Everything => None,
-        Touched::Tables(tables) => Some(with_triggers(conn, tables, &wrongs.tables)?),
-    };
-    let is_touched = |name: &str| {
-        touched.as_ref().is_none_or(|tables| tables.contains(&name.to_ascii_lowercase()))
+    let is_touched = |name: &str| match touched {
+        Touched::Everything => true,
+        Touched::Tables(tables) => tables.contains(&name.to_ascii_lowercase()),
     };
     let children: BTreeSet<&str> = keys
         .iter()
@@ -166,8 +176,7 @@ fn keys(conn: &Connection) -> rusqlite::Result<Vec<Key>> {
 /// The tables, and every table that a trigger on one of them names, and so on.
 fn with_triggers(
     conn: &Connection,
-    tables: &BTreeSet<String>,
-    known: &BTreeSet<String>,
+    mut reached: BTreeSet<String>,
 ) -> rusqlite::Result<BTreeSet<String>> {
     let mut triggers: Vec<(String, String)> = {
         let mut statement = conn.prepare(
@@ -176,23 +185,26 @@ fn with_triggers(
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect::<rusqlite::Result<_>>()?
     };
-    let mut reached = tables.clone();
     loop {
         let before = triggers.len();
         triggers.retain(|(table, sql)| {
             if !reached.contains(table) {
                 return true;
             }
-            let names = tokens(sql)
-                .filter(|token| matches!(token.kind, Kind::Word | Kind::Quoted))
-                .map(|token| unquoted(token.text(sql)).to_ascii_lowercase());
-            reached.extend(names.filter(|name| known.contains(name)));
+            reached.extend(names(sql));
             false
         });
         if triggers.len() == before {
             return Ok(reached);
         }
     }
+}
+
+/// Every word of a statement that could be a table's name, in lower case.
+pub(crate) fn names(sql: &str) -> impl Iterator<Item = String> {
+    tokens(sql)
+        .filter(|token| matches!(token.kind, Kind::Word | Kind::Quoted | Kind::Text))
+        .map(|token| unquoted(token.text(sql)).to_ascii_lowercase())
 }
 
 /// `PRAGMA foreign_key_check`: <https://sqlite.org/pragma.html#pragma_foreign_key_check>.
@@ -203,14 +215,15 @@ fn add_orphans(
     wrongs: &mut Wrongs,
 ) -> rusqlite::Result<()> {
     let mut check = conn.prepare(&format!("PRAGMA main.foreign_key_check({})", quoted(child)))?;
+    let rowid_name = rowid_name(conn, child)?;
     let mut rows = check.query([])?;
     while let Some(row) = rows.next()? {
         let (rowid, id): (Option<i64>, i64) = (row.get(1)?, row.get(3)?);
         let Some(key) = keys.iter().find(|key| key.id == id) else {
             continue;
         };
-        let (values, shown) = match rowid {
-            Some(rowid) => key_values(conn, key, rowid)?,
+        let (values, shown) = match rowid.zip(rowid_name) {
+            Some((rowid, name)) => key_values(conn, key, name, rowid)?,
             None => (0, "a row".to_owned()),
         };
         let orphan = Orphan {
@@ -224,11 +237,26 @@ fn add_orphans(
     Ok(())
 }
 
+/// What the rowid can be called in a table: the words do not mean it where they are columns.
+/// <https://sqlite.org/lang_createtable.html#rowid>
+fn rowid_name(conn: &Connection, table: &str) -> rusqlite::Result<Option<&'static str>> {
+    let mut columns = conn.prepare("SELECT lower(name) FROM pragma_table_xinfo(?1, 'main')")?;
+    let columns: Vec<String> =
+        columns.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let names = ["rowid", "_rowid_", "oid"];
+    Ok(names.into_iter().find(|name| !columns.iter().any(|column| column == name)))
+}
+
 /// The values that a row has in a key: hashed, and as `column = value`.
-fn key_values(conn: &Connection, key: &Key, rowid: i64) -> rusqlite::Result<(u64, String)> {
+fn key_values(
+    conn: &Connection,
+    key: &Key,
+    rowid_name: &str,
+    rowid: i64,
+) -> rusqlite::Result<(u64, String)> {
     let columns: Vec<String> = key.columns.iter().map(|column| quoted(column)).collect();
-    let sql =
-        format!("SELECT {} FROM main.{} WHERE rowid = ?1", columns.join(", "), quoted(&key.child));
+    let (columns, child) = (columns.join(", "), quoted(&key.child));
+    let sql = format!("SELECT {columns} FROM main.{child} WHERE {rowid_name} = ?1");
     let mut statement = conn.prepare_cached(&sql)?;
     statement.query_row([rowid], |row| {
         let mut hasher = DefaultHasher::new();

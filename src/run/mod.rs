@@ -1,10 +1,10 @@
 //! Carries out what is planned: a plan and a connection become a report.
 
 pub(crate) mod foreign_keys;
+mod lend;
 pub(crate) mod lock;
 pub(crate) mod objects;
 mod outside;
-mod pin;
 pub(crate) mod preflight;
 mod seeds;
 mod segment;

@@ -9,8 +9,15 @@ use crate::plan::{Plan, Work};
 use crate::sql::{Action, Control, Requirement, Script, Statement};
 
 /// Pragmas that do nothing, or fail, inside a transaction when they are given a value.
-const OUTSIDE_ONLY: [&str; 6] =
-    ["auto_vacuum", "encoding", "journal_mode", "page_size", "synchronous", "wal_checkpoint"];
+const OUTSIDE_ONLY: [&str; 7] = [
+    "auto_vacuum",
+    "encoding",
+    "journal_mode",
+    "page_size",
+    "synchronous",
+    "temp_store",
+    "wal_checkpoint",
+];
 
 /// The connection is the caller's: a transaction of theirs is not ours to end or to extend.
 pub(crate) fn refuse_transaction(conn: &Connection) -> Result<()> {

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::Run;
+use super::lend::{Stands, lend};
 use super::session::Settings;
-use super::{Run, pin};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::Deed;
@@ -27,14 +28,14 @@ impl Run<'_> {
         }
         let clock = Instant::now();
         job.tell(&Event::SeedStarted { name });
-        let (deed, rows_changed) = pin::pinned(&tx, job.enforces, |tx| {
+        let ((returned, rows_changed), stands) = lend(&tx, job.enforces, |tx| {
             let before = tx.total_changes();
-            let deed = (seed.deed)(tx);
-            (deed, tx.total_changes().saturating_sub(before))
+            let returned = (seed.deed)(tx);
+            (returned, tx.total_changes().saturating_sub(before))
         })?;
-        refuse_ended(job.conn.is_autocommit(), seed)?;
+        refuse_ended(stands, seed)?;
         let failed = || Error::from(ErrorKind::Seed { name: name.to_owned() });
-        deed.map_err(|error| failed().because(error))?;
+        returned.map_err(|error| failed().because(error))?;
         let took = clock.elapsed();
         job.ledger.sow(name, seed.revision, rows_changed, took)?;
         let detail = format!("revision {}, {rows_changed} rows", seed.revision);
@@ -61,8 +62,8 @@ impl Run<'_> {
 }
 
 /// A seed that ends the transaction is told off, whatever it returned.
-fn refuse_ended(ended: bool, seed: &Seed) -> Result<()> {
-    if !ended {
+fn refuse_ended(stands: Stands, seed: &Seed) -> Result<()> {
+    if let Stands::Yes = stands {
         return Ok(());
     }
     Err(Error::from(ErrorKind::Seed { name: seed.name.to_string() })

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Transaction;
 
-use super::foreign_keys::{Touched, Wrongs};
+use super::foreign_keys::{Touched, Wrongs, names};
+use super::lend::{Stands, lend};
 use super::objects::{self, Broken};
 use super::session::{KeysOff, Settings};
-use super::{Run, pin, statements};
+use super::{Run, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::{self, NewRow};
@@ -16,7 +17,7 @@ use crate::migration::Version;
 use crate::plan::{Direction, ForeignKeys, Goal, Step, Work, undo_of_repeatable};
 use crate::report::{Compatibility, Report};
 use crate::sql::action::Change;
-use crate::sql::{Action, Script};
+use crate::sql::{Action, Object, Script};
 
 /// How the schema and the keys were before, as far as the segment could harm them.
 struct Before {
@@ -102,7 +103,7 @@ impl<'a> Run<'a> {
         for step in steps {
             let clock = Instant::now();
             job.tell(&Event::Started { version: step.version, name: &step.name });
-            self.step(tx, step)?;
+            self.step(tx, step, before)?;
             let took = clock.elapsed();
             job.tell(&Event::Finished { version: step.version, name: &step.name, took });
             log::debug!("{} {} in {took:?}", step.direction, step.label());
@@ -117,17 +118,26 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn step(&self, tx: &Transaction<'_>, step: &Step) -> Result<()> {
+    fn step(&self, tx: &Transaction<'_>, step: &Step, before: &Before) -> Result<()> {
         if let Some((entry, deed)) = self.job.code(&step.work) {
-            let failed = || ErrorKind::Code { name: entry.label.clone() };
             let enforced = self.job.enforces && step.foreign_keys == ForeignKeys::Unchanged;
-            let done = pin::pinned(tx, enforced, |tx| deed(tx))?;
-            done.map_err(|error| self.code_failed(tx, Error::from(failed()).because(error)))?;
-            refuse_ended(tx, || ended(entry.label.clone()))?;
+            let (returned, stands) = lend(tx, enforced, |tx| deed(tx))?;
+            match (returned, stands) {
+                (Ok(()), Stands::Yes) => {}
+                (Ok(()), Stands::No) => return Err(ended(entry.label.clone())),
+                (Err(error), stands) => {
+                    let kind = ErrorKind::Code { name: entry.label.clone() };
+                    let failed = Error::from(kind).because(error);
+                    return Err(match stands {
+                        Stands::Yes => failed,
+                        Stands::No => failed.changed(SELF_ENDED),
+                    });
+                }
+            }
         } else if let Some(script) = self.job.script(&step.work) {
             for statement in script.in_transaction() {
                 statements::execute(tx, script, statement)
-                    .map_err(|error| self.explain(error, tx))?;
+                    .map_err(|error| self.explain(error, before))?;
                 refuse_ended(tx, || {
                     let position = script.position(statement.start);
                     let kind = ErrorKind::Statement { file: script.file.clone(), position };
@@ -143,27 +153,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A function may have ended the transaction before it failed.
-    fn code_failed(&self, tx: &Transaction<'_>, error: Error) -> Error {
-        if tx.is_autocommit() { error.changed(SELF_ENDED) } else { error }
-    }
-
     /// Says more of a failure than SQLite does, where the schema tells more.
-    fn explain(&self, error: Error, tx: &Transaction<'_>) -> Error {
+    fn explain(&self, error: Error, before: &Before) -> Error {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        if let Some(rest) = cause.strip_prefix("error in ") {
-            let object: String = rest.split([':', ' ']).take(2).collect::<Vec<_>>().join(" ");
-            let was = objects::broken(tx).unwrap_or_default();
-            let old = was.iter().any(|broken| broken.object == object);
-            return error.advise(if old {
-                format!(
-                    "{object} refers to what is not there, and SQLite refuses to rename or drop \
-                     anything while it is so: drop {object} first, in a migration before this one \
-                     or at the head of this one, and create it again after"
-                )
-            } else {
-                format!("drop {object} before this statement and create it again after it")
-            });
+        if let Some(object) = refused_object(&cause) {
+            return error.advise(self.advice_on(object, before));
         }
         let adopts = cause.contains("already exists")
             && self.job.ledger.read().is_ok_and(|applied| applied.migrations.is_empty());
@@ -176,6 +170,29 @@ impl<'a> Run<'a> {
         error
     }
 
+    /// What to do about an object for whose sake SQLite refuses an ALTER TABLE.
+    fn advice_on(&self, object: &str, before: &Before) -> String {
+        let is_in =
+            |broken: &[Broken]| broken.iter().any(|b| b.object.eq_ignore_ascii_case(object));
+        if object.starts_with("table ") {
+            format!("the definition of {object} itself still needs it: rebuild {object} instead")
+        } else if is_in(&before.broken) {
+            format!(
+                "{object} did not work before either, and SQLite refuses to rename or drop \
+                 anything while that is so: drop {object} first, in a migration before this one \
+                 or at the head of this one, and create it again after"
+            )
+        } else if objects::broken(self.job.conn).is_ok_and(|now| is_in(&now)) {
+            format!(
+                "{object} stands on what was dropped before this statement: drop {object} first \
+                 and create it again after, or keep it in a repeatable, which is set aside and \
+                 run again by itself"
+            )
+        } else {
+            format!("drop {object} before this statement and create it again after it")
+        }
+    }
+
     fn before(&self, steps: &[Step]) -> Result<Before> {
         let conn = self.job.conn;
         let broken = match steps.iter().any(|step| step.may_break) {
@@ -184,7 +201,7 @@ impl<'a> Run<'a> {
         };
         let off = steps.iter().any(|step| step.foreign_keys == ForeignKeys::Off);
         let keys = if off {
-            let touched = self.touched(steps);
+            let touched = self.touched(steps).with_triggers(conn)?;
             let wrongs = Wrongs::now(conn, &touched)?;
             Some((touched, wrongs))
         } else {
@@ -261,8 +278,14 @@ impl<'a> Run<'a> {
             return Touched::Everything;
         }
         let mut tables = BTreeSet::new();
-        for statement in self.scripts(steps).flat_map(|script| &script.statements) {
+        let scripts = self.scripts(steps);
+        let statements =
+            scripts.flat_map(|script| script.statements.iter().map(move |s| (script, s)));
+        for (script, statement) in statements {
             match &statement.action {
+                Action::Create { what: Object::Trigger, .. } => {
+                    tables.extend(names(script.sql(statement)));
+                }
                 Action::Create { name, .. }
                 | Action::Drop { name, .. }
                 | Action::Write { table: name, .. } => {
@@ -420,6 +443,13 @@ impl<'a> Run<'a> {
 
 const SELF_ENDED: &str = "it ended the transaction itself, and what it had written by then, or \
                           has written since, may be stored";
+
+/// `view v` in SQLite's `error in view v: …` and `error in view v after rename: …`.
+fn refused_object(cause: &str) -> Option<&str> {
+    let (object, _) = cause.strip_prefix("error in ")?.split_once(": ")?;
+    let whens = [" after rename", " after drop column"];
+    Some(whens.into_iter().find_map(|when| object.strip_suffix(when)).unwrap_or(object))
+}
 
 /// Whether two lists of steps are the same deeds in the same order.
 fn same(steps: &[Step], preview: &[Step]) -> bool {

@@ -7,37 +7,50 @@ use crate::error::{Error, Result};
 
 /// Settings that a script can change, that take effect inside a transaction too, and that survive
 /// its end, a rollback included: <https://sqlite.org/pragma.html>.
-pub(crate) const SETTINGS: [&str; 24] = [
+pub(crate) const SETTINGS: [&str; 31] = [
     "analysis_limit",
     "automatic_index",
     "busy_timeout",
     "cache_size",
     "cache_spill",
+    "case_sensitive_like",
     "cell_size_check",
     "checkpoint_fullfsync",
+    "count_changes",
+    "empty_result_callbacks",
     "foreign_keys",
+    "full_column_names",
     "fullfsync",
     "ignore_check_constraints",
     "journal_size_limit",
     "legacy_alter_table",
     "locking_mode",
+    "max_page_count",
     "mmap_size",
     "query_only",
     "read_uncommitted",
     "recursive_triggers",
     "reverse_unordered_selects",
     "secure_delete",
+    "short_column_names",
     "synchronous",
     "temp_store",
     "threads",
     "trusted_schema",
+    "wal_autocheckpoint",
     "writable_schema",
 ];
+
+/// Where a setting stands. `locking_mode` has, besides that of `main`, a default for databases
+/// attached later, which a script that names no database changes too.
+fn scopes(name: &str) -> &'static [&'static str] {
+    if name == "locking_mode" { &["", "main."] } else { &["main."] }
+}
 
 /// Settings as they were. [`restore`](Settings::restore) tells what failed, `Drop` forgives.
 pub(crate) struct Settings<'c> {
     conn: &'c Connection,
-    saved: Vec<(&'static str, Value)>,
+    saved: Vec<(&'static str, &'static str, Value)>,
 }
 
 impl<'c> Settings<'c> {
@@ -48,10 +61,12 @@ impl<'c> Settings<'c> {
     ) -> Result<Self> {
         let mut saved = Vec::new();
         for name in SETTINGS.into_iter().filter(|name| may_change(name)) {
-            let value =
-                read(conn, name).map_err(Error::sqlite("reading the connection's settings"))?;
-            // A setting that this build of SQLite does not have cannot be changed either.
-            saved.extend(value.map(|value| (name, value)));
+            for scope in scopes(name) {
+                let value = read(conn, scope, name)
+                    .map_err(Error::sqlite("reading the connection's settings"))?;
+                // A setting that this build of SQLite does not have cannot be changed either.
+                saved.extend(value.map(|value| (*scope, name, value)));
+            }
         }
         Ok(Settings { conn, saved })
     }
@@ -67,7 +82,7 @@ impl<'c> Settings<'c> {
     fn put_back(&mut self) -> rusqlite::Result<()> {
         let conn = self.conn;
         let mut result = Ok(());
-        self.saved.retain(|(name, value)| match write(conn, name, value) {
+        self.saved.retain(|(scope, name, value)| match write(conn, scope, name, value) {
             Ok(()) => false,
             Err(error) => {
                 result = Err(error);
@@ -84,12 +99,17 @@ impl Drop for Settings<'_> {
     }
 }
 
-fn read(conn: &Connection, name: &str) -> rusqlite::Result<Option<Value>> {
-    conn.query_row(&format!("PRAGMA main.{name}"), [], |row| row.get(0)).optional()
+fn read(conn: &Connection, scope: &str, name: &str) -> rusqlite::Result<Option<Value>> {
+    let sql = match name {
+        // The one that does not answer.
+        "case_sensitive_like" => "SELECT 'a' NOT LIKE 'A'".to_owned(),
+        _ => format!("PRAGMA {scope}{name}"),
+    };
+    conn.query_row(&sql, [], |row| row.get(0)).optional()
 }
 
-fn write(conn: &Connection, name: &str, value: &Value) -> rusqlite::Result<()> {
-    if read(conn, name)?.as_ref() == Some(value) {
+fn write(conn: &Connection, scope: &str, name: &str, value: &Value) -> rusqlite::Result<()> {
+    if read(conn, scope, name)?.as_ref() == Some(value) {
         return Ok(());
     }
     let text = match (name, value) {
@@ -98,7 +118,7 @@ fn write(conn: &Connection, name: &str, value: &Value) -> rusqlite::Result<()> {
         (_, Value::Text(text)) => text.clone(),
         _ => return Ok(()),
     };
-    conn.execute_batch(&format!("PRAGMA main.{name} = {text}"))
+    conn.execute_batch(&format!("PRAGMA {scope}{name} = {text}"))
 }
 
 /// Enforcement of foreign keys, off until dropped.

@@ -23,6 +23,32 @@ pub fn memory() -> Connection {
     Connection::open_in_memory().unwrap()
 }
 
+/// A boot that has to fail, and to leave everything as it was: the database, the ledger, the
+/// transaction state and the foreign keys.
+pub fn refused(conn: &Connection, migrator: &Migrator) -> landfall::Error {
+    let state = || (everything(conn), one(conn, "PRAGMA foreign_keys"));
+    let before = state();
+    let error = migrator.apply(conn).unwrap_err();
+    assert!(conn.is_autocommit(), "a transaction was left open by: {error}");
+    assert_eq!(state(), before, "changed by: {error}");
+    error
+}
+
+/// What stands below an error, as text.
+pub fn cause(error: &landfall::Error) -> String {
+    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+}
+
+/// As [`dump`], the ledger's tables included.
+pub fn everything(conn: &Connection) -> String {
+    let mut out = dump(conn);
+    let ours = "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'schema_*'";
+    for name in rows(conn, ours) {
+        out.push_str(&format!("{name}: {:?}\n", rows(conn, &format!("SELECT * FROM {name}"))));
+    }
+    out
+}
+
 /// A folder of files, and a migrator that reads it.
 pub fn folder(files: &[(&str, &str)]) -> (tempfile::TempDir, Migrator) {
     let dir = tempfile::tempdir().unwrap();
@@ -54,7 +80,9 @@ pub fn dump(conn: &Connection) -> String {
         out.push_str(&format!("{kind} {name}: {}\n", sql.as_deref().unwrap_or("")));
     }
     for (_, name, _) in objects.iter().filter(|(kind, ..)| kind == "table") {
-        for row in rows(conn, &format!("SELECT * FROM \"{name}\" ORDER BY 1, 2")) {
+        let mut rows = rows(conn, &format!("SELECT * FROM \"{name}\""));
+        rows.sort();
+        for row in rows {
             out.push_str(&format!("{name}: {row}\n"));
         }
     }
