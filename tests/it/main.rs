@@ -1,4 +1,5 @@
 //! One binary, a module per promise.
 
 mod boot;
+mod splitting;
 mod support;
