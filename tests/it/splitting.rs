@@ -206,7 +206,11 @@ fn fragment() -> impl Strategy<Value = String> {
         ":name ", "@name ", "$name ", "$a::b ", "?1 ", "? ",
     ];
     let letters = vec!["é", "日本", "ß;", "🦀", "\u{a0}", "\u{7f}", "\u{80}"];
-    let trigger = "CREATE TRIGGER t BEGIN SELECT CASE 1 WHEN 1 THEN 2 END; END";
+    let triggers = vec![
+        "CREATE TRIGGER t BEGIN SELECT CASE 1 WHEN 1 THEN 2 END; END",
+        "CREATE TEMP TRIGGER t BEGIN SELECT 1; END",
+        "EXPLAIN CREATE TEMPORARY TRIGGER t BEGIN SELECT 1; END",
+    ];
     let ascii = "[\\x01-\\x22%-\\-/-9;-?A-~]{1,3}";
     prop_oneof![
         8 => prop::sample::select(keywords).prop_map(|word| format!("{word} ")),
@@ -217,7 +221,7 @@ fn fragment() -> impl Strategy<Value = String> {
         3 => prop::sample::select(quotes).prop_map(str::to_owned),
         2 => prop::sample::select(values).prop_map(str::to_owned),
         1 => prop::sample::select(letters).prop_map(str::to_owned),
-        1 => Just(trigger.to_owned()),
+        1 => prop::sample::select(triggers).prop_map(str::to_owned),
         2 => ascii,
     ]
 }
