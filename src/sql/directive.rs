@@ -65,8 +65,12 @@ impl Directives {
             true => Err(fault(format!("`{word}` is said twice"))),
             false => Ok(()),
         };
+        let contradicted = |said: bool, other: &str| match said {
+            true => Err(fault(format!("`{word}` contradicts `{other}`"))),
+            false => Ok(()),
+        };
         match word {
-            "no-transaction" => {
+            "no-transaction" if argument(rest).is_empty() => {
                 once(self.no_transaction)?;
                 self.no_transaction = true;
             }
@@ -74,12 +78,14 @@ impl Directives {
                 once(self.foreign_keys_off)?;
                 self.foreign_keys_off = true;
             }
-            "breaking" => {
-                once(self.breaking || self.compatible.is_some())?;
+            "breaking" if argument(rest).is_empty() => {
+                once(self.breaking)?;
+                contradicted(self.compatible.is_some(), "compatible")?;
                 self.breaking = true;
             }
             "compatible" => {
-                once(self.breaking || self.compatible.is_some())?;
+                once(self.compatible.is_some())?;
+                contradicted(self.breaking, "breaking")?;
                 self.compatible = Some(reason()?);
             }
             "irreversible" => {
