@@ -349,7 +349,10 @@ fn refuse_in_repeatable(script: &Script) -> Result<()> {
         (directives.irreversible.is_some(), "irreversible"),
     ];
     match refused.into_iter().find(|(said, _)| *said) {
-        Some((_, word)) => Err(misplaced(script, format!("`{word}` has no place in a repeatable"))),
+        Some((_, word)) => {
+            let why = format!("`{word}` has no place in a repeatable");
+            Err(misplaced(script, script.place_of(word), why))
+        }
         None => Ok(()),
     }
 }
@@ -358,13 +361,13 @@ fn refuse_down_of_irreversible(entry: &Entry, down: &Script) -> Result<()> {
     match entry.irreversible() {
         Some(_) => {
             let why = format!("{} calls itself irreversible, and here is its down", entry.label);
-            Err(misplaced(down, why))
+            Err(misplaced(down, down.position(0), why))
         }
         None => Ok(()),
     }
 }
 
-fn misplaced(script: &Script, why: String) -> Error {
-    let position = script.position(0);
-    ErrorKind::Directive { file: script.file.clone(), position, why }.into()
+fn misplaced(script: &Script, position: Position, why: String) -> Error {
+    let kind = ErrorKind::Directive { file: script.file.clone(), position, why };
+    Error::from(kind).at(script, position)
 }

@@ -7,7 +7,7 @@ use super::canonical::Canonical;
 use super::directive::{self, Directives};
 use super::position::Position;
 use super::split::split;
-use super::token::Kind;
+use super::token::{Kind, Token, tokens};
 
 /// A statement: where it stands and what it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +81,15 @@ impl Script {
 
     pub(crate) fn position(&self, byte: usize) -> Position {
         Position::of(&self.text, byte)
+    }
+
+    /// Where the directive of this word stands.
+    pub(crate) fn place_of(&self, directive: &str) -> Position {
+        let says = |token: &Token| {
+            let body = directive::body(token.text(&self.text));
+            token.kind == Kind::Comment && body.is_some_and(|body| body.starts_with(directive))
+        };
+        self.position(tokens(&self.text).find(says).map_or(0, |token| token.start))
     }
 
     /// The line that the position is on.
