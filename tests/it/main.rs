@@ -1,5 +1,6 @@
 //! One binary, a module per promise.
 
+mod bad_sets;
 mod boot;
 mod checksums;
 mod splitting;
