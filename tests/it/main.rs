@@ -3,5 +3,6 @@
 mod bad_sets;
 mod boot;
 mod checksums;
+mod directives;
 mod splitting;
 mod support;
