@@ -31,6 +31,8 @@ pub(crate) struct Entry {
     pub(crate) down: Option<Script>,
     pub(crate) verify: Option<Script>,
     pub(crate) compatibility: Compatibility,
+    /// Why it is compatible, where that was said in code.
+    pub(crate) compatible: Option<String>,
     pub(crate) checksum: String,
 }
 
@@ -168,11 +170,13 @@ impl Shelf {
                 down: None,
                 verify: None,
                 compatibility: Compatibility::Breaking,
+                compatible: None,
                 checksum: format!("code:{revision}"),
             },
         };
         if compatible.is_some() {
             entry.compatibility = Compatibility::Compatible;
+            entry.compatible.clone_from(compatible);
         }
         self.put_entry(entry)?;
         if let Some(text) = down {
@@ -219,6 +223,7 @@ impl Entry {
             name,
             label: script.file.clone(),
             compatibility: compatibility(&script),
+            compatible: None,
             checksum: script.checksum.clone(),
             task: Task::Sql(Box::new(script)),
             down: None,

@@ -190,6 +190,17 @@ fn what_waives_a_rule_goes_on_record_with_its_reason() {
             "1|a|irreversible|nothing is left of it",
         ]
     );
+    for migration in [
+        Migration::sql(1, "a", "CREATE TABLE u(x); DROP TABLE u"),
+        Migration::code(1, "a", |_| Ok::<(), std::fmt::Error>(())),
+    ] {
+        let migrator = Migrator::from_migrations([migration.compatible("nobody reads it")]);
+        let conn = migrator.open_in_memory().unwrap();
+        assert_eq!(
+            rows(&conn, "SELECT detail, reason FROM schema_history WHERE action = 'waive'"),
+            ["compatible|nobody reads it"]
+        );
+    }
     let conn = single(TABLE).open_in_memory().unwrap();
     assert_eq!(rows(&conn, "SELECT action FROM schema_history"), ["apply"]);
 }
