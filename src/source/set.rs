@@ -133,6 +133,7 @@ impl Shelf {
                 put(&mut self.verifies, version, script, verify_of, |s| &s.file)?;
             }
             Role::Baseline { version, name } => {
+                refuse_in_baseline(&script)?;
                 let baseline = Baseline { version, name, script };
                 let what = |version: &Version| format!("the baseline {version}");
                 put(&mut self.baselines, version, baseline, what, |b| &b.script.file)?;
@@ -360,6 +361,14 @@ fn refuse_in_repeatable(script: &Script) -> Result<()> {
         }
         None => Ok(()),
     }
+}
+
+fn refuse_in_baseline(script: &Script) -> Result<()> {
+    if !script.directives.no_transaction {
+        return Ok(());
+    }
+    let why = "a baseline runs inside a transaction".to_owned();
+    Err(misplaced(script, script.place_of("no-transaction"), why))
 }
 
 fn refuse_down_of_irreversible(entry: &Entry, down: &Script) -> Result<()> {

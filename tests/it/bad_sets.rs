@@ -305,6 +305,14 @@ fn directives_that_have_no_place_in_a_file_are_refused_there() {
             assert!(format!("{error:#}").starts_with(&shown), "{error:#}");
         }
     }
+    let text = "-- All of it.\n-- landfall: no-transaction\nCREATE TABLE t(x);";
+    let error = refused(&[("0005_a.baseline.sql", text)]);
+    assert_eq!(
+        error.to_string(),
+        "`0005_a.baseline.sql`, line 2, column 1: a baseline runs inside a transaction; nothing \
+         was changed"
+    );
+    assert!(format!("{error:#}").contains("\n2 | -- landfall: no-transaction\n  | ^\n"));
     let error = refused(&[
         ("0001_a.sql", "-- landfall: irreversible: the hashes are gone\nSELECT 1;"),
         ("0001_a.down.sql", "SELECT 2;"),
