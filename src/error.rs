@@ -82,6 +82,10 @@ pub enum ErrorKind {
     #[error("`{file}`, {position}: {why}")]
     #[non_exhaustive]
     Directive { file: String, position: Position, why: String },
+    /// A script whose text cannot all be meant.
+    #[error("`{file}`, {position}: {why}")]
+    #[non_exhaustive]
+    BadText { file: String, position: Position, why: String },
     /// The migrations could not be read.
     #[error("cannot read migrations from {}", path.display())]
     #[non_exhaustive]
@@ -239,6 +243,7 @@ impl ErrorKind {
                 "add its migration, correct the number, or remove the file"
             }
             ErrorKind::NotUtf8 { .. } => "save the file as UTF-8 text",
+            ErrorKind::BadText { .. } => "close it where it was meant to end",
             ErrorKind::Directive { .. } => {
                 return Some(format!("the directives are: {}", crate::sql::directive::FORMS));
             }

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::ledger::{Applied, Deed, Ledger};
+use crate::ledger::{self, Applied, Deed, Ledger};
 use crate::migration::{Migration, Target, Version};
 use crate::plan::{Goal, Late, Missing, Newer, Plan, Policies, Transactions};
 use crate::report::{Done, HistoryEntry, Report, Status};
@@ -434,6 +434,7 @@ impl Migrator {
 
 impl Migrator {
     pub(crate) fn load(&self) -> Result<Arc<Set>> {
+        ledger::check_prefix(&self.prefix)?;
         self.seeds.check()?;
         self.source.load()
     }

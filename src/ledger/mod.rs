@@ -102,13 +102,7 @@ impl<'c> Ledger<'c> {
         prefix: &str,
         app_version: Option<&str>,
     ) -> Result<Self> {
-        let plain = prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let reserved = prefix.get(..6).is_some_and(|head| head.eq_ignore_ascii_case("sqlite"));
-        if prefix.is_empty() || !plain || reserved {
-            let why = "a ledger's prefix is of letters, digits and `_`, and not `sqlite`";
-            let kind = ErrorKind::BadName { file: prefix.to_owned(), why: why.to_owned() };
-            return Err(Error::from(kind).advise("give `ledger` another prefix"));
-        }
+        check_prefix(prefix)?;
         let name = |what: &str| format!("main.{}", quoted(&format!("{prefix}_{what}")));
         Ok(Ledger {
             conn,
@@ -395,6 +389,18 @@ impl<'c> Ledger<'c> {
             .map(drop)
             .map_err(Error::sqlite("deleting the seeds' sentinels"))
     }
+}
+
+/// Refuses a prefix that would need quotes, or that SQLite keeps for itself.
+pub(crate) fn check_prefix(prefix: &str) -> Result<()> {
+    let plain = prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let reserved = prefix.get(..6).is_some_and(|head| head.eq_ignore_ascii_case("sqlite"));
+    if !prefix.is_empty() && plain && !reserved {
+        return Ok(());
+    }
+    let why = "a ledger's prefix is of letters, digits and `_`, and not `sqlite`".to_owned();
+    let kind = ErrorKind::BadName { file: prefix.to_owned(), why };
+    Err(Error::from(kind).advise("give `ledger` another prefix"))
 }
 
 impl Mark {

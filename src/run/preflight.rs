@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::Job;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
-use crate::plan::{Plan, Work};
+use crate::plan::Plan;
 use crate::sql::{Action, Control, Requirement, Script, Statement};
 
 /// Pragmas that do nothing, or fail, inside a transaction when they are given a value.
@@ -71,13 +71,6 @@ pub(crate) fn refuse_texts(job: &Job<'_>, plan: &Plan) -> Result<()> {
             if step.transaction.is_some() {
                 refuse_outside_only(script)?;
             }
-        }
-        if matches!(step.work, Work::Baseline(_)) && step.transaction.is_none() {
-            let script = job.script(&step.work);
-            let file = script.map(|script| script.file.clone()).unwrap_or_default();
-            let why = "a baseline runs inside a transaction".to_owned();
-            let position = crate::sql::Position::of("", 0);
-            return Err(ErrorKind::Directive { file, position, why }.into());
         }
     }
     refuse_shadowed(job, plan)

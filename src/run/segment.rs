@@ -407,24 +407,26 @@ impl<'a> Run<'a> {
             reason: None,
             detail: script.map(|script| script.checksum.as_str()),
         }];
-        if let Some(directives) = script.map(|script| &script.directives) {
-            let waived = [
-                ("allow-data-loss", &directives.allow_data_loss),
-                ("compatible", &directives.compatible),
-                ("irreversible", &directives.irreversible),
-            ];
-            for (what, reason) in waived {
-                if let Some(reason) = reason {
-                    deeds.push(ledger::Deed {
-                        action: "waive",
-                        version: step.version,
-                        name,
-                        reason: Some(reason),
-                        detail: Some(what),
-                    });
-                }
-            }
-        }
+        let entry = match &step.work {
+            Work::Migration(version) => self.job.set.get(*version),
+            _ => None,
+        };
+        let directives = script.map(|script| &script.directives);
+        let in_code = entry.and_then(|entry| entry.compatible.as_deref());
+        let waived = [
+            ("allow-data-loss", directives.and_then(|d| d.allow_data_loss.as_deref())),
+            ("compatible", in_code.or(directives.and_then(|d| d.compatible.as_deref()))),
+            ("irreversible", directives.and_then(|d| d.irreversible.as_deref())),
+        ];
+        deeds.extend(waived.into_iter().filter(|(_, reason)| reason.is_some()).map(
+            |(what, reason)| ledger::Deed {
+                action: "waive",
+                version: step.version,
+                name,
+                reason,
+                detail: Some(what),
+            },
+        ));
         deeds
     }
 

@@ -28,8 +28,10 @@ pub(crate) fn files(root: &Path) -> Result<Vec<File>> {
     Ok(found)
 }
 
+/// By the end of its name, as for embedded files: a bare `.sql` has no extension to `Path`.
 fn is_sql(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"))
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.to_ascii_lowercase().ends_with(".sql")
 }
 
 fn read(root: &Path, path: PathBuf) -> Result<File> {

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{Deed, Migration, Text, Up, Version};
 use crate::report::Compatibility;
 use crate::sql::action::Reference;
+use crate::sql::script::line_feeds;
 use crate::sql::{Action, Object, Position, Script};
 
 /// Every migration of an application, in numeric order.
@@ -31,6 +32,8 @@ pub(crate) struct Entry {
     pub(crate) down: Option<Script>,
     pub(crate) verify: Option<Script>,
     pub(crate) compatibility: Compatibility,
+    /// Why it is compatible, where that was said in code.
+    pub(crate) compatible: Option<String>,
     pub(crate) checksum: String,
 }
 
@@ -131,12 +134,13 @@ impl Shelf {
                 put(&mut self.verifies, version, script, verify_of, |s| &s.file)?;
             }
             Role::Baseline { version, name } => {
+                refuse_misplaced(&script, "baseline", &IN_BASELINE)?;
                 let baseline = Baseline { version, name, script };
                 let what = |version: &Version| format!("the baseline {version}");
                 put(&mut self.baselines, version, baseline, what, |b| &b.script.file)?;
             }
             Role::Repeatable { name } => {
-                refuse_in_repeatable(&script)?;
+                refuse_misplaced(&script, "repeatable", &IN_REPEATABLE)?;
                 let repeatable = Repeatable { name: name.clone(), script };
                 let what = |name: &String| format!("the repeatable `{name}`");
                 put(&mut self.repeatables, name, repeatable, what, |r| &r.script.file)?;
@@ -149,10 +153,7 @@ impl Shelf {
     fn put_migration(&mut self, migration: &Migration) -> Result<()> {
         let Migration { version, name, up, down, verify, compatible } = migration;
         let label = migration.label();
-        if version.0 < 0 {
-            let why = "a version cannot be negative".to_owned();
-            return Err(ErrorKind::BadName { file: label, why }.into());
-        }
+        refuse_odd(migration, &label)?;
         let script = |suffix: &str, text: &Text| {
             let file = text.file.clone().unwrap_or_else(|| format!("{label}{suffix}"));
             refuse_nul(&file, &text.sql)?;
@@ -168,11 +169,14 @@ impl Shelf {
                 down: None,
                 verify: None,
                 compatibility: Compatibility::Breaking,
+                compatible: None,
                 checksum: format!("code:{revision}"),
             },
         };
         if compatible.is_some() {
+            refuse_contradiction(&entry)?;
             entry.compatibility = Compatibility::Compatible;
+            entry.compatible.clone_from(compatible);
         }
         self.put_entry(entry)?;
         if let Some(text) = down {
@@ -193,10 +197,12 @@ impl Shelf {
         for (version, script) in std::mem::take(&mut self.downs) {
             let entry = self.owner(version, &script)?;
             refuse_down_of_irreversible(entry, &script)?;
+            refuse_misplaced(&script, "down script", &IN_DOWN)?;
             entry.down = Some(script);
         }
         for (version, script) in std::mem::take(&mut self.verifies) {
             let entry = self.owner(version, &script)?;
+            refuse_misplaced(&script, "verify script", &IN_VERIFY)?;
             entry.verify = Some(script);
         }
         Ok(Set {
@@ -219,6 +225,7 @@ impl Entry {
             name,
             label: script.file.clone(),
             compatibility: compatibility(&script),
+            compatible: None,
             checksum: script.checksum.clone(),
             task: Task::Sql(Box::new(script)),
             down: None,
@@ -293,12 +300,15 @@ fn put<K: Ord, V>(
 pub(crate) fn read(file: String, sql: Cow<'static, str>) -> Result<Script> {
     // The text moves into the script: a fault is told from a copy, which only a fault costs.
     Script::read(file.as_str(), sql.clone()).map_err(|fault| {
-        let text = sql.replace("\r\n", "\n");
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let position = Position::of(text, fault.at);
-        let line = text.lines().nth(position.line - 1).unwrap_or_default().to_owned();
-        let kind = ErrorKind::Directive { file: file.clone(), position, why: fault.why };
-        Error::from(kind).in_line(&file, position, &line)
+        let text = line_feeds(sql);
+        let position = Position::of(&text, fault.at);
+        let line = text.lines().nth(position.line - 1).unwrap_or_default();
+        let (file, why) = (file.clone(), fault.why);
+        let kind = match fault.is_directive {
+            true => ErrorKind::Directive { file: file.clone(), position, why },
+            false => ErrorKind::BadText { file: file.clone(), position, why },
+        };
+        Error::from(kind).in_line(&file, position, line)
     })
 }
 
@@ -341,30 +351,60 @@ fn refuse_nul(file: &str, text: &str) -> Result<()> {
     }
 }
 
-fn refuse_in_repeatable(script: &Script) -> Result<()> {
-    let directives = &script.directives;
-    let refused = [
-        (directives.no_transaction, "no-transaction"),
-        (directives.replaces.is_some(), "replaces"),
-        (directives.irreversible.is_some(), "irreversible"),
-    ];
-    match refused.into_iter().find(|(said, _)| *said) {
-        Some((_, word)) => Err(misplaced(script, format!("`{word}` has no place in a repeatable"))),
-        None => Ok(()),
+/// What a file's name could not say, a migration from code must not.
+fn refuse_odd(migration: &Migration, label: &str) -> Result<()> {
+    let why = if migration.version.0 < 0 {
+        "a version cannot be negative"
+    } else if migration.name.is_empty() {
+        "it has no name"
+    } else if migration.name.chars().any(char::is_control) {
+        "its name holds a control character"
+    } else if migration.compatible.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+        return Err(ErrorKind::NoReason { verb: "compatible" }.into());
+    } else {
+        return Ok(());
+    };
+    Err(ErrorKind::BadName { file: label.to_owned(), why: why.to_owned() }.into())
+}
+
+/// `compatible` said in code, and `breaking` in the text.
+fn refuse_contradiction(entry: &Entry) -> Result<()> {
+    match entry.task.script() {
+        Some(script) if script.directives.breaking => {
+            let why = "`breaking` contradicts `compatible`".to_owned();
+            Err(misplaced(script, script.place_of("breaking"), why))
+        }
+        _ => Ok(()),
     }
 }
 
-fn refuse_down_of_irreversible(entry: &Entry, down: &Script) -> Result<()> {
-    match entry.irreversible() {
-        Some(_) => {
-            let why = format!("{} calls itself irreversible, and here is its down", entry.label);
-            Err(misplaced(down, why))
+/// Directives that mean nothing in a script would be taken for granted and do nothing.
+fn refuse_misplaced(script: &Script, what: &str, allowed: &[&str]) -> Result<()> {
+    match script.directives.said().find(|word| !allowed.contains(word)) {
+        Some(word) => {
+            let why = format!("`{word}` has no place in a {what}");
+            Err(misplaced(script, script.place_of(word), why))
         }
         None => Ok(()),
     }
 }
 
-fn misplaced(script: &Script, why: String) -> Error {
-    let position = script.position(0);
-    ErrorKind::Directive { file: script.file.clone(), position, why }.into()
+const IN_DOWN: [&str; 4] = ["allow-data-loss", "foreign-keys", "no-transaction", "requires"];
+const IN_VERIFY: [&str; 1] = ["requires"];
+const IN_BASELINE: [&str; 4] = ["breaking", "compatible", "foreign-keys", "requires"];
+const IN_REPEATABLE: [&str; 3] = ["allow-data-loss", "foreign-keys", "requires"];
+
+fn refuse_down_of_irreversible(entry: &Entry, down: &Script) -> Result<()> {
+    match entry.irreversible() {
+        Some(_) => {
+            let why = format!("{} calls itself irreversible, and here is its down", entry.label);
+            Err(misplaced(down, down.position(0), why))
+        }
+        None => Ok(()),
+    }
+}
+
+fn misplaced(script: &Script, position: Position, why: String) -> Error {
+    let kind = ErrorKind::Directive { file: script.file.clone(), position, why };
+    Error::from(kind).at(script, position)
 }

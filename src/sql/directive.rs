@@ -47,13 +47,43 @@ pub(crate) const FORMS: &str = "no-transaction | foreign-keys off | breaking | \
     replaces sha256:<hex>: <reason> | requires sqlite >= <version> | \
     requires module|function|collation <name>";
 
+/// The words that directives begin with.
+const WORDS: [&str; 8] = [
+    "allow-data-loss",
+    "breaking",
+    "compatible",
+    "foreign-keys",
+    "irreversible",
+    "no-transaction",
+    "replaces",
+    "requires",
+];
+
 impl Directives {
+    /// The words of those that are said.
+    pub(crate) fn said(&self) -> impl Iterator<Item = &'static str> {
+        let said = [
+            self.allow_data_loss.is_some(),
+            self.breaking,
+            self.compatible.is_some(),
+            self.foreign_keys_off,
+            self.irreversible.is_some(),
+            self.no_transaction,
+            self.replaces.is_some(),
+            !self.requires.is_empty(),
+        ];
+        WORDS.into_iter().zip(said).filter_map(|(word, said)| said.then_some(word))
+    }
+
     /// Takes one comment line in; other comments are passed over. `at` is where it starts.
     pub(crate) fn read(&mut self, comment: &str, at: usize) -> Result<bool, Fault> {
+        let fault = |why: String| Fault::directive(at, why);
         let Some(body) = body(comment) else {
+            if is_near_miss(comment) {
+                return Err(fault("a directive is written `-- landfall: …`".to_owned()));
+            }
             return Ok(false);
         };
-        let fault = |why: String| Fault { at, why };
         let (word, rest) = body
             .split_once(|c: char| c == ':' || c.is_whitespace())
             .map_or((body, ""), |(word, _)| (word, body.get(word.len()..).unwrap_or_default()));
@@ -65,8 +95,12 @@ impl Directives {
             true => Err(fault(format!("`{word}` is said twice"))),
             false => Ok(()),
         };
+        let contradicted = |said: bool, other: &str| match said {
+            true => Err(fault(format!("`{word}` contradicts `{other}`"))),
+            false => Ok(()),
+        };
         match word {
-            "no-transaction" => {
+            "no-transaction" if argument(rest).is_empty() => {
                 once(self.no_transaction)?;
                 self.no_transaction = true;
             }
@@ -74,12 +108,14 @@ impl Directives {
                 once(self.foreign_keys_off)?;
                 self.foreign_keys_off = true;
             }
-            "breaking" => {
-                once(self.breaking || self.compatible.is_some())?;
+            "breaking" if argument(rest).is_empty() => {
+                once(self.breaking)?;
+                contradicted(self.compatible.is_some(), "compatible")?;
                 self.breaking = true;
             }
             "compatible" => {
-                once(self.breaking || self.compatible.is_some())?;
+                once(self.compatible.is_some())?;
+                contradicted(self.breaking, "breaking")?;
                 self.compatible = Some(reason()?);
             }
             "irreversible" => {
@@ -101,10 +137,25 @@ impl Directives {
     }
 }
 
-/// What follows `-- landfall:`.
+/// What follows `-- landfall:`; also where that is written in other letters.
 pub(crate) fn body(comment: &str) -> Option<&str> {
-    let said = comment.strip_prefix("--")?.trim();
-    Some(said.strip_prefix("landfall:")?.trim())
+    Some(after_name(comment.strip_prefix("--")?)?.strip_prefix(':')?.trim())
+}
+
+/// What follows the library's name at the head of a comment.
+fn after_name(said: &str) -> Option<&str> {
+    let (name, rest) = said.trim().split_at_checked("landfall".len())?;
+    name.eq_ignore_ascii_case("landfall").then(|| rest.trim_start())
+}
+
+/// Whether a comment looks like a directive and is none: it would be passed over in silence.
+fn is_near_miss(comment: &str) -> bool {
+    if let Some(said) = comment.strip_prefix("/*") {
+        return after_name(said).is_some_and(|rest| rest.starts_with(':'));
+    }
+    let said = comment.strip_prefix("--").and_then(after_name).unwrap_or_default();
+    let word = said.split([' ', ':']).next().unwrap_or_default();
+    WORDS.contains(&word)
 }
 
 /// What stands before an optional `: reason`.

@@ -7,7 +7,7 @@ use super::canonical::Canonical;
 use super::directive::{self, Directives};
 use super::position::Position;
 use super::split::split;
-use super::token::Kind;
+use super::token::{Kind, Token, tokens};
 
 /// A statement: where it stands and what it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,14 @@ pub(crate) struct Statement {
 pub(crate) struct Fault {
     pub(crate) at: usize,
     pub(crate) why: String,
+    /// Whether it is about a directive, and not about the SQL.
+    pub(crate) is_directive: bool,
+}
+
+impl Fault {
+    pub(crate) fn directive(at: usize, why: String) -> Self {
+        Fault { at, why, is_directive: true }
+    }
 }
 
 /// A script as read: SQL with LF line ends and no byte order mark.
@@ -52,11 +60,14 @@ impl Script {
                     return;
                 }
                 let comment = token.text(&text);
-                if !after_first {
+                if comment.starts_with("/*") && !closes(comment) {
+                    let why = "a comment is opened here and never closed".to_owned();
+                    fault = Some(Fault { at: token.start, why, is_directive: false });
+                } else if !after_first {
                     fault = directives.read(comment, token.start).err();
                 } else if directive::body(comment).is_some() {
                     let why = "a directive has to stand before the first statement".to_owned();
-                    fault = Some(Fault { at: token.start, why });
+                    fault = Some(Fault::directive(token.start, why));
                 }
             },
             |cut| {
@@ -81,6 +92,15 @@ impl Script {
 
     pub(crate) fn position(&self, byte: usize) -> Position {
         Position::of(&self.text, byte)
+    }
+
+    /// Where the directive of this word stands.
+    pub(crate) fn place_of(&self, directive: &str) -> Position {
+        let says = |token: &Token| {
+            let body = directive::body(token.text(&self.text));
+            token.kind == Kind::Comment && body.is_some_and(|body| body.starts_with(directive))
+        };
+        self.position(tokens(&self.text).find(says).map_or(0, |token| token.start))
     }
 
     /// The line that the position is on.
@@ -126,15 +146,25 @@ fn sets_foreign_keys(action: &Action) -> Option<bool> {
     }
 }
 
+/// Whether a block comment is closed. SQLite takes the rest of the text as a comment where not,
+/// and with it every statement that was meant to follow.
+fn closes(comment: &str) -> bool {
+    comment.len() >= 4 && comment.ends_with("*/")
+}
+
 /// The text without a byte order mark and with its line ends as LF, so that a checkout on
-/// Windows runs the same SQL and stores the same strings.
+/// Windows runs the same SQL and stores the same strings. Done twice it is as done once: a down
+/// script is read again out of the ledger.
 pub(crate) fn line_feeds(text: Cow<'static, str>) -> Cow<'static, str> {
-    let text = match text {
+    let mut text = match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)),
         Cow::Owned(text) => match text.strip_prefix('\u{feff}') {
             Some(rest) => Cow::Owned(rest.to_owned()),
             None => Cow::Owned(text),
         },
     };
-    if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { text }
+    while text.contains("\r\n") {
+        text = Cow::Owned(text.replace("\r\n", "\n"));
+    }
+    text
 }

@@ -1,7 +1,10 @@
 //! One binary, a module per promise.
 
+mod bad_sets;
 mod baselines;
 mod boot;
+mod checksums;
+mod directives;
 mod disk_full;
 mod interrupted;
 mod killed;
@@ -14,6 +17,7 @@ mod repeatables;
 mod seeds;
 mod sources;
 mod speaking;
+mod splitting;
 mod stage;
 mod support;
 mod together;
