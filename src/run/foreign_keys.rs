@@ -73,9 +73,12 @@ impl Wrongs {
     /// between: a row that was an orphan under the old name is none that is new.
     pub(crate) fn new_since(&self, before: &Wrongs, renames: &[(String, String)]) -> Vec<String> {
         let was = |name: &str| {
-            let renamed = renames.iter().filter(|(_, to)| to == name);
-            let mut names: Vec<String> = renamed.map(|(from, _)| from.clone()).collect();
-            names.push(name.to_owned());
+            let mut names = vec![name.to_owned()];
+            for (from, to) in renames.iter().rev() {
+                if names.contains(to) && !names.contains(from) {
+                    names.push(from.clone());
+                }
+            }
             names
         };
         let count_before = |orphan: &Orphan| {

@@ -65,8 +65,20 @@ pub(crate) fn run(job: &Job<'_>, goal: Goal) -> Result<Report> {
     report.took = clock.elapsed();
     match result {
         Ok(()) => Ok(report),
-        Err(error) => Err(error.after(report)),
+        Err(error) => Err(still_open(job.conn, error).after(report)),
     }
+}
+
+/// An interrupt that goes on interrupts the ROLLBACK as well. It is tried once more, and told
+/// where that does not help: the caller's next writes would be part of what failed.
+fn still_open(conn: &Connection, error: Error) -> Error {
+    lock::roll_back(conn);
+    if conn.is_autocommit() {
+        return error;
+    }
+    error
+        .changed("its transaction could not be rolled back and is still open")
+        .advise("execute ROLLBACK on this connection, or close it, and start again")
 }
 
 impl<'a> Run<'a> {

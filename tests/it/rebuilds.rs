@@ -294,6 +294,36 @@ fn an_old_orphan_is_known_again_under_another_rowid() {
     assert!(error.to_string().contains("child has parent_id = 77"), "{error}");
 }
 
+/// A rename rewrites the keys, so that the same orphan goes by another name after it.
+#[test]
+fn an_old_orphan_is_known_again_under_another_table_name() {
+    let conn = populated(FAMILY, &format!("{ROWS} INSERT INTO cascaded VALUES (12, 77)"));
+    let away = "CREATE TABLE gone(x); DROP TABLE gone;";
+    let renames = [
+        "ALTER TABLE parent RENAME TO elder;",
+        "ALTER TABLE cascaded RENAME TO child;",
+        "ALTER TABLE elder RENAME TO a; ALTER TABLE a RENAME TO b; ALTER TABLE b RENAME TO c;",
+        "ALTER TABLE child RENAME TO x; ALTER TABLE x RENAME TO child;",
+    ];
+    let mut migrator = set(&[(1, "family", FAMILY, "")]);
+    for (version, rename) in (2..).zip(renames) {
+        migrator = migrator.with(Migration::sql(version, "rename", format!("{rename} {away}")));
+        migrator.apply(&conn).unwrap();
+    }
+    assert_eq!(rows(&conn, "SELECT parent_id FROM child WHERE id = 12"), ["77"]);
+    let lose = Migration::sql(
+        9,
+        "lose",
+        format!("DELETE FROM c WHERE id = 2; PRAGMA foreign_keys = 0; {away}"),
+    );
+    let error = refused(&conn, &migrator.with(lose));
+    assert_eq!(
+        error.to_string(),
+        "foreign keys are broken by 9_lose: child has parent_id = 2, which is not in c; nulled has \
+         parent_id = 2, which is not in c; nothing was changed"
+    );
+}
+
 #[test]
 fn orphans_of_composite_keys_are_told_apart_by_all_their_values() {
     let schema = "

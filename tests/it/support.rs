@@ -80,7 +80,7 @@ pub fn dump(conn: &Connection) -> String {
         out.push_str(&format!("{kind} {name}: {}\n", sql.as_deref().unwrap_or("")));
     }
     for (_, name, _) in objects.iter().filter(|(kind, ..)| kind == "table") {
-        let mut rows = rows(conn, &format!("SELECT * FROM \"{name}\""));
+        let mut rows = rows(conn, &format!("SELECT * FROM \"{}\"", name.replace('"', "\"\"")));
         rows.sort();
         for row in rows {
             out.push_str(&format!("{name}: {row}\n"));

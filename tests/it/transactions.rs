@@ -1,6 +1,7 @@
 //! A transaction is wholly there or not at all, whoever tries to end it, and the connection comes
 //! back as it was handed over.
 
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
@@ -321,11 +322,12 @@ CREATE TABLE after_it(x);";
     assert_eq!(cause(&error), "interrupted");
 }
 
-/// Interrupts once, when SQLite has come by so many times from now, and counts how often it does.
-fn interrupt_at(conn: &mut Connection, at: u32) -> Arc<AtomicU32> {
+/// Interrupts whenever the number of times that SQLite has come by from now is one of these, and
+/// counts them.
+fn interrupt_at(conn: &mut Connection, at: RangeInclusive<u32>) -> Arc<AtomicU32> {
     let count = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&count);
-    let handler = move || counted.fetch_add(1, Relaxed) + 1 == at;
+    let handler = move || at.contains(&(counted.fetch_add(1, Relaxed) + 1));
     let _ = conn.progress_handler(1, Some(handler));
     count
 }
@@ -348,14 +350,14 @@ fn an_interrupt_anywhere_leaves_all_or_nothing() {
         conn
     };
     let mut counting = populated();
-    let never = interrupt_at(&mut counting, 0);
+    let never = interrupt_at(&mut counting, 0..=0);
     migrator.apply(&counting).unwrap();
     let total = never.load(Relaxed);
     let (mut at, mut failures) = (1, 0);
     while at <= total {
         let mut conn = populated();
         let (before, content) = (settings(&conn), everything(&conn));
-        interrupt_at(&mut conn, at);
+        interrupt_at(&mut conn, at..=at);
         let result = migrator.apply(&conn);
         let _ = conn.progress_handler(0, None::<fn() -> bool>);
         assert!(conn.is_autocommit(), "open after an interrupt at {at}");
@@ -378,6 +380,39 @@ fn an_interrupt_anywhere_leaves_all_or_nothing() {
         at += 1 + at / 100;
     }
     assert!(failures > 50, "only {failures} of {total} places were felt");
+}
+
+/// An interrupt that goes on interrupts the ROLLBACK as well.
+#[test]
+fn a_transaction_that_could_not_be_rolled_back_is_told() {
+    let migrator = set(&[(1, "t", "CREATE TABLE t(x); INSERT INTO t VALUES (1)", "")]);
+    let (mut told, mut at) = (0, 1);
+    loop {
+        let mut conn = memory();
+        let count = interrupt_at(&mut conn, at..=u32::MAX);
+        let result = migrator.apply(&conn);
+        let felt = count.load(Relaxed) >= at;
+        let _ = conn.progress_handler(0, None::<fn() -> bool>);
+        if !felt {
+            break;
+        }
+        let open = !conn.is_autocommit();
+        if let Err(error) = &result {
+            let says = error
+                .to_string()
+                .ends_with("; its transaction could not be rolled back and is still open");
+            assert_eq!(says, open, "{error}");
+        }
+        assert!(result.is_err() || !open, "open after an interrupt at {at}");
+        if open {
+            told += 1;
+            conn.execute_batch("ROLLBACK").unwrap();
+        }
+        migrator.apply(&conn).unwrap();
+        assert_eq!(rows(&conn, "SELECT x FROM t"), ["1"], "interrupted from {at}");
+        at += 1 + at / 50;
+    }
+    assert!(told > 0, "the hazard is gone");
 }
 
 /// A deferred BEGIN that turns into a write fails at once, whatever the busy timeout.
