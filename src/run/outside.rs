@@ -1,6 +1,6 @@
 //! A migration that runs outside any transaction: marked before, recorded after.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -32,16 +32,18 @@ impl Run<'_> {
         let clock = Instant::now();
         job.tell(&Event::Started { version: step.version, name: &step.name });
         let attached = databases(job.conn);
-        let result = self.statements_outside(script, &mut mark).and_then(|()| {
-            match job.verify_script(&step.work) {
-                Some(verify) => statements::verify(job.conn, verify),
-                None => Ok(()),
-            }
-        });
+        let mut inside = false;
+        let result =
+            self.statements_outside(script, &mut mark, &mut inside).and_then(|()| {
+                match job.verify_script(&step.work) {
+                    Some(verify) => statements::verify(job.conn, verify),
+                    None => Ok(()),
+                }
+            });
         roll_back(job.conn);
         detach_others(job.conn, &attached);
         let restored = settings.restore();
-        result.map_err(|error| self.failed_outside(error, &mark, script))?;
+        result.map_err(|error| self.failed_outside(error, &mark, inside, script))?;
         let took = clock.elapsed();
         self.end_outside(step, took)?;
         restored?;
@@ -73,14 +75,21 @@ impl Run<'_> {
         Ok(still)
     }
 
-    fn statements_outside(&self, script: &Script, mark: &mut Mark) -> Result<()> {
+    /// Says also whether it got to its end or failed `inside` a transaction of the script's own.
+    fn statements_outside(
+        &self,
+        script: &Script,
+        mark: &mut Mark,
+        inside: &mut bool,
+    ) -> Result<()> {
         let job = self.job;
         let last = script.statements.len();
         for (at, statement) in script.statements.iter().enumerate() {
             statements::execute(job.conn, script, statement)?;
+            mark.finished = at + 1;
+            *inside = !job.conn.is_autocommit();
             if at + 1 < last {
                 // Inside a transaction of the script's own, this is part of it.
-                mark.finished = at + 1;
                 job.patience.retry(|| job.ledger.set_mark(mark))?;
             }
         }
@@ -96,25 +105,32 @@ impl Run<'_> {
         Err(Error::from(kind).at(script, position).advise("end the transaction that it begins"))
     }
 
-    /// Where nothing had finished, the failed statement took itself back, and the mark goes.
-    fn failed_outside(&self, error: Error, mark: &Mark, script: &Script) -> Error {
+    /// Where nothing is in effect the mark goes: the first statement failed and took itself back,
+    /// which one that was interrupted need not have done, or a transaction of the script's own did
+    /// and took its marks along.
+    fn failed_outside(&self, error: Error, mark: &Mark, inside: bool, script: &Script) -> Error {
         let job = self.job;
-        // A transaction of the script's own took its marks back with it.
         let read = job.patience.retry(|| job.ledger.read());
-        let finished =
+        let stored =
             read.ok().and_then(|applied| applied.mark).map_or(mark.finished, |m| m.finished);
-        let cleared = finished == 0 && job.patience.retry(|| job.ledger.clear_mark()).is_ok();
-        if cleared {
+        let (finished, untouched) = match inside {
+            true => (stored, stored == 0),
+            false => (mark.finished, mark.finished == 0 && !error.is_interrupt()),
+        };
+        if untouched && job.patience.retry(|| job.ledger.clear_mark()).is_ok() {
             return error;
         }
-        let ran = match script.statements.get(finished.saturating_sub(1)) {
-            Some(statement) => format!("up to {}", script.position(statement.start)),
-            None => "before it".to_owned(),
+        let last = finished.checked_sub(1).and_then(|last| script.statements.get(last));
+        let ran = match last {
+            Some(statement) => {
+                format!("its statements up to {} are", script.position(statement.start))
+            }
+            None => "its first statement may be".to_owned(),
         };
         error
             .changed(format!(
-                "it runs outside a transaction: its statements {ran} are in effect, and it is \
-                 marked as interrupted"
+                "it runs outside a transaction: {ran} in effect, and it is marked as \
+                 interrupted"
             ))
             .advise(
                 "look at the database; then call `repair` with a reason to run it again from its \
@@ -122,7 +138,20 @@ impl Run<'_> {
             )
     }
 
-    fn end_outside(&mut self, step: &Step, took: std::time::Duration) -> Result<()> {
+    fn end_outside(&mut self, step: &Step, took: Duration) -> Result<()> {
+        let before = self.report.clone();
+        if let Err(error) = self.record_outside(step, took) {
+            self.report = before;
+            return Err(error.changed(
+                "its statements are all in effect, but that could not be recorded: it is marked \
+                 as interrupted",
+            ));
+        }
+        self.job.tell(&Event::Committed);
+        Ok(())
+    }
+
+    fn record_outside(&mut self, step: &Step, took: Duration) -> Result<()> {
         let job = self.job;
         let tx = job.patience.begin()?;
         match (step.direction, step.version) {
@@ -134,19 +163,9 @@ impl Run<'_> {
         }
         job.ledger.clear_mark()?;
         job.ledger.record(self.deeds(step))?;
-        let before = self.report.clone();
         self.report.add(step.direction, step.version, &step.name, took);
-        let stored = || Ok(job.ledger.read()?.mark.is_none());
-        let committed = self.finish_if_done().and_then(|()| job.patience.commit(tx, stored));
-        if let Err(error) = committed {
-            self.report = before;
-            return Err(error.changed(
-                "its statements are all in effect, but that could not be recorded: it is marked \
-                 as interrupted",
-            ));
-        }
-        job.tell(&Event::Committed);
-        Ok(())
+        self.finish_if_done()?;
+        job.patience.commit(tx, || Ok(job.ledger.read()?.mark.is_none()))
     }
 }
 

@@ -2,16 +2,19 @@
 //! was committed, and the next run goes on from there.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use landfall::rusqlite::backup::Backup;
 use landfall::rusqlite::{Connection, Transaction};
-use landfall::{Event, Migrator, Report, Result, Seeds, Target, Transactions, Version};
+use landfall::{
+    ErrorKind, Event, Migration, Migrator, Report, Result, Seeds, State, Target, Transactions,
+    Version,
+};
 
 use crate::stage::{settings, whole};
-use crate::support::{folder, memory};
+use crate::support::{folder, memory, rows};
 
 const OLD: [(&str, &str); 2] = [
     (
@@ -101,6 +104,23 @@ fn stages(
     seen
 }
 
+/// Interrupts at the n-th step of those that count. Returns also how many of them there were.
+fn interrupted_at(
+    n: u64,
+    conn: &Connection,
+    counts: &Arc<AtomicBool>,
+    run: impl Fn(&Connection) -> Result<Report>,
+) -> (Result<Report>, u64) {
+    let count = Arc::new(AtomicU64::new(0));
+    let (counted, counts) = (Arc::clone(&count), Arc::clone(counts));
+    let interrupt =
+        move || counts.load(Ordering::Relaxed) && counted.fetch_add(1, Ordering::Relaxed) + 1 == n;
+    conn.progress_handler(1, Some(interrupt)).unwrap();
+    let result = run(conn);
+    conn.progress_handler(0, None::<fn() -> bool>).unwrap();
+    (result, count.load(Ordering::Relaxed))
+}
+
 /// Interrupts a run at the n-th step for every n up to `closely`, and for every `stride`-th from
 /// there, until a run is not interrupted any more. Returns how many were.
 fn never_in_between(
@@ -112,19 +132,14 @@ fn never_in_between(
 ) -> (u64, Vec<String>) {
     let stages = stages(template, migrator, verb);
     let end = stages.last().unwrap();
+    let always = Arc::new(AtomicBool::new(true));
     let (mut n, mut points, mut latest) = (1, 0, 0);
     loop {
         let conn = copied(template);
         conn.execute_batch(&format!("PRAGMA foreign_keys = {foreign_keys}")).unwrap();
         conn.busy_timeout(Duration::from_millis(1234)).unwrap();
         let before = settings(&conn);
-        let count = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&count);
-        let interrupt = move || counted.fetch_add(1, Ordering::Relaxed) + 1 == n;
-        conn.progress_handler(1, Some(interrupt)).unwrap();
-        let result = verb(migrator, &conn);
-        conn.progress_handler(0, None::<fn() -> bool>).unwrap();
-        let reached = count.load(Ordering::Relaxed);
+        let (result, reached) = interrupted_at(n, &conn, &always, |conn| verb(migrator, conn));
         assert!(conn.is_autocommit(), "step {n}: a transaction is open after {result:?}");
         assert_eq!(settings(&conn), before, "step {n}: after {result:?}");
         let now = whole(&conn);
@@ -165,10 +180,10 @@ fn old_and_new() -> (Connection, tempfile::TempDir, Migrator) {
 fn an_interrupted_apply_is_never_in_between() {
     let (old, _dir, migrator) = old_and_new();
     let apply = |migrator: &Migrator, conn: &Connection| migrator.apply(conn);
-    let (points, stages) = never_in_between(&old, &migrator, apply, true, (1500, 7));
+    let (points, stages) = never_in_between(&old, &migrator, apply, true, (300, 9));
     assert_eq!(stages.len(), 4, "the start, the migrations, two seeds");
     println!("apply, together: {points} points");
-    assert!(points > 1000);
+    assert!(points > 900);
 }
 
 #[test]
@@ -176,7 +191,7 @@ fn an_interrupted_apply_in_several_transactions_is_never_in_between() {
     let (old, _dir, migrator) = old_and_new();
     let migrator = migrator.transactions(Transactions::Each);
     let apply = |migrator: &Migrator, conn: &Connection| migrator.apply(conn);
-    let (points, stages) = never_in_between(&old, &migrator, apply, false, (0, 13));
+    let (points, stages) = never_in_between(&old, &migrator, apply, false, (0, 23));
     assert!(stages.len() > 4, "{}", stages.len());
     println!("apply, each: {points} points");
 }
@@ -189,7 +204,7 @@ fn an_interrupted_revert_is_never_in_between() {
     let revert = |migrator: &Migrator, conn: &Connection| {
         migrator.revert(conn, Target::Version(Version::from(1)))
     };
-    let (points, stages) = never_in_between(&current, &migrator, revert, true, (0, 5));
+    let (points, stages) = never_in_between(&current, &migrator, revert, true, (0, 11));
     assert_eq!(stages.len(), 2);
     println!("revert: {points} points");
 }
@@ -202,4 +217,101 @@ fn an_interrupted_first_start_leaves_an_empty_database() {
     let (points, stages) = never_in_between(&memory(), &migrator, apply, true, (0, 11));
     assert_eq!(stages[0], "");
     println!("first start: {points} points");
+}
+
+fn outside() -> Migrator {
+    Migrator::from_migrations([
+        Migration::sql(1, "log", "CREATE TABLE log(id INTEGER PRIMARY KEY, who TEXT)"),
+        Migration::sql(
+            2,
+            "outside",
+            "-- landfall: no-transaction
+             INSERT INTO log(who) VALUES ('one');
+             PRAGMA recursive_triggers = ON;
+             INSERT INTO log(who) VALUES ('two');
+             VACUUM;
+             INSERT INTO log(who) VALUES ('three');",
+        ),
+        Migration::sql(3, "last", "INSERT INTO log(who) VALUES ('last')"),
+    ])
+    .wait(Duration::ZERO)
+}
+
+#[test]
+fn what_is_interrupted_outside_a_transaction_is_never_taken_for_done_or_untouched() {
+    let template = memory();
+    outside().apply_to(&template, Target::Steps(1)).unwrap();
+    let (mut n, mut marked) = (1, 0);
+    loop {
+        let conn = copied(&template);
+        let before = settings(&conn);
+        // The steps from the plan to the record of the migration: the others are of no interest.
+        let counts = Arc::new(AtomicBool::new(false));
+        let tells = Arc::clone(&counts);
+        let told = outside().on_event(move |event| match event {
+            Event::Planned { .. } => tells.store(true, Ordering::Relaxed),
+            Event::Committed => tells.store(false, Ordering::Relaxed),
+            _ => {}
+        });
+        let (result, reached) = interrupted_at(n, &conn, &counts, |conn| told.apply(conn));
+        assert!(conn.is_autocommit(), "step {n}: a transaction is open after {result:?}");
+        assert_eq!(settings(&conn), before, "step {n}: after {result:?}");
+        let log = rows(&conn, "SELECT who FROM log ORDER BY id");
+        let state = outside().status(&conn).unwrap().migrations[1].state;
+        let expected: &[&[&str]] = match (&result, state) {
+            (Ok(_), State::Applied) => &[&["one", "two", "three", "last"]],
+            (Err(_), State::Applied) => {
+                &[&["one", "two", "three"], &["one", "two", "three", "last"]]
+            }
+            (Err(_), State::Pending) => &[&[]],
+            (Err(_), State::Interrupted) => {
+                &[&[], &["one"], &["one", "two"], &["one", "two", "three"]]
+            }
+            _ => panic!("step {n}: {state:?} after {result:?}"),
+        };
+        assert!(
+            expected.iter().any(|rows| log == *rows),
+            "step {n}: {state:?}, {log:?}, {result:?}"
+        );
+        if let Err(error) = &result {
+            let unchanged = error.to_string().ends_with("; nothing was changed");
+            assert_eq!(unchanged, state == State::Pending, "step {n}: {state:?}, {error}");
+        }
+        if state == State::Interrupted {
+            marked += 1;
+            let again = outside().apply(&conn).unwrap_err();
+            assert!(matches!(again.kind(), ErrorKind::Interrupted { .. }), "step {n}: {again}");
+            assert_eq!(rows(&conn, "SELECT who FROM log ORDER BY id"), log, "step {n}");
+            outside().repair(&conn, "it is a test").unwrap();
+        }
+        outside().apply(&conn).unwrap();
+        let twice = if state == State::Interrupted { log } else { Vec::new() };
+        let now = rows(&conn, "SELECT who FROM log ORDER BY id");
+        assert_eq!(now[..twice.len()], twice, "step {n}");
+        assert_eq!(now[twice.len()..], ["one", "two", "three", "last"], "step {n}");
+        assert!(outside().apply(&conn).unwrap().is_noop());
+        if reached < n {
+            println!("outside a transaction: {} points, marked at {marked}", n - 1);
+            assert!(marked > 20, "{marked}");
+            return;
+        }
+        n += 1;
+    }
+}
+
+#[test]
+fn what_fails_its_verify_script_outside_a_transaction_is_not_taken_for_untouched() {
+    let (_dir, migrator) = folder(&[
+        ("1_only.sql", "-- landfall: no-transaction\nCREATE TABLE t(x, y);"),
+        ("1_only.verify.sql", "SELECT 1 AS wrong;"),
+    ]);
+    let migrator = migrator.wait(Duration::ZERO);
+    let conn = memory();
+    let error = migrator.apply(&conn).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Verify { .. }), "{error}");
+    let end = "it runs outside a transaction: its statements up to line 2, column 1 are in \
+               effect, and it is marked as interrupted";
+    assert!(error.to_string().ends_with(end), "{error}");
+    let again = migrator.apply(&conn).unwrap_err();
+    assert!(matches!(again.kind(), ErrorKind::Interrupted { .. }), "{again}");
 }

@@ -268,6 +268,7 @@ fn a_reader_in_the_way_of_a_commit_is_waited_for() {
     for mode in MODES {
         let (_dir, path) = one_pending(mode);
         let conn = Connection::open(&path).unwrap();
+        conn.busy_timeout(Duration::ZERO).unwrap();
         let reads = "BEGIN; SELECT count(*) FROM log;";
         let held = Duration::from_millis(700);
         let start = Instant::now();
