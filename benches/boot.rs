@@ -1,0 +1,299 @@
+//! What a boot costs beside bare SQLite: `cargo bench --bench boot` prints Markdown tables.
+//!
+//! Both sides are measured in turn within the same run, the first of a round being the second of
+//! the next, so that a machine that slows down slows both. Medians are compared; the spread is the
+//! middle half of the rounds.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use landfall::Migrator;
+use landfall::include_dir::{Dir, DirEntry, File};
+use landfall::rusqlite::{self, Connection};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const SIZES: [usize; 3] = [10, 100, 1000];
+
+/// A set of migrations, as files compiled in and as bare scripts.
+struct Set {
+    embedded: Dir<'static>,
+    /// The same texts in the same order. Not as one: rusqlite has SQLite copy what is left of a
+    /// script for each of its statements, and bare SQL would look slow.
+    bare: Vec<String>,
+}
+
+impl Set {
+    fn execute(&self, conn: &Connection) -> Result<()> {
+        conn.execute_batch("BEGIN IMMEDIATE")?;
+        for script in &self.bare {
+            conn.execute_batch(script)?;
+        }
+        conn.execute_batch("COMMIT")?;
+        Ok(())
+    }
+}
+
+/// What the migrations of a set are like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Each makes a table with an index and a few rows; every third adds a column to an older
+    /// table, and every tenth has a view in the one repeatable.
+    Realistic,
+    /// As above without the columns and the views, which cost SQLite itself the more the larger
+    /// the schema is.
+    TablesOnly,
+}
+
+fn generate(kind: Kind, size: usize) -> Set {
+    let mut files: Vec<(String, String)> =
+        (1..=size).map(|n| (format!("{n:04}_entity_{n}.sql"), migration(kind, n))).collect();
+    let views = (10..=size).step_by(10).map(|n| {
+        format!(
+            "DROP VIEW IF EXISTS entity_{n}_card;\n\
+             CREATE VIEW entity_{n}_card AS\n\
+             SELECT a.id, a.name, b.name AS parent_name\n\
+             FROM entity_{n} AS a LEFT JOIN entity_{p} AS b ON b.id = a.parent_id;\n\n",
+            p = n - 1
+        )
+    });
+    if kind == Kind::Realistic {
+        files.push(("R__views.sql".to_owned(), views.collect()));
+    }
+
+    let bare = files.iter().map(|(_, text)| text.clone()).collect();
+    let entries = files
+        .into_iter()
+        .map(|(name, text)| DirEntry::File(File::new(name.leak(), text.leak().as_bytes())));
+    let entries: Vec<DirEntry<'static>> = entries.collect();
+    Set { embedded: Dir::new("", entries.leak()), bare }
+}
+
+fn migration(kind: Kind, n: usize) -> String {
+    let parent = n.saturating_sub(1).max(1);
+    let mut sql = format!(
+        "-- Entity {n}, which belongs to entity {parent}.\n\
+         CREATE TABLE entity_{n} (\n  \
+           id INTEGER PRIMARY KEY,\n  \
+           name TEXT NOT NULL,\n  \
+           state TEXT NOT NULL DEFAULT 'new' CHECK (state IN ('new', 'open', 'done')),\n  \
+           amount REAL NOT NULL DEFAULT 0,\n  \
+           parent_id INTEGER REFERENCES entity_{parent}(id) ON DELETE CASCADE,\n  \
+           created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP\n\
+         );\n\
+         CREATE INDEX entity_{n}_by_parent ON entity_{n}(parent_id, name);\n\
+         INSERT INTO entity_{n}(name, amount) VALUES\n  \
+           ('the first; of its kind', 1.5), ('the second', 2.5), ('the third', 3.5);\n"
+    );
+    if kind == Kind::Realistic && n.is_multiple_of(3) {
+        let older = n / 2;
+        let _ = writeln!(
+            sql,
+            "ALTER TABLE entity_{older} ADD COLUMN note_{n} TEXT NOT NULL DEFAULT '';"
+        );
+    }
+    sql.push('\n');
+    sql
+}
+
+/// How long the rounds took, sorted.
+struct Times(Vec<Duration>);
+
+impl Times {
+    fn at(&self, part: f64) -> Duration {
+        let last = self.0.len() - 1;
+        self.0[(last as f64 * part).round() as usize]
+    }
+
+    fn median(&self) -> Duration {
+        self.at(0.5)
+    }
+
+    fn cell(&self) -> String {
+        let [low, median, high] = [0.25, 0.5, 0.75].map(|part| shown(self.at(part)));
+        format!("{median} ({low} – {high})")
+    }
+
+    fn ratio(&self, to: &Times) -> String {
+        format!("{:.2}", self.median().as_secs_f64() / to.median().as_secs_f64())
+    }
+}
+
+fn shown(time: Duration) -> String {
+    let micros = time.as_secs_f64() * 1e6;
+    match micros {
+        ..100.0 => format!("{micros:.1} µs"),
+        ..10_000.0 => format!("{:.2} ms", micros / 1e3),
+        _ => format!("{:.1} ms", micros / 1e3),
+    }
+}
+
+/// One way to do the thing. It returns what was measured, so that what comes before and after,
+/// such as making and removing a file, is not.
+type Way<'a> = Box<dyn FnMut() -> Result<Duration> + 'a>;
+
+/// Runs the ways in turn, one round of all of them unmeasured first.
+fn race<const N: usize>(rounds: usize, mut ways: [Way<'_>; N]) -> Result<[Times; N]> {
+    let mut times = [const { Vec::new() }; N];
+    for round in 0..=rounds {
+        for turn in 0..N {
+            let at = (round + turn) % N;
+            let took = ways[at]()?;
+            if round > 0 {
+                times[at].push(took);
+            }
+        }
+    }
+    Ok(times.map(|mut times| {
+        times.sort();
+        Times(times)
+    }))
+}
+
+fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(Duration, T)> {
+    let clock = Instant::now();
+    let done = work()?;
+    Ok((clock.elapsed(), done))
+}
+
+fn main() -> Result<()> {
+    machine()?;
+    println!("### Every migration, on a fresh database in memory\n");
+    let sets = SIZES.map(|size| (size, generate(Kind::Realistic, size)));
+    in_memory(&sets)?;
+    println!("The same without added columns and views:\n");
+    in_memory(&SIZES.map(|size| (size, generate(Kind::TablesOnly, size))))?;
+    fresh_file(&sets)?;
+    nothing_to_do(&sets)
+}
+
+fn machine() -> Result<()> {
+    let cores = std::thread::available_parallelism()?;
+    println!("{cores} cores, SQLite {}\n", rusqlite::version());
+    Ok(())
+}
+
+fn in_memory(sets: &[(usize, Set)]) -> Result<()> {
+    println!("| migrations | bare SQL | landfall | ratio | its set read before | ratio |");
+    println!("|---:|---:|---:|---:|---:|---:|");
+    for (size, set) in sets {
+        let read = Migrator::from_embedded(&set.embedded);
+        read.check()?;
+        let rounds = if *size < 1000 { 31 } else { 9 };
+        let [bare, landfall, ready] = race(
+            rounds,
+            [
+                Box::new(|| {
+                    let conn = Connection::open_in_memory()?;
+                    Ok(timed(|| set.execute(&conn))?.0)
+                }),
+                Box::new(|| {
+                    let conn = Connection::open_in_memory()?;
+                    let work = || Ok(Migrator::from_embedded(&set.embedded).apply(&conn)?);
+                    let (took, report) = timed(work)?;
+                    assert_eq!(report.applied.len(), *size);
+                    Ok(took)
+                }),
+                Box::new(|| {
+                    let conn = Connection::open_in_memory()?;
+                    Ok(timed(|| Ok(read.apply(&conn)?))?.0)
+                }),
+            ],
+        )?;
+        println!(
+            "| {size} | {} | {} | {} | {} | {} |",
+            bare.cell(),
+            landfall.cell(),
+            landfall.ratio(&bare),
+            ready.cell(),
+            ready.ratio(&bare)
+        );
+    }
+    println!();
+    Ok(())
+}
+
+fn fresh_file(sets: &[(usize, Set)]) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    println!("### Every migration, on a fresh file with SQLite's default journal\n");
+    println!("| migrations | bare SQL | landfall | ratio |");
+    println!("|---:|---:|---:|---:|");
+    for (size, set) in sets {
+        let (one, other) = (folder.path().join("bare.db"), folder.path().join("landfall.db"));
+        let rounds = if *size < 1000 { 31 } else { 9 };
+        let [bare, landfall] = race(
+            rounds,
+            [
+                Box::new(|| fresh(&one, |conn| set.execute(conn))),
+                Box::new(|| {
+                    fresh(&other, |conn| {
+                        Migrator::from_embedded(&set.embedded).apply(conn)?;
+                        Ok(())
+                    })
+                }),
+            ],
+        )?;
+        println!("| {size} | {} | {} | {} |", bare.cell(), landfall.cell(), landfall.ratio(&bare));
+    }
+    println!();
+    Ok(())
+}
+
+fn fresh(path: &Path, work: impl FnOnce(&Connection) -> Result<()>) -> Result<Duration> {
+    if path.exists() {
+        std::fs::remove_file(path)?;
+    }
+    let conn = Connection::open(path)?;
+    Ok(timed(|| work(&conn))?.0)
+}
+
+fn nothing_to_do(sets: &[(usize, Set)]) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    println!("### A boot with nothing to do, on a file\n");
+    println!("| migrations | open, one query | open, apply | ratio | apply on a warm connection |");
+    println!("|---:|---:|---:|---:|---:|");
+    for (size, set) in sets {
+        let path = folder.path().join(format!("{size}.db"));
+        let migrator = Migrator::from_embedded(&set.embedded);
+        let warm = Connection::open(&path)?;
+        migrator.apply(&warm)?;
+        let [query, apply, again] = race(
+            301,
+            [
+                Box::new(|| {
+                    let work = || {
+                        let conn = Connection::open(&path)?;
+                        one_query(&conn)?;
+                        Ok(conn)
+                    };
+                    Ok(timed(work)?.0)
+                }),
+                Box::new(|| {
+                    let work = || {
+                        let conn = Connection::open(&path)?;
+                        let report = Migrator::from_embedded(&set.embedded).apply(&conn)?;
+                        assert!(report.is_noop());
+                        Ok(conn)
+                    };
+                    Ok(timed(work)?.0)
+                }),
+                Box::new(|| Ok(timed(|| Ok(migrator.apply(&warm)?))?.0)),
+            ],
+        )?;
+        println!(
+            "| {size} | {} | {} | {} | {} |",
+            query.cell(),
+            apply.cell(),
+            apply.ratio(&query),
+            again.cell()
+        );
+    }
+    println!();
+    Ok(())
+}
+
+fn one_query(conn: &Connection) -> Result<i64> {
+    Ok(conn.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?)
+}
