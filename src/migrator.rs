@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use include_dir::Dir;
-use rusqlite::Connection;
+use rusqlite::{Connection, MAIN_DB};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -501,7 +501,7 @@ fn configure(conn: &Connection) -> Result<()> {
     let set = || {
         conn.execute_batch("PRAGMA foreign_keys = ON")?;
         let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
-        let changes = !mode.eq_ignore_ascii_case("wal") && !conn.is_readonly("main")?;
+        let changes = !mode.eq_ignore_ascii_case("wal") && !conn.is_readonly(MAIN_DB)?;
         if changes {
             // This needs the database alone and says "locked" at once, whatever the busy timeout.
             conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;

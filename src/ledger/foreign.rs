@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use super::format::{TABLES, columns};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::quoted;
 
 /// Which of our tables are there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,18 +33,19 @@ const TOOLS: [(&str, &str); 4] = [
 pub(crate) fn inspect(conn: &Connection, prefix: &str) -> Result<Found> {
     let mut found = Found::default();
     let tables = tables(conn, prefix).map_err(Error::sqlite("looking for the ledger's tables"))?;
-    for (table, its_columns) in tables {
+    for table in tables {
         let what = table.get(prefix.len() + 1..).unwrap_or_default().to_ascii_lowercase();
         let Some((name, definition)) = TABLES.iter().find(|(name, _)| *name == what) else {
             continue;
         };
-        let has = |column: &str| its_columns.split(',').any(|c| c.eq_ignore_ascii_case(column));
-        if !columns(definition).all(has) {
-            let looks_like = TOOLS
-                .iter()
-                .find(|(column, _)| *name == "migrations" && has(column))
-                .map_or_else(|| format!("its columns are {its_columns}"), |(_, t)| (*t).to_owned());
-            return Err(ErrorKind::ForeignLedger { table, looks_like }.into());
+        let wanted: Vec<&str> = columns(definition).collect();
+        let query = format!("SELECT {} FROM main.{}", wanted.join(", "), quoted(&table));
+        match conn.prepare(&query) {
+            Ok(_) => {}
+            Err(error) if error.to_string().contains("no such column") => {
+                return Err(foreign(conn, table, name));
+            }
+            Err(error) => return Err(Error::sqlite("looking at the ledger's tables")(error)),
         }
         match *name {
             "migrations" => found.migrations = true,
@@ -55,17 +57,33 @@ pub(crate) fn inspect(conn: &Connection, prefix: &str) -> Result<Found> {
     Ok(found)
 }
 
-/// Tables and views of our names, with their columns' names.
-fn tables(conn: &Connection, prefix: &str) -> rusqlite::Result<Vec<(String, String)>> {
+fn foreign(conn: &Connection, table: String, name: &str) -> Error {
+    let its_columns = match column_names(conn, &table) {
+        Ok(names) => names,
+        Err(error) => return Error::sqlite("looking at a table with the ledger's name")(error),
+    };
+    let has = |column: &str| its_columns.iter().any(|its| its.eq_ignore_ascii_case(column));
+    let tool = TOOLS.iter().find(|(column, _)| name == "migrations" && has(column));
+    let looks_like = match tool {
+        Some((_, sentence)) => (*sentence).to_owned(),
+        None => format!("its columns are {}", its_columns.join(", ")),
+    };
+    ErrorKind::ForeignLedger { table, looks_like }.into()
+}
+
+/// Tables and views of our names.
+fn tables(conn: &Connection, prefix: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement = conn.prepare(
-        "SELECT m.name, (SELECT group_concat(name) FROM pragma_table_info(m.name, 'main'))
-         FROM main.sqlite_master AS m
-         WHERE m.type IN ('table', 'view') AND m.name COLLATE NOCASE IN (?1, ?2, ?3, ?4)",
+        "SELECT name FROM main.sqlite_master
+         WHERE name COLLATE NOCASE IN (?1, ?2, ?3, ?4) AND type IN ('table', 'view')",
     )?;
     let names = TABLES.map(|(what, _)| format!("{prefix}_{what}"));
-    let rows = statement.query_map(names, |row| {
-        let columns: Option<String> = row.get(1)?;
-        Ok((row.get(0)?, columns.unwrap_or_default()))
-    })?;
+    let rows = statement.query_map(names, |row| row.get(0))?;
+    rows.collect()
+}
+
+fn column_names(conn: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = conn.prepare("SELECT name FROM pragma_table_info(?1, 'main')")?;
+    let rows = statement.query_map([table], |row| row.get(0))?;
     rows.collect()
 }

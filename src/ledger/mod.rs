@@ -227,9 +227,10 @@ impl<'c> Ledger<'c> {
         let sql = format!(
             "INSERT INTO {} (version, name, checksum, down_sql, compatible, applied_at, took_us,
                              app_version)
-             VALUES (?1, ?2, ?3, ?4, ?5, {NOW}, ?6, ?7)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             self.tables.migrations
         );
+        let now = self.now()?;
         let mut statement = self.conn.prepare(&sql)?;
         for row in rows {
             statement.execute(params![
@@ -238,11 +239,16 @@ impl<'c> Ledger<'c> {
                 row.checksum,
                 row.down_sql,
                 row.compatibility == Compatibility::Compatible,
+                now,
                 microseconds(row.took),
                 self.app_version,
             ])?;
         }
         Ok(())
+    }
+
+    fn now(&self) -> rusqlite::Result<String> {
+        self.conn.query_row(&format!("SELECT {NOW}"), [], |row| row.get(0))
     }
 
     pub(crate) fn delete(&self, version: Version) -> Result<()> {
@@ -251,6 +257,15 @@ impl<'c> Ledger<'c> {
             .execute(&sql, [version.0])
             .map(drop)
             .map_err(Error::sqlite("deleting a row of the ledger"))
+    }
+
+    /// Makes a repeatable's row one that no text matches: it will run again.
+    pub(crate) fn outdate(&self, version: Version) -> Result<()> {
+        let sql = format!("UPDATE {} SET checksum = '' WHERE version = ?1", self.tables.migrations);
+        self.conn
+            .execute(&sql, [version.0])
+            .map(drop)
+            .map_err(Error::sqlite("amending a row of the ledger"))
     }
 
     /// Brings a row in line with the set.
@@ -286,14 +301,16 @@ impl<'c> Ledger<'c> {
         }
         let sql = format!(
             "INSERT INTO {} (at, action, version, name, reason, detail, app_version)
-             VALUES ({NOW}, ?1, ?2, ?3, ?4, ?5, ?6)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             self.tables.history
         );
+        let now = self.now()?;
         let mut statement = self.conn.prepare(&sql)?;
         for deed in deeds {
             let Deed { action, version, name, reason, detail } = deed;
             let version = version.map(|version| version.0);
-            statement.execute(params![action, version, name, reason, detail, self.app_version])?;
+            let app = &self.app_version;
+            statement.execute(params![now, action, version, name, reason, detail, app])?;
         }
         Ok(())
     }
@@ -347,7 +364,7 @@ impl<'c> Ledger<'c> {
     fn sentinel_rows(&self, name: &str) -> rusqlite::Result<Vec<Sentinel>> {
         let sql = format!(
             "SELECT name, revision, finished_at FROM {}
-             WHERE state = 'done' AND (?1 = '' OR name = ?1) ORDER BY rowid",
+             WHERE state = 'done' AND (?1 = '' OR name = ?1) ORDER BY finished_at, name",
             self.tables.seeds
         );
         let mut statement = self.conn.prepare(&sql)?;

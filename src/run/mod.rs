@@ -1,5 +1,6 @@
 //! Carries out what is planned: a plan and a connection become a report.
 
+mod aside;
 pub(crate) mod foreign_keys;
 mod lend;
 pub(crate) mod lock;

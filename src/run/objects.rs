@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::statements::without_sql;
+use super::statements::{is_about_sql, without_sql};
 use crate::error::{Error, Result};
 use crate::sql::quoted;
 use crate::sql::token::{Kind, tokens, unquoted};
@@ -41,7 +41,7 @@ fn find(conn: &Connection) -> rusqlite::Result<Vec<Broken>> {
         let sql: String = row.get(3)?;
         if kind == "view" {
             let query = format!("SELECT * FROM main.{}", quoted(&name));
-            if let Err(error) = conn.prepare(&query) {
+            if let Err(error) = compiles(conn, &query)? {
                 found.push(Broken {
                     object: format!("view {name}"),
                     sql,
@@ -84,7 +84,7 @@ fn broken_triggers(
         if of_event.is_empty() {
             continue;
         }
-        if let Err(error) = conn.prepare(&statement) {
+        if let Err(error) = compiles(conn, &statement)? {
             let why = message(error, &statement);
             let missed = why.rsplit([' ', '.']).next().unwrap_or_default().to_ascii_lowercase();
             let named: Vec<&&Trigger> = of_event
@@ -150,6 +150,15 @@ fn updated_columns(sql: &str) -> Vec<String> {
             of.filter(|word| *word != ",").map(unquoted).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+/// The inner error is about the statement, the outer one about anything else.
+fn compiles(conn: &Connection, sql: &str) -> rusqlite::Result<rusqlite::Result<()>> {
+    match conn.prepare(sql) {
+        Ok(_) => Ok(Ok(())),
+        Err(error) if is_about_sql(&error) => Ok(Err(error)),
+        Err(error) => Err(error),
     }
 }
 

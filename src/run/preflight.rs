@@ -1,6 +1,6 @@
 //! Looked at before anything is written: the connection, and the text of what is pending.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, MAIN_DB};
 
 use super::Job;
 use crate::error::{Error, ErrorKind, Result};
@@ -35,7 +35,7 @@ pub(crate) fn refuse_read_only(conn: &Connection, plan: &Plan) -> Result<()> {
 /// Why the database cannot be written on this connection, if it cannot.
 pub(crate) fn read_only(conn: &Connection) -> Result<Option<&'static str>> {
     let asking = "asking whether the database is read-only";
-    if conn.is_readonly("main").map_err(Error::sqlite(asking))? {
+    if conn.is_readonly(MAIN_DB).map_err(Error::sqlite(asking))? {
         return Ok(Some("the database is read-only"));
     }
     let query_only: bool =

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Transaction;
 
+use super::aside::{Aside, Whole};
 use super::foreign_keys::{Touched, Wrongs, names};
 use super::lend::{Stands, lend};
 use super::objects::{self, Broken};
@@ -12,7 +13,7 @@ use super::session::{KeysOff, Settings};
 use super::{Run, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::ledger::{self, NewRow};
+use crate::ledger::{self, Applied, NewRow};
 use crate::migration::Version;
 use crate::plan::{Direction, ForeignKeys, Goal, Step, Work, undo_of_repeatable};
 use crate::report::{Compatibility, Report};
@@ -76,16 +77,12 @@ impl<'a> Run<'a> {
         if !same(steps, preview) {
             return Ok(None);
         }
-        if !applied.complete {
-            job.ledger.create()?;
-        }
         let before = self.before(steps)?;
         let committed = self.report.clone();
-        let result =
-            self.steps_and_checks(tx, steps, &applied.repeatables, &before).and_then(|()| {
-                let last = steps.len() == plan.steps.len() && plan.seeds.is_empty();
-                if last { self.finish(&plan) } else { Ok(()) }
-            });
+        let result = self.steps_and_checks(tx, steps, &applied, &before).and_then(|()| {
+            let last = steps.len() == plan.steps.len() && plan.seeds.is_empty();
+            if last { self.finish(&plan) } else { Ok(()) }
+        });
         let report = std::mem::replace(&mut self.report, committed);
         result?;
         Ok(Some(report))
@@ -95,10 +92,12 @@ impl<'a> Run<'a> {
         &mut self,
         tx: &Transaction<'_>,
         steps: &[Step],
-        repeatables: &[ledger::Row],
+        applied: &Applied,
         before: &Before,
     ) -> Result<()> {
         let job = self.job;
+        let reverts = matches!(self.goal, Goal::Down(_));
+        let aside = if reverts { None } else { Some(Aside::remember(tx, steps)?) };
         let mut tooks = Vec::with_capacity(steps.len());
         for step in steps {
             let clock = Instant::now();
@@ -110,8 +109,9 @@ impl<'a> Run<'a> {
             self.report.add(step.direction, step.version, &step.name, took);
             tooks.push(took);
         }
+        let back = aside.map_or(Ok(Vec::new()), |aside| aside.put_back(tx))?;
         self.after(steps, before)?;
-        self.write_ledger(steps, &tooks, repeatables)?;
+        self.write_ledger(steps, &tooks, applied, &back)?;
         refuse_ended(tx, || {
             let label = steps.last().map(|step| job.label(step)).unwrap_or_default();
             ended(label)
@@ -321,9 +321,14 @@ impl<'a> Run<'a> {
         &self,
         steps: &[Step],
         tooks: &[Duration],
-        repeatables: &[ledger::Row],
+        applied: &Applied,
+        back: &[(String, Whole)],
     ) -> Result<()> {
         let job = self.job;
+        let repeatables = &applied.repeatables;
+        if !applied.complete {
+            job.ledger.create()?;
+        }
         let mut rows = Vec::with_capacity(steps.len());
         let mut lowest = repeatables.iter().map(|row| row.version.0).min().unwrap_or(0).min(0);
         let undos: Vec<Option<String>> = steps
@@ -354,8 +359,11 @@ impl<'a> Run<'a> {
                 }
                 Direction::SetAside => {
                     let row = repeatables.iter().find(|row| row.name == step.name);
-                    if let Some(row) = row {
-                        job.ledger.delete(row.version)?;
+                    let put_back = back.iter().find(|(name, _)| *name == step.name);
+                    match (row, put_back) {
+                        (None, _) | (_, Some((_, Whole::Yes))) => {}
+                        (Some(row), Some((_, Whole::No))) => job.ledger.outdate(row.version)?,
+                        (Some(row), None) => job.ledger.delete(row.version)?,
                     }
                 }
             }

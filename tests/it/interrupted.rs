@@ -180,7 +180,7 @@ fn old_and_new() -> (Connection, tempfile::TempDir, Migrator) {
 fn an_interrupted_apply_is_never_in_between() {
     let (old, _dir, migrator) = old_and_new();
     let apply = |migrator: &Migrator, conn: &Connection| migrator.apply(conn);
-    let (points, stages) = never_in_between(&old, &migrator, apply, true, (300, 9));
+    let (points, stages) = never_in_between(&old, &migrator, apply, true, (300, 5));
     assert_eq!(stages.len(), 4, "the start, the migrations, two seeds");
     println!("apply, together: {points} points");
     assert!(points > 900);

@@ -97,10 +97,10 @@ fn a_process_that_dies_at_any_event_is_made_up_for() {
 #[test]
 fn a_process_that_dies_at_any_step_of_sqlite_is_made_up_for() {
     for (mode, together, stride) in [
-        ("DELETE", "Together", 311),
-        ("DELETE", "Each", 1009),
-        ("WAL", "Together", 401),
-        ("WAL", "Each", 997),
+        ("DELETE", "Together", 97),
+        ("DELETE", "Each", 499),
+        ("WAL", "Together", 211),
+        ("WAL", "Each", 503),
     ] {
         let died = aborted_everywhere(mode, together, "LANDFALL_DIE_AT_STEP", stride);
         println!("{mode}, {together}: dead at {died} steps");

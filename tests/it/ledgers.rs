@@ -87,7 +87,7 @@ fn a_table_of_our_name_that_is_not_ours_is_refused_by_the_name_of_its_tool() {
         ),
         (
             "CREATE TABLE schema_state(a, b)",
-            "table `schema_state` is not landfall's: its columns are a,b",
+            "table `schema_state` is not landfall's: its columns are a, b",
         ),
     ] {
         let conn = memory();

@@ -82,3 +82,28 @@ fn repeatables_wait_until_nothing_is_left_pending() {
     assert!(migrator.apply_to(&conn, Target::Steps(1)).unwrap().repeated.is_empty());
     assert_eq!(migrator.apply(&conn).unwrap().repeated.len(), 1);
 }
+
+#[test]
+fn views_are_there_after_a_failure_between_two_transactions() {
+    let base = ("0001_a.sql", "CREATE TABLE a(x, y);");
+    let pack = (
+        "R__v.sql",
+        "CREATE VIEW v AS SELECT x FROM a; CREATE VIEW w AS SELECT y FROM a;
+         CREATE VIEW vv AS SELECT x FROM v;",
+    );
+    let drops = ("0002_b.sql", "ALTER TABLE a DROP COLUMN y;");
+    let broken = ("0003_c.sql", "SELECT nothing;");
+    let conn = memory();
+    let (_dir, first) = folder(&[base, pack]);
+    first.apply(&conn).unwrap();
+    let (_dir, second) = folder(&[base, drops, broken, pack]);
+    let error = second.transactions(landfall::Transactions::Each).apply(&conn).unwrap_err();
+    assert_eq!(error.report().unwrap().applied.len(), 1);
+    // What still works is there; what cannot work goes, and its pack will run again.
+    let views = "SELECT name FROM sqlite_master WHERE type = 'view' ORDER BY name";
+    assert_eq!(rows(&conn, views), ["v", "vv"]);
+    let mended = ("R__v.sql", "CREATE VIEW v AS SELECT x FROM a;");
+    let (_dir, third) = folder(&[base, drops, mended]);
+    assert_eq!(third.apply(&conn).unwrap().repeated.len(), 1);
+    assert_eq!(rows(&conn, views), ["v"]);
+}
