@@ -270,7 +270,7 @@ impl Migrator {
         let tx = job.patience.begin()?;
         ledger.create()?;
         let amended = repair(&ledger, &set, why)?;
-        job.patience.commit(tx, || ledger.read().map(|applied| applied.mark.is_none()))?;
+        job.patience.commit(&tx, || ledger.read().map(|applied| applied.mark.is_none()))?;
         told(Ok(Report { amended, took: clock.elapsed(), ..Report::default() }))
     }
 }

@@ -127,7 +127,7 @@ pub struct Step {
     pub compatibility: Compatibility,
     pub(crate) work: Work,
     needs: Needs,
-    pub(crate) may_break: bool,
+    pub(crate) risk: Risk,
 }
 
 /// What is done with a migration.
@@ -183,6 +183,16 @@ pub(crate) enum Work {
     Script(Box<Script>),
     /// Nowhere: a row of the ledger comes or goes, and nothing runs.
     Nowhere,
+}
+
+/// What a step can do to views and triggers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Risk {
+    Nothing,
+    /// Make one that does not work.
+    Defines,
+    /// Break one that it does not name.
+    Breaks,
 }
 
 /// What a step asks of the transaction it runs in.
@@ -272,7 +282,7 @@ impl Planner<'_> {
         let whole = self.is_whole(&pending);
         let reverts = !steps.is_empty();
         steps.extend(pending);
-        if reverts || steps.iter().any(|step| step.may_break) {
+        if reverts || steps.iter().any(|step| step.risk == Risk::Breaks) {
             self.set_aside(&mut steps);
         }
         if whole {
@@ -465,7 +475,7 @@ impl Planner<'_> {
                     work,
                     set::compatibility(script),
                     self.script_needs(script),
-                    may_break(script),
+                    risk(script),
                 ));
                 let below = below.filter(|entry| entry.version != baseline.version);
                 steps.extend(below.map(|entry| self.mark_step(entry.version, &entry.name)));
@@ -551,7 +561,7 @@ impl Planner<'_> {
                 Work::Repeatable(repeatable.name.clone()),
                 Compatibility::Compatible,
                 self.script_needs(script),
-                may_break(script),
+                risk(script),
             ));
         }
     }
@@ -563,16 +573,16 @@ impl Planner<'_> {
         let work = script.map_or(Work::Nowhere, |script| Work::Script(Box::new(script)));
         let needs = Needs::Nothing;
         let kept = Compatibility::Compatible;
-        Step::new(None, &row.name, Direction::SetAside, work, kept, needs, false)
+        Step::new(None, &row.name, Direction::SetAside, work, kept, needs, Risk::Nothing)
     }
 
     fn apply_step(&self, entry: &Entry) -> Step {
-        let (needs, may_break) = match &entry.task {
-            Task::Sql(script) => (self.script_needs(script), may_break(script)),
+        let (needs, risk) = match &entry.task {
+            Task::Sql(script) => (self.script_needs(script), risk(script)),
             Task::Code(_) if self.set.acts_on_children(|r| r.on_delete || r.on_update) => {
-                (Needs::KeysKept, true)
+                (Needs::KeysKept, Risk::Breaks)
             }
-            Task::Code(_) => (Needs::Nothing, true),
+            Task::Code(_) => (Needs::Nothing, Risk::Breaks),
         };
         Step::new(
             Some(entry.version),
@@ -581,7 +591,7 @@ impl Planner<'_> {
             Work::Migration(entry.version),
             entry.compatibility,
             needs,
-            may_break,
+            risk,
         )
     }
 
@@ -594,7 +604,7 @@ impl Planner<'_> {
             Work::Nowhere,
             compatibility.unwrap_or(Compatibility::Breaking),
             Needs::Nothing,
-            false,
+            Risk::Nothing,
         )
     }
 
@@ -626,7 +636,7 @@ impl Planner<'_> {
             Work::Script(Box::new(script)),
             row.compatibility,
             needs,
-            true,
+            Risk::Breaks,
         ))
     }
 
@@ -731,13 +741,24 @@ fn drops_a_table(script: &Script) -> bool {
     })
 }
 
-/// Whether a script can break a view or trigger that it does not name.
-fn may_break(script: &Script) -> bool {
-    script.statements.iter().any(|statement| match &statement.action {
+fn risk(script: &Script) -> Risk {
+    let any = |of: fn(&Action) -> bool| script.statements.iter().any(|s| of(&s.action));
+    let breaks = |action: &Action| match action {
         Action::Drop { what, .. } => matches!(what, Object::Table | Object::View),
         Action::Alter { change, .. } => *change != Change::AddColumn,
         _ => false,
-    })
+    };
+    let defines = |action: &Action| match action {
+        Action::Create { what, temp, .. } => {
+            !temp && matches!(what, Object::View | Object::Trigger)
+        }
+        _ => false,
+    };
+    match (any(breaks), any(defines)) {
+        (true, _) => Risk::Breaks,
+        (false, true) => Risk::Defines,
+        (false, false) => Risk::Nothing,
+    }
 }
 
 /// What takes a repeatable's views and triggers away, so that it can run again.
@@ -778,7 +799,7 @@ impl Step {
         work: Work,
         compatibility: Compatibility,
         needs: Needs,
-        may_break: bool,
+        risk: Risk,
     ) -> Self {
         Step {
             version,
@@ -789,7 +810,7 @@ impl Step {
             compatibility,
             work,
             needs,
-            may_break,
+            risk,
         }
     }
 

@@ -4,9 +4,9 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash as _, Hasher as _};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 
-use super::statements::shown;
+use super::statements::{is_about_sql, shown, without_sql};
 use crate::error::{Error, Result};
 use crate::sql::quoted;
 use crate::sql::token::{Kind, tokens, unquoted};
@@ -40,13 +40,15 @@ struct Key {
     id: i64,
     parent: String,
     columns: Vec<String>,
+    /// The parent's, where they are named: by default they are those of its primary key.
+    parent_columns: Vec<Option<String>>,
 }
 
 /// What was wrong with foreign keys at one time.
 #[derive(Debug, Default)]
 pub(crate) struct Wrongs {
     /// Rows that refer to nothing: how many have these values in this key, and one of them told.
-    orphans: HashMap<Orphan, (usize, String)>,
+    orphans: HashMap<Orphan, (i64, String)>,
     /// Keys that name a table that is not there, in lower case: child and parent.
     dangling: BTreeSet<(String, String)>,
     /// Keys that SQLite cannot check, with its reason.
@@ -67,6 +69,11 @@ impl Wrongs {
     /// What is wrong in `main` with the keys of the touched tables and of their children.
     pub(crate) fn now(conn: &Connection, touched: &Touched) -> Result<Self> {
         find(conn, touched).map_err(Error::sqlite("checking foreign keys"))
+    }
+
+    /// All that is wrong: sentences.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.new_since(&Wrongs::default(), &[])
     }
 
     /// What is wrong now and was not before: sentences. `renames` are the tables renamed in
@@ -137,15 +144,14 @@ fn find(conn: &Connection, touched: &Touched) -> rusqlite::Result<Wrongs> {
         Touched::Everything => true,
         Touched::Tables(tables) => tables.contains(&name.to_ascii_lowercase()),
     };
-    let children: BTreeSet<&str> = keys
-        .iter()
-        .filter(|key| is_touched(&key.child) || is_touched(&key.parent))
-        .map(|key| key.child.as_str())
-        .collect();
-    for child in children {
-        let of_child: Vec<&Key> = keys.iter().filter(|key| key.child == child).collect();
-        if let Err(error) = add_orphans(conn, child, &of_child, &mut wrongs) {
-            wrongs.uncheckable.insert((child.to_ascii_lowercase(), error.to_string()));
+    for key in keys.iter().filter(|key| is_touched(&key.child) || is_touched(&key.parent)) {
+        match add_orphans(conn, key, &mut wrongs) {
+            Ok(()) => {}
+            Err(error) if is_about_sql(&error) => {
+                let (_, error) = without_sql(error, "");
+                wrongs.uncheckable.insert((key.child.to_ascii_lowercase(), error.to_string()));
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(wrongs)
@@ -160,17 +166,28 @@ fn table_names(conn: &Connection) -> rusqlite::Result<BTreeSet<String>> {
 
 fn keys(conn: &Connection) -> rusqlite::Result<Vec<Key>> {
     let mut statement = conn.prepare(
-        "SELECT m.name, k.id, k.\"table\", k.\"from\"
+        "SELECT m.name, k.id, k.\"table\", k.\"from\", k.\"to\"
          FROM main.sqlite_master AS m, pragma_foreign_key_list(m.name, 'main') AS k
-         WHERE m.type = 'table' ORDER BY m.name, k.id, k.seq",
+         WHERE m.type = 'table' AND instr(lower(m.sql), 'references') > 0
+         ORDER BY m.name, k.id, k.seq",
     )?;
     let mut rows = statement.query([])?;
     let mut keys: Vec<Key> = Vec::new();
     while let Some(row) = rows.next()? {
-        let (child, id, column): (String, i64, String) = (row.get(0)?, row.get(1)?, row.get(3)?);
+        let (child, id): (String, i64) = (row.get(0)?, row.get(1)?);
+        let (column, parent_column) = (row.get(3)?, row.get(4)?);
         match keys.last_mut() {
-            Some(key) if key.child == child && key.id == id => key.columns.push(column),
-            _ => keys.push(Key { child, id, parent: row.get(2)?, columns: vec![column] }),
+            Some(key) if key.child == child && key.id == id => {
+                key.columns.push(column);
+                key.parent_columns.push(parent_column);
+            }
+            _ => keys.push(Key {
+                child,
+                id,
+                parent: row.get(2)?,
+                columns: vec![column],
+                parent_columns: vec![parent_column],
+            }),
         }
     }
     Ok(keys)
@@ -210,65 +227,71 @@ pub(crate) fn names(sql: &str) -> impl Iterator<Item = String> {
         .map(|token| unquoted(token.text(sql)).to_ascii_lowercase())
 }
 
-/// `PRAGMA foreign_key_check`: <https://sqlite.org/pragma.html#pragma_foreign_key_check>.
-fn add_orphans(
-    conn: &Connection,
-    child: &str,
-    keys: &[&Key],
-    wrongs: &mut Wrongs,
-) -> rusqlite::Result<()> {
-    let mut check = conn.prepare(&format!("PRAGMA main.foreign_key_check({})", quoted(child)))?;
-    let rowid_name = rowid_name(conn, child)?;
-    let mut rows = check.query([])?;
+/// Counts the rows of a key's table that refer to nothing, by the values of their key.
+///
+/// `PRAGMA foreign_key_check` would tell their rowids, which not every table has, and nothing at
+/// all where one key of a table cannot be checked. As there, the parent's collation and affinity
+/// decide what is equal: <https://sqlite.org/foreignkeys.html#fk_basics>.
+fn add_orphans(conn: &Connection, key: &Key, wrongs: &mut Wrongs) -> rusqlite::Result<()> {
+    let columns: Vec<String> =
+        key.columns.iter().map(|column| format!("c.{}", quoted(column))).collect();
+    let is_set: Vec<String> = columns.iter().map(|column| format!("{column} NOT NULL")).collect();
+    let mut sql = format!(
+        "SELECT {list}, count(*) FROM main.{child} AS c WHERE {is_set}",
+        list = columns.join(", "),
+        child = quoted(&key.child),
+        is_set = is_set.join(" AND "),
+    );
+    if wrongs.tables.contains(&key.parent.to_ascii_lowercase()) {
+        let parent_columns = parent_columns(conn, key)?;
+        // A unary plus takes the child's collation and affinity off.
+        let equal: Vec<String> = parent_columns
+            .iter()
+            .zip(&columns)
+            .map(|(parent, child)| format!("p.{} = +{child}", quoted(parent)))
+            .collect();
+        let (parent, equal) = (quoted(&key.parent), equal.join(" AND "));
+        sql.push_str(&format!(" AND NOT EXISTS (SELECT 1 FROM main.{parent} AS p WHERE {equal})"));
+    }
+    let places: Vec<String> = (1..=columns.len()).map(|place| place.to_string()).collect();
+    sql.push_str(&format!(" GROUP BY {}", places.join(", ")));
+    let mut statement = conn.prepare(&sql)?;
+    let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (rowid, id): (Option<i64>, i64) = (row.get(1)?, row.get(3)?);
-        let Some(key) = keys.iter().find(|key| key.id == id) else {
-            continue;
-        };
-        let (values, shown) = match rowid.zip(rowid_name) {
-            Some((rowid, name)) => key_values(conn, key, name, rowid)?,
-            None => (0, "a row".to_owned()),
-        };
+        let mut hasher = DefaultHasher::new();
+        let mut cells = Vec::new();
+        for (at, column) in key.columns.iter().enumerate() {
+            let value = row.get_ref(at)?;
+            format!("{value:?}").hash(&mut hasher);
+            cells.push(format!("{column} = {}", shown(value)));
+        }
         let orphan = Orphan {
-            child: child.to_ascii_lowercase(),
+            child: key.child.to_ascii_lowercase(),
             parent: key.parent.to_ascii_lowercase(),
-            values,
+            values: hasher.finish(),
         };
-        let sentence = format!("{child} has {shown}, which is not in {}", key.parent);
-        wrongs.orphans.entry(orphan).or_insert((0, sentence)).0 += 1;
+        let (child, cells) = (&key.child, cells.join(", "));
+        let sentence = format!("{child} has {cells}, which is not in {}", key.parent);
+        let count: i64 = row.get(columns.len())?;
+        wrongs.orphans.entry(orphan).or_insert((0, sentence)).0 += count;
     }
     Ok(())
 }
 
-/// What the rowid can be called in a table: the words do not mean it where they are columns.
-/// <https://sqlite.org/lang_createtable.html#rowid>
-fn rowid_name(conn: &Connection, table: &str) -> rusqlite::Result<Option<&'static str>> {
-    let mut columns = conn.prepare("SELECT lower(name) FROM pragma_table_xinfo(?1, 'main')")?;
-    let columns: Vec<String> =
-        columns.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    let names = ["rowid", "_rowid_", "oid"];
-    Ok(names.into_iter().find(|name| !columns.iter().any(|column| column == name)))
-}
-
-/// The values that a row has in a key: hashed, and as `column = value`.
-fn key_values(
-    conn: &Connection,
-    key: &Key,
-    rowid_name: &str,
-    rowid: i64,
-) -> rusqlite::Result<(u64, String)> {
-    let columns: Vec<String> = key.columns.iter().map(|column| quoted(column)).collect();
-    let (columns, child) = (columns.join(", "), quoted(&key.child));
-    let sql = format!("SELECT {columns} FROM main.{child} WHERE {rowid_name} = ?1");
-    let mut statement = conn.prepare_cached(&sql)?;
-    statement.query_row([rowid], |row| {
-        let mut hasher = DefaultHasher::new();
-        let mut cells = Vec::new();
-        for (at, column) in key.columns.iter().enumerate() {
-            let cell = shown(row.get_ref(at)?);
-            format!("{:?}", row.get_ref(at)?).hash(&mut hasher);
-            cells.push(format!("{column} = {cell}"));
-        }
-        Ok((hasher.finish(), cells.join(", ")))
-    })
+/// The parent's columns that a key refers to.
+fn parent_columns(conn: &Connection, key: &Key) -> rusqlite::Result<Vec<String>> {
+    let named: Option<Vec<String>> = key.parent_columns.iter().cloned().collect();
+    if let Some(named) = named {
+        return Ok(named);
+    }
+    let mut primary =
+        conn.prepare("SELECT name FROM pragma_table_info(?1, 'main') WHERE pk > 0 ORDER BY pk")?;
+    let primary: Vec<String> =
+        primary.query_map([&key.parent], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    if primary.len() == key.columns.len() {
+        return Ok(primary);
+    }
+    let why = format!("foreign key mismatch - \"{}\" referencing \"{}\"", key.child, key.parent);
+    let code = ffi::Error::new(ffi::SQLITE_ERROR);
+    Err(rusqlite::Error::SqliteFailure(code, Some(why)))
 }

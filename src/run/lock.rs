@@ -98,7 +98,7 @@ impl<'a> Patience<'a> {
     /// and neither does one that was taken back: the database is asked whether it is `stored`.
     pub(crate) fn commit(
         &self,
-        tx: Transaction<'a>,
+        tx: &Transaction<'_>,
         stored: impl FnOnce() -> Result<bool>,
     ) -> Result<()> {
         let committed =

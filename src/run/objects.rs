@@ -18,6 +18,14 @@ pub(crate) struct Broken {
     pub(crate) why: String,
 }
 
+impl Broken {
+    /// Functions, collations and modules may be registered after the start.
+    pub(crate) fn lacks_what_the_application_gives(&self) -> bool {
+        let given = ["no such function", "no such collation", "no such module"];
+        given.into_iter().any(|what| self.why.starts_with(what))
+    }
+}
+
 struct Trigger {
     name: String,
     sql: String,

@@ -70,7 +70,7 @@ impl Run<'_> {
             job.ledger.create()?;
             job.ledger.set_mark(mark)?;
             let stored = || Ok(job.ledger.read()?.mark.as_ref() == Some(mark));
-            job.patience.commit(tx, stored)?;
+            job.patience.commit(&tx, stored)?;
         }
         Ok(still)
     }
@@ -165,7 +165,7 @@ impl Run<'_> {
         job.ledger.record(self.deeds(step))?;
         self.report.add(step.direction, step.version, &step.name, took);
         self.finish_if_done()?;
-        job.patience.commit(tx, || Ok(job.ledger.read()?.mark.is_none()))
+        job.patience.commit(&tx, || Ok(job.ledger.read()?.mark.is_none()))
     }
 }
 

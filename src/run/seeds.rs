@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Run;
 use super::lend::{Stands, lend};
+use super::segment::commit_failed;
 use super::session::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -49,10 +50,14 @@ impl Run<'_> {
             took,
         });
         let end = if last { self.finish_if_done() } else { Ok(()) };
-        let done = end.and_then(|()| job.patience.commit(tx, is_sown));
+        let done = end.and_then(|()| job.patience.commit(&tx, is_sown));
         if let Err(error) = done {
             self.report = committed;
-            return Err(failed().because(error));
+            let error = commit_failed(error, &tx, format!("seed {}", seed.name));
+            return Err(match error.kind() {
+                ErrorKind::ForeignKeys { .. } => failed().because(error.kind().to_string()),
+                _ => error,
+            });
         }
         settings.restore()?;
         job.tell(&Event::SeedFinished { name: &seed.name, took });

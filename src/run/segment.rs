@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::{self, Applied, NewRow};
 use crate::migration::Version;
-use crate::plan::{Direction, ForeignKeys, Goal, Step, Work, undo_of_repeatable};
+use crate::plan::{Direction, ForeignKeys, Goal, Risk, Step, Work, undo_of_repeatable};
 use crate::report::{Compatibility, Report};
 use crate::sql::action::Change;
 use crate::sql::{Action, Object, Script};
@@ -39,8 +39,12 @@ impl<'a> Run<'a> {
         let done = self.inside(&tx, preview)?;
         let Some(done) = done else { return Ok(()) };
         let stored = || Ok(!same(job.plan(self.goal)?.first_segment(), preview));
-        let committed = job.patience.commit(tx, stored);
-        committed.map_err(|error| self.commit_failed(error, preview))?;
+        let committed = job.patience.commit(&tx, stored);
+        committed.map_err(|error| {
+            let by = preview.last().map(|step| job.label(step)).unwrap_or_default();
+            commit_failed(error, &tx, by)
+        })?;
+        drop(tx);
         self.report = done;
         if let Some(keys) = keys {
             keys.restore()?;
@@ -195,7 +199,7 @@ impl<'a> Run<'a> {
 
     fn before(&self, steps: &[Step]) -> Result<Before> {
         let conn = self.job.conn;
-        let broken = match steps.iter().any(|step| step.may_break) {
+        let broken = match steps.iter().any(|step| step.risk != Risk::Nothing) {
             true => objects::broken(conn)?,
             false => Vec::new(),
         };
@@ -212,7 +216,7 @@ impl<'a> Run<'a> {
 
     /// What the segment broke that worked before.
     fn after(&mut self, steps: &[Step], before: &Before) -> Result<()> {
-        if steps.iter().any(|step| step.may_break) {
+        if steps.iter().any(|step| step.risk != Risk::Nothing) {
             self.refuse_newly_broken(steps, &before.broken)?;
         }
         if let Some((touched, wrongs)) = &before.keys {
@@ -239,13 +243,15 @@ impl<'a> Run<'a> {
     }
 
     fn may_be_blamed(&self, step: &Step) -> bool {
-        step.may_break || self.job.script(&step.work).is_some_and(Script::wants_foreign_keys_off)
+        step.risk == Risk::Breaks
+            || self.job.script(&step.work).is_some_and(Script::wants_foreign_keys_off)
     }
 
     fn refuse_newly_broken(&self, steps: &[Step], before: &[Broken]) -> Result<()> {
         let now = objects::broken(self.job.conn)?;
         let new = now.into_iter().find(|broken| {
-            !before.iter().any(|was| was.object == broken.object && was.sql == broken.sql)
+            let same = |was: &&Broken| was.object == broken.object && was.sql == broken.sql;
+            !before.iter().any(|was| same(&was)) && !broken.lacks_what_the_application_gives()
         });
         let Some(broken) = new else { return Ok(()) };
         let names = |step: &&Step| {
@@ -259,7 +265,7 @@ impl<'a> Run<'a> {
                 _ => false,
             })
         };
-        let risky = || steps.iter().rev().filter(|step| step.may_break);
+        let risky = || steps.iter().rev().filter(|step| step.risk != Risk::Nothing);
         let made = steps.iter().rev().find(|step| {
             self.job.script(&step.work).is_some_and(|script| script.text.contains(&broken.sql))
         });
@@ -437,18 +443,18 @@ impl<'a> Run<'a> {
         ));
         deeds
     }
+}
 
-    /// A COMMIT that a deferred foreign key refuses leaves the transaction open; it is rolled
-    /// back by now: <https://sqlite.org/foreignkeys.html#fk_deferred>.
-    fn commit_failed(&self, error: Error, steps: &[Step]) -> Error {
-        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        if !cause.contains("FOREIGN KEY") {
-            return error;
-        }
-        let by = steps.last().map(|step| self.job.label(step)).unwrap_or_default();
-        let broken = vec!["rows that refer to nothing were left at the commit".to_owned()];
-        Error::from(ErrorKind::ForeignKeys { by, broken }).because(error)
+/// A COMMIT that a deferred foreign key refuses leaves the transaction open, so that the rows can
+/// still be asked for: <https://sqlite.org/foreignkeys.html#fk_deferred>.
+pub(super) fn commit_failed(error: Error, tx: &Transaction<'_>, by: String) -> Error {
+    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    if !cause.contains("FOREIGN KEY") {
+        return error;
     }
+    let broken = Wrongs::now(tx, &Touched::Everything).map(|wrongs| wrongs.all());
+    let kind = ErrorKind::ForeignKeys { by, broken: broken.unwrap_or_default() };
+    Error::from(kind).because("a deferred key was still broken at the commit")
 }
 
 const SELF_ENDED: &str = "it ended the transaction itself, and what it had written by then, or \

@@ -110,21 +110,20 @@ impl Script {
 
     /// The statements that are ours to execute inside a transaction of our own: without
     /// `PRAGMA foreign_keys = …`, which does nothing there and is taken as a directive, and
-    /// without a single `BEGIN … COMMIT` around everything else.
+    /// without a single `BEGIN … COMMIT` around everything else but pragmas.
     pub(crate) fn in_transaction(&self) -> Vec<&Statement> {
-        let mut body: Vec<&Statement> =
-            self.statements.iter().filter(|s| sets_foreign_keys(&s.action).is_none()).collect();
-        if let [first, middle @ .., last] = body.as_slice() {
-            let wraps = first.action == Action::Control(Control::Begin)
-                && last.action == Action::Control(Control::Commit)
-                && !middle
-                    .iter()
-                    .any(|s| matches!(s.action, Action::Control(c) if c != Control::Savepoint));
-            if wraps {
-                body = middle.to_vec();
-            }
-        }
-        body
+        let all = || self.statements.iter().filter(|s| sets_foreign_keys(&s.action).is_none());
+        let is_pragma = |s: &&Statement| matches!(s.action, Action::Pragma { .. });
+        let ends = |s: &&Statement| match s.action {
+            Action::Control(control) => control != Control::Savepoint,
+            _ => false,
+        };
+        let first = all().find(|s| !is_pragma(s));
+        let last = all().rfind(|s| !is_pragma(s));
+        let wraps = first.is_some_and(|s| s.action == Action::Control(Control::Begin))
+            && last.is_some_and(|s| s.action == Action::Control(Control::Commit))
+            && all().filter(ends).count() == 2;
+        if wraps { all().filter(|s| !ends(s)).collect() } else { all().collect() }
     }
 
     /// Whether it says, in either form, that foreign keys are to be off while it runs.

@@ -354,7 +354,7 @@ fn orphans_of_composite_keys_are_told_apart_by_all_their_values() {
 
 /// For a table without rowids `foreign_key_check` names no row.
 #[test]
-fn orphans_in_a_table_without_rowids_are_counted() {
+fn orphans_in_a_table_without_rowids_are_told_apart_too() {
     let schema = "
         CREATE TABLE parent(id INTEGER PRIMARY KEY);
         CREATE TABLE child(id TEXT PRIMARY KEY, parent_id REFERENCES parent(id)) WITHOUT ROWID;";
@@ -367,9 +367,80 @@ fn orphans_in_a_table_without_rowids_are_counted() {
     let error = refused(&populated(schema, content), &then(schema, lose));
     assert_eq!(
         error.to_string(),
-        "foreign keys are broken by 2_second: child has a row, which is not in parent; nothing \
-         was changed"
+        "foreign keys are broken by 2_second: child has parent_id = 1, which is not in parent; \
+         nothing was changed"
     );
+}
+
+/// One orphan healed and another made: the number is the same, the rows are not.
+#[test]
+fn an_orphan_in_exchange_for_another_is_new() {
+    let schema = "
+        CREATE TABLE parent(id INTEGER PRIMARY KEY);
+        CREATE TABLE child(id TEXT PRIMARY KEY, parent_id REFERENCES parent(id)) WITHOUT ROWID;";
+    let content = "INSERT INTO parent VALUES (1); INSERT INTO child VALUES ('a', 1), ('b', 77)";
+    let exchange = "CREATE TABLE n(id INTEGER PRIMARY KEY); INSERT INTO n VALUES (77);
+                    DROP TABLE parent; ALTER TABLE n RENAME TO parent;";
+    let error = refused(&populated(schema, content), &then(schema, exchange));
+    assert_eq!(
+        error.to_string(),
+        "foreign keys are broken by 2_second: child has parent_id = 1, which is not in parent; \
+         nothing was changed"
+    );
+}
+
+/// SQLite checks no key of a table that has one it cannot check.
+#[test]
+fn a_key_that_cannot_be_checked_hides_no_other() {
+    let schema = "
+        CREATE TABLE odd(id INTEGER);
+        CREATE TABLE good(id INTEGER PRIMARY KEY);
+        CREATE TABLE child(p REFERENCES odd, q REFERENCES good(id));";
+    let content = "INSERT INTO good VALUES (1); INSERT INTO child VALUES (NULL, 1)";
+    let lose = "CREATE TABLE n(id INTEGER PRIMARY KEY); DROP TABLE good;
+                ALTER TABLE n RENAME TO good;";
+    let error = refused(&populated(schema, content), &then(schema, lose));
+    assert_eq!(
+        error.to_string(),
+        "foreign keys are broken by 2_second: child has q = 1, which is not in good; nothing was \
+         changed"
+    );
+}
+
+/// A key is compared as SQLite compares it: by the parent's collation and affinity.
+#[test]
+fn keys_are_compared_as_sqlite_does() {
+    let schema = "
+        CREATE TABLE parent(name TEXT COLLATE NOCASE PRIMARY KEY, n INTEGER UNIQUE);
+        CREATE TABLE child(name TEXT REFERENCES parent(name), n TEXT REFERENCES parent(n));
+        CREATE TABLE other(id INTEGER PRIMARY KEY);";
+    let content = "INSERT INTO parent VALUES ('Ada', 1); INSERT INTO child VALUES ('ADA', '1'), ('ada', '01')";
+    let conn = populated(schema, content);
+    assert!(rows(&conn, "PRAGMA foreign_key_check").is_empty());
+    let keep = "CREATE TABLE n(name TEXT COLLATE NOCASE PRIMARY KEY, n INTEGER UNIQUE);
+                INSERT INTO n SELECT * FROM parent; DROP TABLE parent;
+                ALTER TABLE n RENAME TO parent;";
+    then(schema, keep).apply(&conn).unwrap();
+    let stricter = keep.replace(" COLLATE NOCASE", "");
+    let error = refused(&populated(schema, content), &then(schema, stricter.leak()));
+    assert!(
+        error.to_string().contains("child has name = 'ADA', which is not in parent"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_view_that_does_not_work_is_refused_when_it_is_made() {
+    let broken = "CREATE VIEW v AS SELECT a FROM nowhere";
+    let error =
+        refused(&memory(), &set(&[(1, "t", "CREATE TABLE t(a)", ""), (2, "v", broken, "")]));
+    assert_eq!(
+        error.to_string(),
+        "2_v breaks view v: no such table: main.nowhere; nothing was changed"
+    );
+    // A function may be registered after the start.
+    let later = "CREATE VIEW v AS SELECT registered_later(a) FROM t";
+    set(&[(1, "t", "CREATE TABLE t(a)", ""), (2, "v", later, "")]).apply(&memory()).unwrap();
 }
 
 /// A column may be called `rowid`, and then the word does not mean the rowid any more.
@@ -556,8 +627,8 @@ fn a_view_newly_broken_by_a_drop_is_refused() {
 
 #[test]
 fn a_view_broken_before_is_no_obstacle_to_a_drop() {
-    let schema = "CREATE TABLE t(a); CREATE VIEW v AS SELECT a FROM nowhere;";
-    let conn = populated(schema, "");
+    let schema = "CREATE TABLE t(a);";
+    let conn = populated(schema, "CREATE VIEW v AS SELECT a FROM nowhere;");
     then(schema, "DROP TABLE t").apply(&conn).unwrap();
     assert_eq!(rows(&conn, "SELECT name FROM sqlite_master WHERE name IN ('t', 'v')"), ["v"]);
 }
@@ -604,7 +675,7 @@ fn a_deferred_violation_is_told_at_the_commit_and_rolled_back() {
     assert!(matches!(error.kind(), ErrorKind::ForeignKeys { .. }), "{error}");
     assert_eq!(
         error.to_string(),
-        "foreign keys are broken by 2_second: rows that refer to nothing were left at the commit; \
+        "foreign keys are broken by 2_second: child has x = 7, which is not in parent; \
          nothing was changed"
     );
     assert!(error.report().is_none());

@@ -693,3 +693,15 @@ fn a_parameter_in_a_migration_is_refused() {
     }
     set(&[(1, "t", "CREATE TABLE t(x DEFAULT '?')", "")]).apply(&conn).unwrap();
 }
+
+#[test]
+fn pragmas_around_a_wrapper_do_not_stand_in_its_way() {
+    for text in [
+        "PRAGMA foreign_keys = OFF; BEGIN; CREATE TABLE t(x); COMMIT; PRAGMA foreign_key_check;",
+        "PRAGMA cache_size = 1000; BEGIN; CREATE TABLE t(x); END; PRAGMA foreign_keys = ON;",
+    ] {
+        let conn = memory();
+        set(&[(1, "t", text, "")]).apply(&conn).unwrap_or_else(|error| panic!("{error:?}"));
+        assert_eq!(one(&conn, "SELECT count(*) FROM t"), "0");
+    }
+}
