@@ -164,6 +164,17 @@ pub enum ErrorKind {
     #[error("code migration {name} failed")]
     #[non_exhaustive]
     Code { name: String },
+    /// A migration or revert would lose data that is there, and nothing signs that off.
+    #[error("{file} would {what}{}", at(position))]
+    #[non_exhaustive]
+    DataLoss {
+        file: String,
+        position: Option<Position>,
+        what: String,
+        table: String,
+        column: Option<String>,
+        rows: u64,
+    },
     /// The migrations leave rows that refer to nothing, or a key that names a missing table.
     #[error("foreign keys are broken by {by}: {}", list(broken))]
     #[non_exhaustive]
@@ -218,6 +229,10 @@ fn by_app(app_version: &Option<String>) -> String {
         Some(version) => format!("by version {version} of the application"),
         None => "by a version of the application that gave no name".to_owned(),
     }
+}
+
+fn at(position: &Option<Position>) -> String {
+    position.map(|position| format!(" at {position}")).unwrap_or_default()
 }
 
 /// The first few of many.
@@ -298,6 +313,18 @@ impl ErrorKind {
                 "see the cause below it, correct it and start again"
             }
             ErrorKind::BadSeed { .. } => "correct the registry",
+            ErrorKind::DataLoss { position: None, .. } => {
+                "if that is meant, say `.allow_data_loss(\"<reason>\")` of the migration"
+            }
+            ErrorKind::DataLoss { file, .. } if file.ends_with("(stored in the ledger)") => {
+                "if that is meant, revert with `data_loss(DataLoss::Allow)`"
+            }
+            ErrorKind::DataLoss { file, .. } => {
+                return Some(format!(
+                    "if that is meant, write `-- landfall: allow-data-loss: <reason>` at the head \
+                     of {file}; take a backup first"
+                ));
+            }
             ErrorKind::ForeignKeys { .. } => {
                 "correct the migration so that every key finds its row"
             }

@@ -29,7 +29,10 @@ pub use error::{Error, ErrorKind, Result};
 pub use event::Event;
 pub use migration::{BoxError, Migration, Target, Version};
 pub use migrator::Migrator;
-pub use plan::{Amendment, Direction, ForeignKeys, Late, Missing, Newer, Plan, Step, Transactions};
+pub use plan::{
+    Amendment, DataLoss, Direction, ForeignKeys, Late, Missing, Newer, Plan, Step, Strictness,
+    Transactions,
+};
 pub use report::{
     Compatibility, Done, HistoryEntry, MigrationStatus, NewerMigration, Report, SeedDone,
     SeedState, SeedStatus, State, Status,

@@ -81,6 +81,7 @@ pub struct Migration {
     pub(crate) down: Option<Text>,
     pub(crate) verify: Option<Text>,
     pub(crate) compatible: Option<String>,
+    pub(crate) allow_data_loss: Option<String>,
 }
 
 /// What a migration does on its way up.
@@ -130,7 +131,15 @@ impl Migration {
     }
 
     fn new(version: Version, name: Cow<'static, str>, up: Up) -> Self {
-        Migration { version, name, up, down: None, verify: None, compatible: None }
+        Migration {
+            version,
+            name,
+            up,
+            down: None,
+            verify: None,
+            compatible: None,
+            allow_data_loss: None,
+        }
     }
 
     /// The script that takes it back. It is stored in the ledger too, so that an older program
@@ -160,6 +169,13 @@ impl Migration {
     /// As the directive `-- landfall: compatible: <reason>`.
     pub fn compatible(mut self, reason: impl Into<String>) -> Self {
         self.compatible = Some(reason.into());
+        self
+    }
+
+    /// Signs off that a code migration drops tables which have rows, and why. An SQL migration says
+    /// so in its text: `-- landfall: allow-data-loss: <reason>`.
+    pub fn allow_data_loss(mut self, reason: impl Into<String>) -> Self {
+        self.allow_data_loss = Some(reason.into());
         self
     }
 

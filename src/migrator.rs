@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::{self, Applied, Deed, Ledger};
 use crate::migration::{Migration, Target, Version};
-use crate::plan::{Goal, Late, Missing, Newer, Plan, Policies, Transactions};
+use crate::plan::{DataLoss, Goal, Late, Missing, Newer, Plan, Policies, Strictness, Transactions};
 use crate::report::{Done, HistoryEntry, Report, Status};
 use crate::run::lock::{Listener, Patience};
 use crate::run::{self, Job, preflight, session, statements};
@@ -131,6 +131,18 @@ impl Migrator {
     /// What to do with an applied migration that the set lacks. Default: [`Missing::Refuse`].
     pub fn missing(mut self, p: Missing) -> Self {
         self.policies.missing = p;
+        self
+    }
+
+    /// What to do with a migration or revert that would lose data. Default: [`DataLoss::Refuse`].
+    pub fn data_loss(mut self, p: DataLoss) -> Self {
+        self.policies.data_loss = p;
+        self
+    }
+
+    /// What to do with what a rebuild loses besides rows. Default: [`Strictness::Warn`].
+    pub fn strictness(mut self, s: Strictness) -> Self {
+        self.policies.strictness = s;
         self
     }
 
@@ -277,13 +289,14 @@ impl Migrator {
 
 /// Verbs that only read.
 impl Migrator {
-    /// Reads no database: whether the set and the registry of seeds are sound.
+    /// Reads no database: whether the set and the registry of seeds are sound, and every sign-off
+    /// of a loss stands over something that can lose.
     ///
     /// # Errors
     ///
     /// The first thing that is not, with its file and place.
     pub fn check(&self) -> Result<()> {
-        self.load().map(drop)
+        self.load()?.refuse_stale_sign_offs()
     }
 
     /// Reads: what [`apply`](Migrator::apply) would do. Its `Display` is the dry run.

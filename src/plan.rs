@@ -57,6 +57,33 @@ pub enum Missing {
     Ignore,
 }
 
+/// What to do with a migration, or a revert, that would lose data which is there. It is judged by
+/// the data: on an empty table nothing is refused. A script can sign a loss off with
+/// `-- landfall: allow-data-loss: <reason>`, which goes on record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DataLoss {
+    /// Refuse to drop a table that has rows or a column that has values, and a rebuild that ends
+    /// with fewer rows or without such a column.
+    #[default]
+    Refuse,
+    /// Refuse these, and `DELETE`, `REPLACE` and `UPDATE OR REPLACE` that delete rows.
+    RefuseDeletes,
+    /// Refuse nothing, and look at nothing. Danger: a wrong migration is only noticed by what is
+    /// missing.
+    Allow,
+}
+
+/// What to do with what a rebuild of a table loses besides rows: an index, a trigger, a CHECK, the
+/// number that AUTOINCREMENT had reached, values of a column that stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Strictness {
+    /// Tell it in the report's warnings.
+    #[default]
+    Warn,
+    /// Refuse it, unless it is signed off like a loss of data.
+    Refuse,
+}
+
 /// What an application has decided beforehand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Policies {
@@ -64,6 +91,8 @@ pub(crate) struct Policies {
     pub(crate) newer: Newer,
     pub(crate) late: Late,
     pub(crate) missing: Missing,
+    pub(crate) data_loss: DataLoss,
+    pub(crate) strictness: Strictness,
 }
 
 /// Where to.
@@ -667,12 +696,15 @@ impl Planner<'_> {
             return Needs::KeysOff;
         }
         let acts = script.statements.iter().any(|statement| match &statement.action {
-            Action::Write { verb: Verb::Delete | Verb::Replace, table } => {
-                self.set.acts_on_children(|r| r.on_delete && table.is(&r.parent))
-            }
-            Action::Write { verb: Verb::Update, table } => {
-                self.set.acts_on_children(|r| r.on_update && table.is(&r.parent))
-            }
+            Action::Write { verb, table } => self.set.acts_on_children(|reference| {
+                let acts = match verb {
+                    Verb::Insert => false,
+                    Verb::Delete | Verb::Replace => reference.on_delete,
+                    Verb::Update => reference.on_update,
+                    Verb::UpdateOrReplace => reference.on_delete || reference.on_update,
+                };
+                acts && table.is(&reference.parent)
+            }),
             _ => false,
         });
         if acts { Needs::KeysKept } else { Needs::Nothing }
@@ -745,7 +777,7 @@ fn risk(script: &Script) -> Risk {
     let any = |of: fn(&Action) -> bool| script.statements.iter().any(|s| of(&s.action));
     let breaks = |action: &Action| match action {
         Action::Drop { what, .. } => matches!(what, Object::Table | Object::View),
-        Action::Alter { change, .. } => *change != Change::AddColumn,
+        Action::Alter { change, .. } => !matches!(change, Change::AddColumn(_)),
         _ => false,
     };
     let defines = |action: &Action| match action {

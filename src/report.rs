@@ -310,7 +310,7 @@ pub struct HistoryEntry {
     /// When, UTC, ISO 8601.
     pub at: String,
     /// What was done: `apply`, `revert`, `repeat`, `baseline`, `amend`, `replace`, `repair`,
-    /// `seed`, `waive`, `interrupt`.
+    /// `seed`, `waive` (a rule, with the reason given), `lose` (what a sign-off let go).
     pub action: String,
     /// The migration's version, where it is about one.
     pub version: Option<Version>,

@@ -2,6 +2,7 @@
 
 mod aside;
 pub(crate) mod foreign_keys;
+mod guard;
 mod lend;
 pub(crate) mod lock;
 pub(crate) mod objects;
@@ -25,6 +26,7 @@ use crate::report::{Done, Report};
 use crate::seed::Seeds;
 use crate::source::{Entry, Set, Task};
 use crate::sql::Script;
+use guard::Terms;
 use lock::{Listener, Patience};
 
 /// Everything a run has to know and does not change.
@@ -280,6 +282,16 @@ impl<'a> Job<'a> {
             }
             Work::Script(script) => Some(script),
             Work::Nowhere => None,
+        }
+    }
+
+    /// What the guard of a script goes by.
+    fn terms(&self, script: &Script, outside: bool) -> Terms {
+        Terms {
+            data_loss: self.policies.data_loss,
+            strictness: self.policies.strictness,
+            signed_off: script.directives.allow_data_loss.is_some(),
+            outside,
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::guard::{Guard, Verdict};
 use super::lock::roll_back;
 use super::session::Settings;
 use super::{Run, statements};
@@ -11,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::Mark;
 use crate::plan::{Direction, Goal, Step};
-use crate::sql::{Script, quoted};
+use crate::sql::{Script, Statement, quoted};
 
 impl Run<'_> {
     pub(super) fn outside(&mut self, step: &Step) -> Result<()> {
@@ -26,6 +27,8 @@ impl Run<'_> {
             revert: step.direction == Direction::Revert,
         };
         let settings = Settings::remember(job.conn, |_| true)?;
+        let statements: Vec<&Statement> = script.statements.iter().collect();
+        let mut guard = Guard::before(job.conn, script, &statements, job.terms(script, true))?;
         if !self.begin_outside(step, &mark)? {
             return Ok(());
         }
@@ -33,19 +36,20 @@ impl Run<'_> {
         job.tell(&Event::Started { version: step.version, name: &step.name });
         let attached = databases(job.conn);
         let mut inside = false;
-        let result =
-            self.statements_outside(script, &mut mark, &mut inside).and_then(|()| {
-                match job.verify_script(&step.work) {
-                    Some(verify) => statements::verify(job.conn, verify),
-                    None => Ok(()),
-                }
+        let result = self
+            .statements_outside(script, &mut mark, &mut inside, &mut guard)
+            .and_then(|()| guard.map_or_else(|| Ok(Verdict::default()), Guard::after))
+            .and_then(|verdict| {
+                let verify = job.verify_script(&step.work);
+                verify.map_or(Ok(()), |verify| statements::verify(job.conn, verify))?;
+                Ok(verdict)
             });
         roll_back(job.conn);
         detach_others(job.conn, &attached);
         let restored = settings.restore();
-        result.map_err(|error| self.failed_outside(error, &mark, inside, script))?;
+        let verdict = result.map_err(|error| self.failed_outside(error, &mark, inside, script))?;
         let took = clock.elapsed();
-        self.end_outside(step, took)?;
+        self.end_outside(step, took, verdict)?;
         restored?;
         job.tell(&Event::Finished { version: step.version, name: &step.name, took });
         log::debug!("{} {} in {took:?}", step.direction, step.label());
@@ -81,13 +85,21 @@ impl Run<'_> {
         script: &Script,
         mark: &mut Mark,
         inside: &mut bool,
+        guard: &mut Option<Guard<'_>>,
     ) -> Result<()> {
         let job = self.job;
         let last = script.statements.len();
         for (at, statement) in script.statements.iter().enumerate() {
+            let counted = match guard {
+                Some(guard) => guard.before_statement(at)?,
+                None => None,
+            };
             statements::execute(job.conn, script, statement)?;
             mark.finished = at + 1;
             *inside = !job.conn.is_autocommit();
+            if let Some(guard) = guard {
+                guard.after_statement(at, counted)?;
+            }
             if at + 1 < last {
                 // Inside a transaction of the script's own, this is part of it.
                 job.patience.retry(|| job.ledger.set_mark(mark))?;
@@ -138,9 +150,9 @@ impl Run<'_> {
             )
     }
 
-    fn end_outside(&mut self, step: &Step, took: Duration) -> Result<()> {
+    fn end_outside(&mut self, step: &Step, took: Duration, verdict: Verdict) -> Result<()> {
         let before = self.report.clone();
-        if let Err(error) = self.record_outside(step, took) {
+        if let Err(error) = self.record_outside(step, took, verdict) {
             self.report = before;
             return Err(error.changed(
                 "its statements are all in effect, but that could not be recorded: it is marked \
@@ -151,7 +163,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn record_outside(&mut self, step: &Step, took: Duration) -> Result<()> {
+    fn record_outside(&mut self, step: &Step, took: Duration, verdict: Verdict) -> Result<()> {
         let job = self.job;
         let tx = job.patience.begin()?;
         match (step.direction, step.version) {
@@ -162,7 +174,8 @@ impl Run<'_> {
             job.ledger.forget_seeds()?;
         }
         job.ledger.clear_mark()?;
-        job.ledger.record(self.deeds(step))?;
+        job.ledger.record(self.deeds(step, &verdict.waived))?;
+        self.report.warnings.extend(verdict.warnings);
         self.report.add(step.direction, step.version, &step.name, took);
         self.finish_if_done()?;
         job.patience.commit(&tx, || Ok(job.ledger.read()?.mark.is_none()))

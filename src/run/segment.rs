@@ -7,6 +7,7 @@ use rusqlite::Transaction;
 
 use super::aside::{Aside, Whole};
 use super::foreign_keys::{Touched, Wrongs, names};
+use super::guard::{CodeGuard, Guard, Verdict};
 use super::lend::{Stands, lend};
 use super::objects::{self, Broken};
 use super::session::{KeysOff, Settings};
@@ -14,9 +15,10 @@ use super::{Run, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::{self, Applied, NewRow};
-use crate::migration::Version;
+use crate::migration::{Deed, Version};
 use crate::plan::{Direction, ForeignKeys, Goal, Risk, Step, Work, undo_of_repeatable};
 use crate::report::{Compatibility, Report};
+use crate::source::Entry;
 use crate::sql::action::Change;
 use crate::sql::{Action, Object, Script};
 
@@ -102,59 +104,88 @@ impl<'a> Run<'a> {
         let job = self.job;
         let reverts = matches!(self.goal, Goal::Down(_));
         let aside = if reverts { None } else { Some(Aside::remember(tx, steps)?) };
-        let mut tooks = Vec::with_capacity(steps.len());
+        let mut done = Vec::with_capacity(steps.len());
         for step in steps {
             let clock = Instant::now();
             job.tell(&Event::Started { version: step.version, name: &step.name });
-            self.step(tx, step, before)?;
+            let verdict = self.step(tx, step, before)?;
             let took = clock.elapsed();
             job.tell(&Event::Finished { version: step.version, name: &step.name, took });
             log::debug!("{} {} in {took:?}", step.direction, step.label());
             self.report.add(step.direction, step.version, &step.name, took);
-            tooks.push(took);
+            self.report.warnings.extend(verdict.warnings);
+            done.push((took, verdict.waived));
         }
         let back = aside.map_or(Ok(Vec::new()), |aside| aside.put_back(tx))?;
         self.after(steps, before)?;
-        self.write_ledger(steps, &tooks, applied, &back)?;
+        self.write_ledger(steps, &done, applied, &back)?;
         refuse_ended(tx, || {
             let label = steps.last().map(|step| job.label(step)).unwrap_or_default();
             ended(label)
         })
     }
 
-    fn step(&self, tx: &Transaction<'_>, step: &Step, before: &Before) -> Result<()> {
-        if let Some((entry, deed)) = self.job.code(&step.work) {
+    fn step(&self, tx: &Transaction<'_>, step: &Step, before: &Before) -> Result<Verdict> {
+        let verdict = if let Some((entry, deed)) = self.job.code(&step.work) {
             let enforced = self.job.enforces && step.foreign_keys == ForeignKeys::Unchanged;
-            let (returned, stands) = lend(tx, enforced, |tx| deed(tx))?;
-            match (returned, stands) {
-                (Ok(()), Stands::Yes) => {}
-                (Ok(()), Stands::No) => return Err(ended(entry.label.clone())),
-                (Err(error), stands) => {
-                    let kind = ErrorKind::Code { name: entry.label.clone() };
-                    let failed = Error::from(kind).because(error);
-                    return Err(match stands {
-                        Stands::Yes => failed,
-                        Stands::No => failed.changed(SELF_ENDED),
-                    });
-                }
-            }
+            self.code(tx, entry, deed, enforced)?
         } else if let Some(script) = self.job.script(&step.work) {
-            for statement in script.in_transaction() {
-                statements::execute(tx, script, statement)
-                    .map_err(|error| self.explain(error, before))?;
-                refuse_ended(tx, || {
-                    let position = script.position(statement.start);
-                    let kind = ErrorKind::Statement { file: script.file.clone(), position };
-                    Error::from(kind)
-                        .at(script, position)
-                        .changed("the statement ended the transaction, which took everything back")
-                })?;
+            self.script(tx, script, before)?
+        } else {
+            Verdict::default()
+        };
+        if let Some(script) = self.job.verify_script(&step.work) {
+            statements::verify(tx, script)?;
+        }
+        Ok(verdict)
+    }
+
+    fn script(&self, tx: &Transaction<'_>, script: &Script, before: &Before) -> Result<Verdict> {
+        let statements = script.in_transaction();
+        let mut guard = Guard::before(tx, script, &statements, self.job.terms(script, false))?;
+        for (at, statement) in statements.iter().enumerate() {
+            let counted = match &mut guard {
+                Some(guard) => guard.before_statement(at)?,
+                None => None,
+            };
+            statements::execute(tx, script, statement)
+                .map_err(|error| self.explain(error, before))?;
+            refuse_ended(tx, || {
+                let position = script.position(statement.start);
+                let kind = ErrorKind::Statement { file: script.file.clone(), position };
+                Error::from(kind)
+                    .at(script, position)
+                    .changed("the statement ended the transaction, which took everything back")
+            })?;
+            if let Some(guard) = &mut guard {
+                guard.after_statement(at, counted)?;
             }
         }
-        match self.job.verify_script(&step.work) {
-            Some(script) => statements::verify(tx, script),
-            None => Ok(()),
+        guard.map_or_else(|| Ok(Verdict::default()), Guard::after)
+    }
+
+    fn code(
+        &self,
+        tx: &Transaction<'_>,
+        entry: &Entry,
+        deed: &Deed,
+        enforced: bool,
+    ) -> Result<Verdict> {
+        let guard = CodeGuard::before(tx, self.job.policies.data_loss)?;
+        let (returned, stands) = lend(tx, enforced, |tx| deed(tx))?;
+        match (returned, stands) {
+            (Ok(()), Stands::Yes) => {}
+            (Ok(()), Stands::No) => return Err(ended(entry.label.clone())),
+            (Err(error), stands) => {
+                let kind = ErrorKind::Code { name: entry.label.clone() };
+                let failed = Error::from(kind).because(error);
+                return Err(match stands {
+                    Stands::Yes => failed,
+                    Stands::No => failed.changed(SELF_ENDED),
+                });
+            }
         }
+        guard.map_or_else(|| Ok(Verdict::default()), |guard| guard.after(entry))
     }
 
     /// Says more of a failure than SQLite does, where the schema tells more.
@@ -326,7 +357,7 @@ impl<'a> Run<'a> {
     fn write_ledger(
         &self,
         steps: &[Step],
-        tooks: &[Duration],
+        done: &[(Duration, Vec<String>)],
         applied: &Applied,
         back: &[(String, Whole)],
     ) -> Result<()> {
@@ -344,7 +375,7 @@ impl<'a> Run<'a> {
                 _ => None,
             })
             .collect();
-        for ((step, took), undo) in steps.iter().zip(tooks).zip(&undos) {
+        for ((step, (took, _)), undo) in steps.iter().zip(done).zip(&undos) {
             match step.direction {
                 Direction::Apply | Direction::Mark => rows.extend(self.row(step, *took)),
                 Direction::Repeat => {
@@ -381,7 +412,8 @@ impl<'a> Run<'a> {
         if let Goal::Mark(_) = self.goal {
             job.ledger.clear_mark()?;
         }
-        job.ledger.record(steps.iter().flat_map(|step| self.deeds(step)))
+        let deeds = steps.iter().zip(done).flat_map(|(step, (_, waived))| self.deeds(step, waived));
+        job.ledger.record(deeds)
     }
 
     /// The row of a migration or baseline.
@@ -404,7 +436,11 @@ impl<'a> Run<'a> {
     }
 
     /// What the history says of a step: itself, and every rule that it waives with its reason.
-    pub(super) fn deeds<'s>(&'s self, step: &'s Step) -> Vec<ledger::Deed<'s>> {
+    pub(super) fn deeds<'s>(
+        &'s self,
+        step: &'s Step,
+        waived: &'s [String],
+    ) -> Vec<ledger::Deed<'s>> {
         let action = match (step.direction, &step.work) {
             (Direction::Apply, Work::Baseline(_)) | (Direction::Mark, _) => "baseline",
             (Direction::Apply, _) => "apply",
@@ -427,20 +463,23 @@ impl<'a> Run<'a> {
         };
         let directives = script.map(|script| &script.directives);
         let in_code = entry.and_then(|entry| entry.compatible.as_deref());
-        let waived = [
-            ("allow-data-loss", directives.and_then(|d| d.allow_data_loss.as_deref())),
+        let loss = directives.and_then(|d| d.allow_data_loss.as_deref());
+        let loss = loss.or(entry.and_then(|entry| entry.allow_data_loss.as_deref()));
+        let reasons = [
+            ("allow-data-loss", loss),
             ("compatible", in_code.or(directives.and_then(|d| d.compatible.as_deref()))),
             ("irreversible", directives.and_then(|d| d.irreversible.as_deref())),
         ];
-        deeds.extend(waived.into_iter().filter(|(_, reason)| reason.is_some()).map(
-            |(what, reason)| ledger::Deed {
-                action: "waive",
-                version: step.version,
-                name,
-                reason,
-                detail: Some(what),
-            },
-        ));
+        let version = step.version;
+        let said = reasons.into_iter().filter(|(_, reason)| reason.is_some());
+        deeds.extend(said.map(|(what, reason)| {
+            let detail = Some(what);
+            ledger::Deed { action: "waive", version, name, reason, detail }
+        }));
+        deeds.extend(waived.iter().map(|what| {
+            let detail = Some(what.as_str());
+            ledger::Deed { action: "lose", version, name, reason: loss, detail }
+        }));
         deeds
     }
 }

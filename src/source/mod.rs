@@ -105,7 +105,7 @@ impl Source {
             for text in [&migration.down, &migration.verify] {
                 text.as_ref().map(|text| &text.sql).hash(hasher);
             }
-            migration.compatible.hash(hasher);
+            (&migration.compatible, &migration.allow_data_loss).hash(hasher);
         }
         Ok(())
     }

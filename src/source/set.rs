@@ -8,7 +8,8 @@ use super::naming::{Role, role};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{Deed, Migration, Text, Up, Version};
 use crate::report::Compatibility;
-use crate::sql::action::Reference;
+use crate::sql::action::{Change, Reference};
+use crate::sql::losses;
 use crate::sql::script::line_feeds;
 use crate::sql::{Action, Object, Position, Script};
 
@@ -34,6 +35,8 @@ pub(crate) struct Entry {
     pub(crate) compatibility: Compatibility,
     /// Why it is compatible, where that was said in code.
     pub(crate) compatible: Option<String>,
+    /// The reason given in code.
+    pub(crate) allow_data_loss: Option<String>,
     pub(crate) checksum: String,
 }
 
@@ -97,6 +100,25 @@ impl Set {
         self.migrations.last().map(|entry| entry.version).max(baseline)
     }
 
+    /// Refuses a sign-off in a script that holds nothing to sign off.
+    pub(crate) fn refuse_stale_sign_offs(&self) -> Result<()> {
+        let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
+        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_ref());
+        let repeatables = self.repeatables.iter().map(|repeatable| &repeatable.script);
+        let mut scripts = ups.chain(downs).chain(repeatables);
+        let stale = scripts.find(|script| {
+            script.directives.allow_data_loss.is_some() && !losses::can_lose(script)
+        });
+        match stale {
+            Some(script) => {
+                let why = "`allow-data-loss` signs off nothing: no statement here can lose data";
+                let place = script.place_of("allow-data-loss");
+                Err(misplaced(script, place, why.to_owned()).advise("remove the line"))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Whether a script says `REFERENCES parent … ON DELETE CASCADE` or the like anywhere.
     pub(crate) fn acts_on_children(&self, which: impl Fn(&Reference) -> bool) -> bool {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
@@ -151,7 +173,7 @@ impl Shelf {
     }
 
     fn put_migration(&mut self, migration: &Migration) -> Result<()> {
-        let Migration { version, name, up, down, verify, compatible } = migration;
+        let Migration { version, name, up, down, verify, compatible, allow_data_loss } = migration;
         let label = migration.label();
         refuse_odd(migration, &label)?;
         let script = |suffix: &str, text: &Text| {
@@ -170,6 +192,7 @@ impl Shelf {
                 verify: None,
                 compatibility: Compatibility::Breaking,
                 compatible: None,
+                allow_data_loss: None,
                 checksum: format!("code:{revision}"),
             },
         };
@@ -178,6 +201,7 @@ impl Shelf {
             entry.compatibility = Compatibility::Compatible;
             entry.compatible.clone_from(compatible);
         }
+        entry.allow_data_loss.clone_from(allow_data_loss);
         self.put_entry(entry)?;
         if let Some(text) = down {
             put(&mut self.downs, *version, script(".down", text)?, down_of, |s| &s.file)?;
@@ -226,6 +250,7 @@ impl Entry {
             label: script.file.clone(),
             compatibility: compatibility(&script),
             compatible: None,
+            allow_data_loss: None,
             checksum: script.checksum.clone(),
             task: Task::Sql(Box::new(script)),
             down: None,
@@ -259,7 +284,7 @@ pub(crate) fn compatibility(script: &Script) -> Compatibility {
             created.iter().any(|created| table.is(created))
         }
         Action::Create { what, .. } => *what != Object::Trigger,
-        Action::Alter { change, .. } => *change == crate::sql::action::Change::AddColumn,
+        Action::Alter { change, .. } => matches!(change, Change::AddColumn(_)),
         Action::Query | Action::Control(_) => true,
         Action::Pragma { name, .. } => name == "foreign_keys",
         _ => false,
@@ -353,14 +378,17 @@ fn refuse_nul(file: &str, text: &str) -> Result<()> {
 
 /// What a file's name could not say, a migration from code must not.
 fn refuse_odd(migration: &Migration, label: &str) -> Result<()> {
+    let blank = |reason: &Option<String>| reason.as_ref().is_some_and(|why| why.trim().is_empty());
     let why = if migration.version.0 < 0 {
         "a version cannot be negative"
     } else if migration.name.is_empty() {
         "it has no name"
     } else if migration.name.chars().any(char::is_control) {
         "its name holds a control character"
-    } else if migration.compatible.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+    } else if blank(&migration.compatible) {
         return Err(ErrorKind::NoReason { verb: "compatible" }.into());
+    } else if blank(&migration.allow_data_loss) {
+        return Err(ErrorKind::NoReason { verb: "allow_data_loss" }.into());
     } else {
         return Ok(());
     };

@@ -37,6 +37,8 @@ pub(crate) enum Verb {
     /// `REPLACE` and `INSERT OR REPLACE`: an insert that may delete.
     Replace,
     Update,
+    /// `UPDATE OR REPLACE`: an update that may delete.
+    UpdateOrReplace,
     Delete,
 }
 
@@ -61,8 +63,8 @@ pub(crate) struct Reference {
 pub(crate) enum Change {
     RenameTable(String),
     RenameColumn,
-    AddColumn,
-    DropColumn,
+    AddColumn(String),
+    DropColumn(String),
     Other,
 }
 
@@ -80,6 +82,8 @@ pub(crate) enum Action {
         on: Option<Name>,
         temp: bool,
         unique: bool,
+        /// `IF NOT EXISTS`: it may do nothing.
+        lenient: bool,
     },
     Drop {
         what: Object,
@@ -212,10 +216,9 @@ fn read(r: &mut Reader<'_>) -> Option<Action> {
         }
         "UPDATE" => {
             // `OR` may only be a keyword here: a table of that name has to be quoted.
-            if r.skip("OR") {
-                r.advance();
-            }
-            Action::Write { verb: Verb::Update, table: r.name()? }
+            let replaces = r.skip("OR") && r.advance().eq_ignore_ascii_case("REPLACE");
+            let verb = if replaces { Verb::UpdateOrReplace } else { Verb::Update };
+            Action::Write { verb, table: r.name()? }
         }
         "DELETE" => {
             r.skip("FROM");
@@ -267,11 +270,7 @@ fn create(r: &mut Reader<'_>) -> Option<Action> {
     let temp = r.skip("TEMP") || r.skip("TEMPORARY");
     let unique = r.skip("UNIQUE");
     let what = object(r)?;
-    if r.at("IF") {
-        r.advance();
-        r.skip("NOT");
-        r.skip("EXISTS");
-    }
+    let lenient = r.skip("IF") && r.skip("NOT") && r.skip("EXISTS");
     let name = r.name()?;
     let on = match what {
         Object::Index => {
@@ -288,7 +287,7 @@ fn create(r: &mut Reader<'_>) -> Option<Action> {
         _ => None,
     };
     let temp = temp || name.is_temp();
-    Some(Action::Create { what, name, on, temp, unique })
+    Some(Action::Create { what, name, on, temp, unique, lenient })
 }
 
 fn object(r: &mut Reader<'_>) -> Option<Object> {
@@ -326,8 +325,10 @@ fn alter(r: &mut Reader<'_>) -> Option<Action> {
             Change::RenameTable(r.identifier()?)
         }
         "RENAME" => Change::RenameColumn,
-        "ADD" if explicit || !(r.at("CONSTRAINT") || r.at("CHECK")) => Change::AddColumn,
-        "DROP" if explicit || !r.at("CONSTRAINT") => Change::DropColumn,
+        "ADD" if explicit || !(r.at("CONSTRAINT") || r.at("CHECK")) => {
+            Change::AddColumn(r.identifier()?)
+        }
+        "DROP" if explicit || !r.at("CONSTRAINT") => Change::DropColumn(r.identifier()?),
         _ => Change::Other,
     };
     Some(Action::Alter { table, change })

@@ -3,7 +3,7 @@
 use landfall::rusqlite::Connection;
 use landfall::rusqlite::config::DbConfig;
 use landfall::rusqlite::functions::FunctionFlags;
-use landfall::{ErrorKind, Migration, Migrator, Seeds, Target, Version};
+use landfall::{DataLoss, ErrorKind, Migration, Migrator, Seeds, Target, Version};
 
 use crate::support::{dump, everything, example, memory, one, refused, rows, schema, set};
 
@@ -87,7 +87,9 @@ fn every_verb_makes_do_with_the_connection_it_is_given() {
         let conn = Connection::open(name).unwrap();
         let seeds = Seeds::new().ensure("s", |tx| tx.execute_batch("INSERT INTO t VALUES (7)"));
         let first = Migration::sql(1, "t", "CREATE TABLE t(x)").down("DROP TABLE t");
-        let migrator = Migrator::from_migrations([first.verify("SELECT 1 WHERE 0")]).seeds(seeds);
+        let migrator = Migrator::from_migrations([first.verify("SELECT 1 WHERE 0")])
+            .data_loss(DataLoss::Allow)
+            .seeds(seeds);
         assert!(!migrator.is_current(&conn).unwrap());
         assert_eq!(migrator.plan(&conn).unwrap().steps.len(), 1);
         assert_eq!(migrator.apply(&conn).unwrap().seeds.len(), 1);

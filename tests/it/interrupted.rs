@@ -9,8 +9,8 @@ use std::time::Duration;
 use landfall::rusqlite::backup::Backup;
 use landfall::rusqlite::{Connection, Transaction};
 use landfall::{
-    ErrorKind, Event, Migration, Migrator, Report, Result, Seeds, State, Target, Transactions,
-    Version,
+    DataLoss, ErrorKind, Event, Migration, Migrator, Report, Result, Seeds, State, Target,
+    Transactions, Version,
 };
 
 use crate::stage::{settings, whole};
@@ -68,7 +68,8 @@ fn adopt_one(tx: &Transaction<'_>) -> landfall::rusqlite::Result<()> {
 }
 
 fn seeded(migrator: Migrator) -> Migrator {
-    migrator.seeds(Seeds::new().ensure("greet", greet).ensure("adopt_one", adopt_one))
+    let seeds = Seeds::new().ensure("greet", greet).ensure("adopt_one", adopt_one);
+    migrator.data_loss(DataLoss::Allow).seeds(seeds)
 }
 
 fn copied(template: &Connection) -> Connection {

@@ -11,6 +11,7 @@ mod interrupted;
 mod killed;
 mod ledgers;
 mod logging;
+mod losses;
 mod policies;
 mod read_only;
 mod rebuilds;

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use landfall::rusqlite::Connection;
-use landfall::{ErrorKind, ForeignKeys, Migration, Migrator};
+use landfall::{DataLoss, ErrorKind, ForeignKeys, Migration, Migrator};
 
 use crate::support::{cause, everything, folder, memory, one, refused, rows, set};
 
@@ -42,8 +42,9 @@ fn populated(schema: &'static str, content: &str) -> Connection {
     conn
 }
 
+/// What is lost has tests of its own: here it would hide what becomes of keys, views and triggers.
 fn then(schema: &'static str, second: &'static str) -> Migrator {
-    set(&[(1, "family", schema, ""), (2, "second", second, "")])
+    set(&[(1, "family", schema, ""), (2, "second", second, "")]).data_loss(DataLoss::Allow)
 }
 
 fn enforces(conn: &Connection) -> bool {

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use landfall::rusqlite::{self, Connection, Transaction};
-use landfall::{ErrorKind, Migrator, SeedState, Seeds, Target, seeds};
+use landfall::{DataLoss, ErrorKind, Migrator, SeedState, Seeds, Target, seeds};
 
 use crate::support::{memory, one, rows, set};
 
@@ -201,7 +201,7 @@ fn seeds_wait_for_the_newest_schema() {
 
 #[test]
 fn going_back_to_nothing_forgets_the_seeds() {
-    let migrator = roles().seeds(seeds![ensure_admin]);
+    let migrator = roles().data_loss(DataLoss::Allow).seeds(seeds![ensure_admin]);
     let conn = memory();
     migrator.apply(&conn).unwrap();
     migrator.revert(&conn, Target::Empty).unwrap();

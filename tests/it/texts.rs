@@ -1,7 +1,7 @@
 //! Files are taken as people and editors leave them, and names as SQLite allows them.
 
 use landfall::rusqlite::Connection;
-use landfall::{ErrorKind, Migration, Migrator, Version};
+use landfall::{DataLoss, ErrorKind, Migration, Migrator, Version};
 
 use crate::support::{cause, everything, folder, memory, one, refused, rows, set};
 
@@ -136,6 +136,7 @@ fn names_may_be_anything_that_sqlite_takes() {
                 Migration::sql(1, "first", first.clone()),
                 Migration::sql(2, "second", second),
             ])
+            .data_loss(DataLoss::Allow)
         };
         let populated = || {
             let conn = memory();

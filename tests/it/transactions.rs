@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use landfall::rusqlite::functions::FunctionFlags;
 use landfall::rusqlite::{self, Connection, Transaction, TransactionBehavior};
-use landfall::{ErrorKind, Migration, Migrator, Seeds, Target, Version};
+use landfall::{DataLoss, ErrorKind, Migration, Migrator, Seeds, Target, Version};
 
 use crate::support::{cause, everything, memory, one, refused, rows, set};
 
@@ -611,7 +611,8 @@ fn a_statement_left_open_is_named_as_the_reason() {
     let conn = memory();
     let first = (1, "t", "CREATE TABLE t(x); INSERT INTO t VALUES (1), (2)", "");
     set(&[first]).apply(&conn).unwrap();
-    let migrator = set(&[first, (2, "drop", "SELECT 1; DROP TABLE t", "")]);
+    let migrator =
+        set(&[first, (2, "drop", "SELECT 1; DROP TABLE t", "")]).data_loss(DataLoss::Allow);
     let mut open = conn.prepare("SELECT x FROM t").unwrap();
     let mut reading = open.query([]).unwrap();
     assert!(reading.next().unwrap().is_some());

@@ -1,0 +1,333 @@
+//! Nothing is lost unasked: what a migration or revert would lose is judged by the data that is
+//! there, and refused unless it is signed off.
+
+use landfall::rusqlite::Connection;
+use landfall::{
+    DataLoss, ErrorKind, Migration, Migrator, Strictness, Target, Transactions, Version,
+};
+
+use crate::support::{dump, memory, one, refused, rows, set};
+
+const T: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT, b TEXT)";
+
+/// A migrated database, with these rows in it.
+fn with_rows(schema: &'static str, content: &str) -> Connection {
+    let conn = memory();
+    set(&[(1, "first", schema, "")]).apply(&conn).unwrap();
+    conn.execute_batch(content).unwrap();
+    conn
+}
+
+fn then(schema: &'static str, second: impl Into<String>) -> Migrator {
+    Migrator::from_migrations([
+        Migration::sql(1, "first", schema),
+        Migration::sql(2, "second", second.into()),
+    ])
+}
+
+const TWO: &str = "INSERT INTO t VALUES (1, 'x', NULL), (2, 'y', NULL)";
+
+/// The words of the refusal, which also changes nothing and passes on an empty table.
+fn lost(schema: &'static str, content: &str, second: &str) -> String {
+    then(schema, second)
+        .apply(&with_rows(schema, ""))
+        .unwrap_or_else(|e| panic!("{second}: {e:?}"));
+    let error = refused(&with_rows(schema, content), &then(schema, second));
+    assert!(matches!(error.kind(), ErrorKind::DataLoss { .. }), "{second}: {error:?}");
+    let told = error.to_string();
+    let told = told.strip_prefix("2_second would ").unwrap().strip_suffix("; nothing was changed");
+    told.unwrap().to_owned()
+}
+
+fn kept(schema: &'static str, content: &str, second: &str) {
+    let conn = with_rows(schema, content);
+    then(schema, second).apply(&conn).unwrap_or_else(|error| panic!("{second}: {error:?}"));
+}
+
+#[test]
+fn a_table_with_rows_is_not_dropped_unasked() {
+    for (drop, place) in [
+        ("DROP TABLE t", "line 1, column 1"),
+        ("DROP TABLE IF EXISTS main.t", "line 1, column 1"),
+        ("SELECT 1;\n  DROP TABLE [t]", "line 2, column 3"),
+        ("ALTER TABLE t RENAME TO u; DROP TABLE u", "line 1, column 28"),
+        ("DELETE FROM t; DROP TABLE t", "line 1, column 16"),
+    ] {
+        assert_eq!(lost(T, TWO, drop), format!("drop table `t` with 2 rows at {place}"));
+    }
+    let odd = "CREATE TABLE \"weird \"\"name\"(x)";
+    let told =
+        lost(odd, "INSERT INTO \"weird \"\"name\" VALUES (1)", "DROP TABLE \"weird \"\"name\"");
+    assert_eq!(told, "drop table `weird \"name` with 1 row at line 1, column 1");
+}
+
+#[test]
+fn what_only_looks_like_a_drop_is_none() {
+    for text in [
+        "INSERT INTO t VALUES (3, 'drop table t', NULL) -- drop table t",
+        "/* DROP TABLE t; */ CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM t WHERE 0; END",
+        "DROP TABLE IF EXISTS not_there",
+        "CREATE TABLE u(x); INSERT INTO u VALUES (1); DROP TABLE u",
+        "CREATE TEMP TABLE u AS SELECT * FROM t; DROP TABLE u",
+        "CREATE TABLE u(x); INSERT INTO u VALUES (1); ALTER TABLE u RENAME TO v; DROP TABLE v",
+        "ALTER TABLE t ADD COLUMN c; UPDATE t SET c = 1; ALTER TABLE t DROP COLUMN c",
+        "ALTER TABLE t DROP COLUMN b",
+        "CREATE VIEW w AS SELECT * FROM t; DROP VIEW w",
+        "DELETE FROM t",
+    ] {
+        kept(T, TWO, text);
+    }
+}
+
+#[test]
+fn a_column_with_values_is_not_dropped_unasked() {
+    assert_eq!(
+        lost(T, TWO, "ALTER TABLE t DROP COLUMN b; ALTER TABLE \"t\" DROP COLUMN \"a\""),
+        "drop column `a` of `t`, which has values in 2 rows at line 1, column 30"
+    );
+    let generated = "CREATE TABLE t(a, b AS (a + 1))";
+    kept(generated, "INSERT INTO t(a) VALUES (1)", "ALTER TABLE t DROP COLUMN b");
+}
+
+const REBUILDS: [&str; 4] = [
+    "CREATE TABLE n(id INTEGER PRIMARY KEY, a TEXT NOT NULL, b TEXT);
+     INSERT INTO n SELECT * FROM t WHERE <rows>;
+     DROP TABLE t; ALTER TABLE n RENAME TO t",
+    "ALTER TABLE t RENAME TO old;
+     CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT NOT NULL, b TEXT);
+     INSERT INTO t SELECT * FROM old WHERE <rows>; DROP TABLE old",
+    "CREATE TEMP TABLE keep AS SELECT * FROM t WHERE <rows>; DROP TABLE t;
+     CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT NOT NULL, b TEXT);
+     INSERT INTO t SELECT * FROM keep; DROP TABLE keep",
+    "ALTER TABLE t RENAME TO one; ALTER TABLE one RENAME TO two;
+     CREATE TABLE three(id INTEGER PRIMARY KEY, a TEXT NOT NULL, b TEXT);
+     INSERT INTO three SELECT * FROM two WHERE <rows>; DROP TABLE two;
+     ALTER TABLE three RENAME TO T",
+];
+
+#[test]
+fn a_rebuild_that_keeps_every_row_is_no_loss_in_whatever_order() {
+    for rebuild in REBUILDS {
+        kept(T, TWO, &rebuild.replace("<rows>", "1"));
+    }
+}
+
+#[test]
+fn a_rebuild_with_fewer_rows_is_refused_in_whatever_order() {
+    for rebuild in REBUILDS {
+        let told = lost(T, TWO, &rebuild.replace("<rows>", "id = 1"));
+        assert!(told.starts_with("leave `t` with 1 of 2 rows at line "), "{told}");
+    }
+}
+
+#[test]
+fn a_rebuild_that_leaves_a_column_out_is_refused_and_one_that_renames_it_is_not() {
+    let without = "CREATE TABLE n(id INTEGER PRIMARY KEY, b TEXT);
+         INSERT INTO n SELECT id, b FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t";
+    assert_eq!(
+        lost(T, TWO, without),
+        "leave `t` without its column `a`, which had values in 2 rows at line 2, column 45"
+    );
+    let renamed = "CREATE TABLE n(id INTEGER PRIMARY KEY, label TEXT, b TEXT);
+         INSERT INTO n SELECT * FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t";
+    kept(T, TWO, renamed);
+}
+
+#[test]
+fn a_sign_off_lets_it_go_and_goes_on_record_with_what_was_lost() {
+    let conn = with_rows(T, TWO);
+    let signed = "-- landfall: allow-data-loss: t was retired in 0.1.98\nDROP TABLE t";
+    then(T, signed).apply(&conn).unwrap();
+    assert_eq!(
+        rows(&conn, "SELECT action, reason, detail FROM schema_history WHERE reason NOT NULL"),
+        [
+            "waive|t was retired in 0.1.98|allow-data-loss",
+            "lose|t was retired in 0.1.98|drop table `t` with 2 rows",
+        ]
+    );
+}
+
+#[test]
+fn the_error_names_everything_and_the_line_to_add() {
+    let error = refused(&with_rows(T, TWO), &then(T, "DROP TABLE t"));
+    let ErrorKind::DataLoss { file, table, column, rows, .. } = error.kind() else { panic!() };
+    assert_eq!((file.as_str(), table.as_str(), column, *rows), ("2_second", "t", &None, 2));
+    assert_eq!(
+        format!("{error:#}"),
+        "2_second would drop table `t` with 2 rows at line 1, column 1; nothing was changed\n \
+         --> 2_second:1:1\n  |\n1 | DROP TABLE t\n  | ^\n\
+         what to do: if that is meant, write `-- landfall: allow-data-loss: <reason>` at the head \
+         of 2_second; take a backup first"
+    );
+    let allowed = then(T, "DROP TABLE t").data_loss(DataLoss::Allow);
+    allowed.apply(&with_rows(T, TWO)).unwrap();
+}
+
+#[test]
+fn a_refused_drop_leaves_what_came_before_it_in_the_same_script_undone() {
+    let conn = with_rows(T, TWO);
+    let before = dump(&conn);
+    let second = "UPDATE t SET a = 'z'; CREATE TABLE u(x); DROP TABLE t";
+    for transactions in [Transactions::Together, Transactions::Each] {
+        refused(&conn, &then(T, second).transactions(transactions));
+        assert_eq!(dump(&conn), before);
+    }
+    // Outside a transaction nothing has run at all.
+    let outside = format!("-- landfall: no-transaction\n{second}");
+    refused(&conn, &then(T, outside));
+    assert_eq!(dump(&conn), before);
+}
+
+#[test]
+fn deletes_are_refused_where_that_is_asked_for() {
+    let refuse = |second: &str| {
+        let migrator = then(T, second).data_loss(DataLoss::RefuseDeletes);
+        migrator.apply(&with_rows(T, "")).unwrap_or_else(|error| panic!("{second}: {error}"));
+        migrator.apply(&with_rows(T, TWO)).map_err(|error| error.to_string())
+    };
+    for (second, deleted) in [
+        ("DELETE FROM t WHERE id = 1", "1 row"),
+        ("WITH x AS (SELECT 1 AS id) DELETE FROM main.t WHERE id IN (SELECT id FROM x)", "1 row"),
+        ("DELETE FROM t", "2 rows"),
+        ("REPLACE INTO t VALUES (1, 'new', 'new')", "1 row"),
+        ("INSERT OR REPLACE INTO t SELECT id, 'new', 'new' FROM t", "2 rows"),
+        ("UPDATE OR REPLACE t SET id = 2 WHERE id = 1", "1 row"),
+    ] {
+        let Err(told) = refuse(second) else { panic!("{second} was let through") };
+        let words = format!("2_second would delete {deleted} of `t` at line 1, column ");
+        assert!(told.starts_with(&words), "{second}: {told}");
+    }
+    for second in [
+        "DELETE FROM t WHERE id = 99",
+        "REPLACE INTO t VALUES (99, 'new', 'new')",
+        "UPDATE t SET a = 'z'",
+        "CREATE TABLE u(x); INSERT INTO u VALUES (1); DELETE FROM u",
+        "-- landfall: allow-data-loss: asked for by their owners\nDELETE FROM t",
+    ] {
+        refuse(second).unwrap_or_else(|told| panic!("{told}"));
+    }
+    let outside = "-- landfall: no-transaction\nDELETE FROM t WHERE id = 1";
+    let migrator = then(T, outside).data_loss(DataLoss::RefuseDeletes);
+    let conn = with_rows(T, TWO);
+    let error = refused(&conn, &migrator);
+    assert_eq!(one(&conn, "SELECT count(*) FROM t"), "2", "{error}");
+}
+
+#[test]
+fn a_cascade_goes_with_the_delete_that_sets_it_off() {
+    let schema = "CREATE TABLE p(id INTEGER PRIMARY KEY);
+                  CREATE TABLE c(p REFERENCES p(id) ON DELETE CASCADE)";
+    let content = "INSERT INTO p VALUES (1); INSERT INTO c VALUES (1), (1)";
+    let conn = with_rows(schema, content);
+    let migrator = then(schema, "DELETE FROM p").data_loss(DataLoss::RefuseDeletes);
+    let error = refused(&conn, &migrator);
+    assert!(error.to_string().starts_with("2_second would delete 1 row of `p`"), "{error}");
+    assert_eq!(one(&conn, "SELECT count(*) FROM c"), "2");
+}
+
+#[test]
+fn reverts_are_judged_too_also_those_from_stored_downs() {
+    let both = [
+        (1, "t", T, "DROP TABLE t"),
+        (2, "c", "ALTER TABLE t ADD COLUMN c", "ALTER TABLE t DROP COLUMN c"),
+    ];
+    let conn = memory();
+    set(&both).apply(&conn).unwrap();
+    conn.execute_batch("INSERT INTO t VALUES (1, 'x', NULL, 'c')").unwrap();
+    let error = set(&both).revert(&conn, Target::Version(Version::from(1))).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "2_c.down would drop column `c` of `t`, which has values in 1 row at line 1, column 1; \
+         nothing was changed"
+    );
+    let stored = set(&both[..1]).revert(&conn, Target::Empty).unwrap_err();
+    assert!(stored.to_string().contains("drop column `c` of `t`"), "{stored}");
+    assert_eq!(stored.advice(), Some("if that is meant, revert with `data_loss(DataLoss::Allow)`"));
+    set(&both).data_loss(DataLoss::Allow).revert(&conn, Target::Empty).unwrap();
+}
+
+#[test]
+fn code_that_drops_a_table_with_rows_is_refused_unless_it_is_signed_off() {
+    let drops = || Migration::code(2, "drops", |tx| tx.execute_batch("DROP TABLE t"));
+    let base = || Migrator::from_migrations([Migration::sql(1, "first", T)]);
+    base().with(drops()).apply(&with_rows(T, "")).unwrap();
+    let conn = with_rows(T, TWO);
+    let error = refused(&conn, &base().with(drops()));
+    assert_eq!(
+        error.to_string(),
+        "2_drops would drop table `t`, which has rows; nothing was changed"
+    );
+    base().with(drops().allow_data_loss("retired")).apply(&conn).unwrap();
+    assert_eq!(
+        one(&conn, "SELECT reason || ': ' || detail FROM schema_history WHERE action = 'lose'"),
+        "retired: drop table `t`, which has rows"
+    );
+}
+
+#[test]
+fn a_sign_off_over_nothing_is_reported_by_check_and_stops_no_start() {
+    let stale = then(T, "-- landfall: allow-data-loss: nothing to see\nCREATE INDEX i ON t(a)");
+    assert_eq!(
+        stale.check().unwrap_err().to_string(),
+        "`2_second`, line 1, column 1: `allow-data-loss` signs off nothing: no statement here can \
+         lose data; nothing was changed"
+    );
+    stale.apply(&memory()).unwrap();
+    then(T, "-- landfall: allow-data-loss: t is retired\nDROP TABLE t").check().unwrap();
+}
+
+#[test]
+fn what_cannot_be_judged_is_treated_as_lost() {
+    assert_eq!(
+        lost_or("PRAGMA writable_schema = ON; DELETE FROM sqlite_master WHERE name = 't'"),
+        "2_second would edit the schema by hand, which can lose anything at line 1, column 30; \
+         nothing was changed"
+    );
+    // A mistake is still told as one.
+    assert_eq!(
+        lost_or("DORP TABLE t"),
+        "migration 2_second failed at line 1, column 1; nothing was changed"
+    );
+}
+
+fn lost_or(second: &str) -> String {
+    refused(&with_rows(T, TWO), &then(T, second)).to_string()
+}
+
+#[test]
+fn what_a_rebuild_loses_besides_rows_is_told_or_refused() {
+    let schema = "CREATE TABLE t(id INTEGER PRIMARY KEY AUTOINCREMENT, a TEXT CHECK (a <> ''), b);
+                  CREATE INDEX t_a ON t(a);
+                  CREATE TRIGGER t_g AFTER INSERT ON t BEGIN SELECT 1; END";
+    let content =
+        "INSERT INTO t VALUES (1, 'x', 1), (2, 'y', 2), (9, 'z', 3); DELETE FROM t WHERE id = 9";
+    let rebuild = "CREATE TABLE n(id INTEGER PRIMARY KEY AUTOINCREMENT, a TEXT, b);
+                   INSERT INTO n SELECT id, a, nullif(b, 2) FROM t;
+                   DROP TABLE t; ALTER TABLE n RENAME TO t";
+    let conn = with_rows(schema, content);
+    let report = then(schema, rebuild).apply(&conn).unwrap();
+    assert_eq!(
+        report.warnings,
+        [
+            "2_second: after the rebuild of `t` its index t_a is gone",
+            "2_second: after the rebuild of `t` its trigger t_g is gone",
+            "2_second: after the rebuild of `t` it has 0 CHECK of 1",
+            "2_second: after the rebuild of `t` AUTOINCREMENT has forgotten 9, and gives ids again",
+            "2_second: after the rebuild of `t` its column `b` has 1 values of 2",
+        ]
+    );
+    let strict = then(schema, rebuild).strictness(Strictness::Refuse);
+    let error = refused(&with_rows(schema, content), &strict);
+    assert_eq!(
+        error.to_string(),
+        "2_second would rebuild `t` so that its index t_a is gone at line 3, column 20; nothing \
+         was changed"
+    );
+    // What the script drops by name, or makes again, is not lost.
+    let whole = "DROP TRIGGER t_g;
+                 CREATE TABLE n(id INTEGER PRIMARY KEY AUTOINCREMENT, a TEXT CHECK (a <> ''), b);
+                 INSERT INTO n SELECT * FROM t; UPDATE sqlite_sequence SET seq = 9 WHERE name = 'n';
+                 DROP TABLE t; ALTER TABLE n RENAME TO t; CREATE INDEX t_a ON t(a)";
+    let report = then(schema, whole).apply(&with_rows(schema, content)).unwrap();
+    assert_eq!(report.warnings, [""; 0]);
+}
