@@ -9,9 +9,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use landfall::Migrator;
 use landfall::include_dir::{Dir, DirEntry, File};
 use landfall::rusqlite::{self, Connection};
+use landfall::{DataLoss, Migrator};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -45,6 +45,8 @@ enum Kind {
     /// As above without the columns and the views, which cost SQLite itself the more the larger
     /// the schema is.
     TablesOnly,
+    /// Only tables, without rows; every fifth rebuilds an older one, every seventh drops one.
+    Rebuilds,
 }
 
 fn generate(kind: Kind, size: usize) -> Set {
@@ -83,16 +85,42 @@ fn migration(kind: Kind, n: usize) -> String {
            parent_id INTEGER REFERENCES entity_{parent}(id) ON DELETE CASCADE,\n  \
            created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP\n\
          );\n\
-         CREATE INDEX entity_{n}_by_parent ON entity_{n}(parent_id, name);\n\
-         INSERT INTO entity_{n}(name, amount) VALUES\n  \
-           ('the first; of its kind', 1.5), ('the second', 2.5), ('the third', 3.5);\n"
+         CREATE INDEX entity_{n}_by_parent ON entity_{n}(parent_id, name);\n"
     );
+    if kind != Kind::Rebuilds {
+        let _ = write!(
+            sql,
+            "INSERT INTO entity_{n}(name, amount) VALUES\n  \
+               ('the first; of its kind', 1.5), ('the second', 2.5), ('the third', 3.5);\n"
+        );
+    }
     if kind == Kind::Realistic && n.is_multiple_of(3) {
         let older = n / 2;
         let _ = writeln!(
             sql,
             "ALTER TABLE entity_{older} ADD COLUMN note_{n} TEXT NOT NULL DEFAULT '';"
         );
+    }
+    if kind == Kind::Rebuilds {
+        if n.is_multiple_of(5) {
+            let older = n / 2;
+            let _ = writeln!(
+                sql,
+                "CREATE TABLE rebuilt (\n  \
+                   id INTEGER PRIMARY KEY, name TEXT NOT NULL, state TEXT NOT NULL, amount REAL,\n  \
+                   parent_id INTEGER REFERENCES entity_1(id), created_at TEXT NOT NULL\n\
+                 );\n\
+                 INSERT INTO rebuilt SELECT * FROM entity_{older};\n\
+                 DROP TABLE entity_{older};\n\
+                 ALTER TABLE rebuilt RENAME TO entity_{older};\n\
+                 CREATE INDEX entity_{older}_by_parent ON entity_{older}(parent_id, name);"
+            );
+        }
+        match n % 7 {
+            3 => sql.push_str(&format!("CREATE TABLE passing_{n} (note TEXT);\n")),
+            4 if n > 4 => sql.push_str(&format!("DROP TABLE passing_{};\n", n - 1)),
+            _ => {}
+        }
     }
     sql.push('\n');
     sql
@@ -166,7 +194,8 @@ fn main() -> Result<()> {
     println!("The same without added columns and views:\n");
     in_memory(&SIZES.map(|size| (size, generate(Kind::TablesOnly, size))))?;
     fresh_file(&sets)?;
-    nothing_to_do(&sets)
+    nothing_to_do(&sets)?;
+    guard()
 }
 
 fn machine() -> Result<()> {
@@ -212,6 +241,25 @@ fn in_memory(sets: &[(usize, Set)]) -> Result<()> {
         );
     }
     println!();
+    Ok(())
+}
+
+/// What it costs to look for what would be lost, where there is nothing to lose.
+fn guard() -> Result<()> {
+    let set = generate(Kind::Rebuilds, 100);
+    let guarded = Migrator::from_embedded(&set.embedded);
+    let unguarded = guarded.clone().data_loss(DataLoss::Allow);
+    let apply = |migrator: &Migrator| {
+        let conn = Connection::open_in_memory()?;
+        migrator.check()?;
+        Ok(timed(|| Ok(migrator.apply(&conn)?))?.0)
+    };
+    let ways: [Way<'_>; 2] = [Box::new(|| apply(&unguarded)), Box::new(|| apply(&guarded))];
+    let [without, with] = race(61, ways)?;
+    println!("### The guard against loss, over 100 migrations on a fresh database in memory\n");
+    println!("| `DataLoss::Allow` | `DataLoss::Refuse` | ratio |");
+    println!("|---:|---:|---:|");
+    println!("| {} | {} | {} |\n", without.cell(), with.cell(), with.ratio(&without));
     Ok(())
 }
 

@@ -43,22 +43,24 @@ impl Input {
     fn of(token: Token, text: &str) -> Self {
         match token.kind {
             Kind::Semicolon => Input::Semicolon,
-            Kind::Word => {
-                let word = token.text(text);
-                [
-                    ("EXPLAIN", Input::Explain),
-                    ("CREATE", Input::Create),
-                    ("TEMP", Input::Temp),
-                    ("TEMPORARY", Input::Temp),
-                    ("TRIGGER", Input::Trigger),
-                    ("END", Input::End),
-                ]
-                .into_iter()
-                .find(|(keyword, _)| keyword.eq_ignore_ascii_case(word))
-                .map_or(Input::Other, |(_, input)| input)
-            }
+            Kind::Word => Input::of_word(token.text(text)),
             _ => Input::Other,
         }
+    }
+
+    /// Length and first letter leave one keyword at most to compare with.
+    fn of_word(word: &str) -> Self {
+        let first = word.bytes().next().unwrap_or_default().to_ascii_uppercase();
+        let (keyword, input) = match (first, word.len()) {
+            (b'C', 6) => ("CREATE", Input::Create),
+            (b'E', 3) => ("END", Input::End),
+            (b'E', 7) => ("EXPLAIN", Input::Explain),
+            (b'T', 4) => ("TEMP", Input::Temp),
+            (b'T', 7) => ("TRIGGER", Input::Trigger),
+            (b'T', 9) => ("TEMPORARY", Input::Temp),
+            _ => return Input::Other,
+        };
+        if keyword.eq_ignore_ascii_case(word) { input } else { Input::Other }
     }
 }
 
