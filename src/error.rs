@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::migration::{BoxError, Version};
 use crate::report::Report;
+use crate::source::naming::{self, Role};
 use crate::sql::{Position, Script};
 
 /// What every verb returns.
@@ -229,6 +230,10 @@ fn list(items: &[String]) -> String {
     text
 }
 
+fn is_repeatable(file: &str) -> bool {
+    matches!(naming::role(file), Ok(Role::Repeatable { .. }))
+}
+
 impl ErrorKind {
     /// What to do next, where it does not depend on more than the kind.
     fn advice(&self) -> Option<String> {
@@ -256,7 +261,7 @@ impl ErrorKind {
                 ));
             }
             ErrorKind::Missing { .. } => {
-                "bring its file back; or, if it is gone for good, use `missing(Missing::Ignore)` \
+                "bring it back; or, if it is gone for good, use `missing(Missing::Ignore)` \
                  or call `repair` with a reason"
             }
             ErrorKind::Late { .. } => {
@@ -264,9 +269,10 @@ impl ErrorKind {
                  use `late(Late::Apply)`"
             }
             ErrorKind::Newer { .. } => {
-                "start the newer program again; or, to go back, revert with it, or use \
-                 `newer(Newer::Revert)`, which runs the down scripts stored in the ledger; or, if \
-                 this program can work with the newer schema, use `newer(Newer::Ignore)`"
+                "start the newer program again; or, if this one has lost the migration, bring it \
+                 back; or, to go back, revert with the newer one, or use `newer(Newer::Revert)`, \
+                 which runs the down scripts stored in the ledger; or, if this program can work \
+                 with the newer schema, use `newer(Newer::Ignore)`"
             }
             ErrorKind::ForeignLedger { .. } => {
                 "give landfall's tables another name with `ledger(\"<prefix>\")`"
@@ -302,7 +308,14 @@ impl ErrorKind {
                 "correct the migration so that every key finds its row"
             }
             ErrorKind::Verify { .. } => {
-                "correct the migration, or the verify script if it asks for too much"
+                "correct the migration, or the rows if it is long applied, or the verify script if \
+                 it asks for too much"
+            }
+            ErrorKind::BrokenObject { by, .. } if is_repeatable(by) => {
+                return Some(format!(
+                    "correct `{by}` so that it fits the newest schema, or the migration that took \
+                     away what it stands on"
+                ));
             }
             ErrorKind::BrokenObject { .. } => {
                 "drop and recreate it in the same migration, or keep it in a repeatable \

@@ -40,6 +40,23 @@ fn a_view_that_its_pack_no_longer_defines_goes() {
 }
 
 #[test]
+fn a_view_that_no_longer_fits_is_to_be_corrected_where_it_is() {
+    let table = ("0001_a.sql", "CREATE TABLE a(x, y);");
+    let view = ("R__v.sql", "CREATE VIEW v AS SELECT y FROM a;");
+    let conn = memory();
+    folder(&[table, view]).1.apply(&conn).unwrap();
+    let drop = ("0002_a.sql", "ALTER TABLE a DROP COLUMN y;");
+    let (_dir, second) = folder(&[table, drop, view]);
+    assert_eq!(
+        second.apply(&conn).unwrap_err().advice(),
+        Some(
+            "correct `R__v.sql` so that it fits the newest schema, or the migration that took \
+             away what it stands on"
+        )
+    );
+}
+
+#[test]
 fn views_step_aside_while_the_table_below_them_is_rebuilt() {
     let conn = memory();
     let base = (
