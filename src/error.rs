@@ -319,7 +319,8 @@ impl ErrorKind {
             }
             ErrorKind::BrokenObject { .. } => {
                 "drop and recreate it in the same migration, or keep it in a repeatable \
-                 `R__<name>.sql`, which is set aside and run again by itself"
+                 `R__<name>.sql`, which is set aside and run again by itself; if it is in one already, correct \
+                 it there"
             }
             ErrorKind::Requires { .. } => {
                 "use a build of SQLite that has it, or register it before migrating"
@@ -362,11 +363,21 @@ impl Error {
     }
 
     /// What had been done, and stays done, before it went wrong; `None` if nothing was.
+    ///
+    /// ```
+    /// use landfall::{Migrator, Seeds};
+    ///
+    /// let error = Migrator::from_dir("migrations-example")
+    ///     .seeds(Seeds::new().ensure("typo", |tx| tx.execute("INSERT INTO contakt", []).map(drop)))
+    ///     .open_in_memory()
+    ///     .unwrap_err();
+    /// assert_eq!(error.report().map(|report| report.applied.len()), Some(11));
+    /// ```
     pub fn report(&self) -> Option<&Report> {
         self.0.report.as_ref()
     }
 
-    /// What to do next.
+    /// What to do next, as `{:#}` prints it; `None` where nobody can say.
     pub fn advice(&self) -> Option<&str> {
         self.0.advice.as_deref()
     }
@@ -377,6 +388,17 @@ impl Error {
     }
 
     /// The place in that file.
+    ///
+    /// ```
+    /// use landfall::{Migration, Migrator};
+    ///
+    /// let error = Migrator::from_migrations([Migration::sql(1, "typo", "CREATE TABL t(x)")])
+    ///     .open_in_memory()
+    ///     .unwrap_err();
+    /// assert_eq!(error.file(), Some("1_typo"));
+    /// assert_eq!(error.position().map(|place| (place.line, place.column)), Some((1, 8)));
+    /// assert_eq!(error.advice(), Some("correct the statement and start again"));
+    /// ```
     pub fn position(&self) -> Option<Position> {
         self.0.snippet.as_ref().map(|snippet| snippet.position)
     }
