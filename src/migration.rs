@@ -44,6 +44,19 @@ impl fmt::Display for Version {
 }
 
 /// How far to go.
+///
+/// ```
+/// use landfall::{Target, Version};
+///
+/// # let migrator = landfall::Migrator::from_dir("migrations-example");
+/// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
+/// migrator.apply_to(&conn, Target::Version(Version::from(9)))?; // 1 to 9
+/// migrator.apply_to(&conn, Target::Steps(1))?; // 10
+/// migrator.revert(&conn, Target::Version(Version::from(8)))?; // 10 and 9; 8 stays
+/// let report = migrator.revert(&conn, Target::Empty)?;
+/// assert_eq!(report.reverted.len(), 8);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Everything that the set holds.
