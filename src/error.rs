@@ -87,6 +87,10 @@ pub enum ErrorKind {
     #[error("`{file}`, {position}: {why}")]
     #[non_exhaustive]
     BadText { file: String, position: Position, why: String },
+    /// The files in a folder are not those that the program was compiled with.
+    #[error("`{file}` {why}")]
+    #[non_exhaustive]
+    Stale { file: String, why: &'static str },
     /// The migrations could not be read.
     #[error("cannot read migrations from {}", path.display())]
     #[non_exhaustive]
@@ -251,6 +255,10 @@ impl ErrorKind {
             ErrorKind::BadText { .. } => "close it where it was meant to end",
             ErrorKind::Directive { .. } => {
                 return Some(format!("the directives are: {}", crate::sql::directive::FORMS));
+            }
+            ErrorKind::Stale { .. } => {
+                "save the source file that says `include_dir!` and build again; a `build.rs` with \
+                 `println!(\"cargo:rerun-if-changed=<folder>\");` makes Cargo notice by itself"
             }
             ErrorKind::Source { .. } => "check the path, and that it is a readable folder",
             ErrorKind::Modified { recorded, .. } => {
