@@ -412,7 +412,16 @@ impl Error {
     }
 
     pub(crate) fn sqlite(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
-        move |error| Error::from(ErrorKind::Sqlite { doing }).because(error)
+        move |error| {
+            let told = Error::from(ErrorKind::Sqlite { doing });
+            let told = match error.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::NotADatabase) => told.advise(
+                    "check the path; if the file is encrypted, give its key before migrating",
+                ),
+                _ => told,
+            };
+            told.because(error)
+        }
     }
 
     pub(crate) fn because(mut self, source: impl Into<BoxError>) -> Self {
