@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::migration::{BoxError, Version};
 use crate::report::Report;
+use crate::source::naming::{self, Role};
 use crate::sql::{Position, Script};
 
 /// What every verb returns.
@@ -86,6 +87,10 @@ pub enum ErrorKind {
     #[error("`{file}`, {position}: {why}")]
     #[non_exhaustive]
     BadText { file: String, position: Position, why: String },
+    /// The files in a folder are not those that the program was compiled with.
+    #[error("`{file}` {why}")]
+    #[non_exhaustive]
+    Stale { file: String, why: &'static str },
     /// The migrations could not be read.
     #[error("cannot read migrations from {}", path.display())]
     #[non_exhaustive]
@@ -244,6 +249,10 @@ fn list(items: &[String]) -> String {
     text
 }
 
+fn is_repeatable(file: &str) -> bool {
+    matches!(naming::role(file), Ok(Role::Repeatable { .. }))
+}
+
 impl ErrorKind {
     /// What to do next, where it does not depend on more than the kind.
     fn advice(&self) -> Option<String> {
@@ -262,6 +271,10 @@ impl ErrorKind {
             ErrorKind::Directive { .. } => {
                 return Some(format!("the directives are: {}", crate::sql::directive::FORMS));
             }
+            ErrorKind::Stale { .. } => {
+                "save the source file that says `include_dir!` and build again; a `build.rs` with \
+                 `println!(\"cargo:rerun-if-changed=<folder>\");` makes Cargo notice by itself"
+            }
             ErrorKind::Source { .. } => "check the path, and that it is a readable folder",
             ErrorKind::Modified { recorded, .. } => {
                 return Some(format!(
@@ -271,7 +284,7 @@ impl ErrorKind {
                 ));
             }
             ErrorKind::Missing { .. } => {
-                "bring its file back; or, if it is gone for good, use `missing(Missing::Ignore)` \
+                "bring it back; or, if it is gone for good, use `missing(Missing::Ignore)` \
                  or call `repair` with a reason"
             }
             ErrorKind::Late { .. } => {
@@ -279,9 +292,10 @@ impl ErrorKind {
                  use `late(Late::Apply)`"
             }
             ErrorKind::Newer { .. } => {
-                "start the newer program again; or, to go back, revert with it, or use \
-                 `newer(Newer::Revert)`, which runs the down scripts stored in the ledger; or, if \
-                 this program can work with the newer schema, use `newer(Newer::Ignore)`"
+                "start the newer program again; or, if this one has lost the migration, bring it \
+                 back; or, to go back, revert with the newer one, or use `newer(Newer::Revert)`, \
+                 which runs the down scripts stored in the ledger; or, if this program can work \
+                 with the newer schema, use `newer(Newer::Ignore)`"
             }
             ErrorKind::ForeignLedger { .. } => {
                 "give landfall's tables another name with `ledger(\"<prefix>\")`"
@@ -329,11 +343,19 @@ impl ErrorKind {
                 "correct the migration so that every key finds its row"
             }
             ErrorKind::Verify { .. } => {
-                "correct the migration, or the verify script if it asks for too much"
+                "correct the migration, or the rows if it is long applied, or the verify script if \
+                 it asks for too much"
+            }
+            ErrorKind::BrokenObject { by, .. } if is_repeatable(by) => {
+                return Some(format!(
+                    "correct `{by}` so that it fits the newest schema, or the migration that took \
+                     away what it stands on"
+                ));
             }
             ErrorKind::BrokenObject { .. } => {
                 "drop and recreate it in the same migration, or keep it in a repeatable \
-                 `R__<name>.sql`, which is set aside and run again by itself"
+                 `R__<name>.sql`, which is set aside and run again by itself; if it is in one already, correct \
+                 it there"
             }
             ErrorKind::Requires { .. } => {
                 "use a build of SQLite that has it, or register it before migrating"
@@ -376,11 +398,21 @@ impl Error {
     }
 
     /// What had been done, and stays done, before it went wrong; `None` if nothing was.
+    ///
+    /// ```
+    /// use landfall::{Migrator, Seeds};
+    ///
+    /// let error = Migrator::from_dir("migrations-example")
+    ///     .seeds(Seeds::new().ensure("typo", |tx| tx.execute("INSERT INTO contakt", []).map(drop)))
+    ///     .open_in_memory()
+    ///     .unwrap_err();
+    /// assert_eq!(error.report().map(|report| report.applied.len()), Some(11));
+    /// ```
     pub fn report(&self) -> Option<&Report> {
         self.0.report.as_ref()
     }
 
-    /// What to do next.
+    /// What to do next, as `{:#}` prints it; `None` where nobody can say.
     pub fn advice(&self) -> Option<&str> {
         self.0.advice.as_deref()
     }
@@ -391,12 +423,32 @@ impl Error {
     }
 
     /// The place in that file.
+    ///
+    /// ```
+    /// use landfall::{Migration, Migrator};
+    ///
+    /// let error = Migrator::from_migrations([Migration::sql(1, "typo", "CREATE TABL t(x)")])
+    ///     .open_in_memory()
+    ///     .unwrap_err();
+    /// assert_eq!(error.file(), Some("1_typo"));
+    /// assert_eq!(error.position().map(|place| (place.line, place.column)), Some((1, 8)));
+    /// assert_eq!(error.advice(), Some("correct the statement and start again"));
+    /// ```
     pub fn position(&self) -> Option<Position> {
         self.0.snippet.as_ref().map(|snippet| snippet.position)
     }
 
     pub(crate) fn sqlite(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
-        move |error| Error::from(ErrorKind::Sqlite { doing }).because(error)
+        move |error| {
+            let told = Error::from(ErrorKind::Sqlite { doing });
+            let told = match error.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::NotADatabase) => told.advise(
+                    "check the path; if the file is encrypted, give its key before migrating",
+                ),
+                _ => told,
+            };
+            told.because(error)
+        }
     }
 
     pub(crate) fn because(mut self, source: impl Into<BoxError>) -> Self {

@@ -8,6 +8,22 @@ use crate::plan::Plan;
 /// What a migrator tells while it works, to the function given to
 /// [`Migrator::on_event`](crate::Migrator::on_event). It is called on the thread that migrates,
 /// inside the transaction where there is one: be quick, and leave the connection alone.
+///
+/// Patterns end in `..`, and a match in `_`, so that events may learn more:
+///
+/// ```
+/// use landfall::Event;
+///
+/// fn tell(event: &Event<'_>) {
+///     match event {
+///         Event::Planned { plan, .. } => eprintln!("{plan}"),
+///         Event::Finished { name, took, .. } => eprintln!("{name} took {took:?}"),
+///         _ => {}
+///     }
+/// }
+/// # landfall::Migrator::from_dir("migrations-example").on_event(tell).open_in_memory()?;
+/// # Ok::<(), landfall::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {

@@ -44,6 +44,19 @@ impl fmt::Display for Version {
 }
 
 /// How far to go.
+///
+/// ```
+/// use landfall::{Target, Version};
+///
+/// # let migrator = landfall::Migrator::from_dir("migrations-example");
+/// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
+/// migrator.apply_to(&conn, Target::Version(Version::from(9)))?; // 1 to 9
+/// migrator.apply_to(&conn, Target::Steps(1))?; // 10
+/// migrator.revert(&conn, Target::Version(Version::from(8)))?; // 10 and 9; 8 stays
+/// let report = migrator.revert(&conn, Target::Empty)?;
+/// assert_eq!(report.reverted.len(), 8);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Everything that the set holds.
@@ -106,6 +119,16 @@ impl From<Cow<'static, str>> for Text {
 
 impl Migration {
     /// A migration from SQL text, which may hold directives as a file may.
+    ///
+    /// ```
+    /// use landfall::Migration;
+    ///
+    /// let table = Migration::sql(1, "person", "CREATE TABLE person(id INTEGER PRIMARY KEY, name)")
+    ///     .down("DROP TABLE person")
+    ///     .verify("SELECT * FROM person WHERE name = ''");
+    /// # landfall::Migrator::from_migrations([table]).open_in_memory()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
     pub fn sql(
         version: impl Into<Version>,
         name: impl Into<Cow<'static, str>>,
@@ -121,6 +144,24 @@ impl Migration {
     /// Its text cannot be compared with what was applied: say [`revision`](Self::revision) when
     /// it becomes another migration. It counts as breaking to older programs unless
     /// [`compatible`](Self::compatible) says otherwise.
+    ///
+    /// ```
+    /// use landfall::Migration;
+    /// use landfall::rusqlite::{self, Transaction};
+    ///
+    /// fn trim(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    ///     tx.execute("UPDATE contact SET name = trim(name)", []).map(drop)
+    /// }
+    ///
+    /// let migration = Migration::code(12, "trim", trim)
+    ///     .down("") // nothing has to be done
+    ///     .revision(2) // the first did not know names with spaces
+    ///     .compatible("older programs show either");
+    /// # let files = landfall::Migrator::from_dir("migrations-example");
+    /// # let conn = files.clone().with(migration.clone()).open_in_memory()?;
+    /// # files.with(migration).revert(&conn, landfall::Target::Steps(1))?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
     pub fn code<E: Into<BoxError>>(
         version: impl Into<Version>,
         name: impl Into<Cow<'static, str>>,

@@ -55,21 +55,57 @@ impl Migrator {
     /// The macro notices when a file is edited, but not when one is added: a `build.rs` with
     /// `println!("cargo:rerun-if-changed=migrations");` makes Cargo notice, and
     /// [`testing::embedded_is_current`](crate::testing::embedded_is_current) proves it.
+    ///
+    /// ```
+    /// use landfall::Migrator;
+    /// use landfall::include_dir::{self, Dir, include_dir};
+    ///
+    /// static MIGRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/migrations-example");
+    /// Migrator::from_embedded(&MIGRATIONS).check()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
     pub fn from_embedded(dir: impl Borrow<Dir<'static>>) -> Self {
         Self::new(Source::embedded(dir.borrow().clone()))
     }
 
-    /// Migrations in a folder, read anew by each verb.
+    /// Migrations in a folder, read anew by each verb. A relative path starts from the current
+    /// directory.
+    ///
+    /// ```
+    /// landfall::Migrator::from_dir("migrations-example").check()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
     pub fn from_dir(path: impl AsRef<Path>) -> Self {
         Self::new(Source::directory(path.as_ref().to_owned()))
     }
 
     /// Migrations made in code.
+    ///
+    /// ```
+    /// use landfall::{Migration, Migrator};
+    ///
+    /// let table = Migration::sql(1, "person", "CREATE TABLE person(id INTEGER PRIMARY KEY, name)");
+    /// Migrator::from_migrations([table]).open_in_memory()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
     pub fn from_migrations(it: impl IntoIterator<Item = Migration>) -> Self {
         it.into_iter().fold(Self::new(Source::code()), Self::with)
     }
 
     /// Adds a migration, such as Rust code in lockstep with SQL files.
+    ///
+    /// ```
+    /// # use landfall::include_dir::{self, include_dir};
+    /// use landfall::{Migration, Migrator};
+    ///
+    /// let shout = Migration::code(12, "shout", |tx| {
+    ///     tx.execute("UPDATE contact SET name = upper(name)", []).map(drop)
+    /// });
+    /// Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"))
+    ///     .with(shout)
+    ///     .open_in_memory()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
     pub fn with(mut self, m: Migration) -> Self {
         self.source.add(m);
         self
@@ -88,7 +124,27 @@ impl Migrator {
     }
 }
 
-/// Options, each with its default.
+/// Options, each with its default. None of them reads or writes anything.
+///
+/// ```
+/// # use landfall::include_dir::{self, include_dir};
+/// use std::time::Duration;
+/// use landfall::{Late, Migrator, Missing, Newer, Seeds, Transactions};
+///
+/// let conn = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"))
+///     .seeds(Seeds::new())
+///     .app_version("2.1.0")
+///     .ledger("contacts")
+///     .transactions(Transactions::Each)
+///     .newer(Newer::Refuse)
+///     .late(Late::Apply)
+///     .missing(Missing::Ignore)
+///     .wait(Duration::from_secs(5))
+///     .open_in_memory()?;
+/// let sql = "SELECT count(*) FROM contacts_migrations WHERE app_version = '2.1.0' AND version > 0";
+/// assert_eq!(conn.query_row(sql, [], |row| row.get::<_, i64>(0))?, 11);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 impl Migrator {
     /// Seeds to run after the migrations. Default: none.
     pub fn seeds(mut self, s: Seeds) -> Self {
@@ -154,6 +210,20 @@ impl Migrator {
     }
 
     /// A function that is told what happens while it happens. Default: none.
+    ///
+    /// ```
+    /// # use landfall::include_dir::{self, include_dir};
+    /// use landfall::{Event, Migrator};
+    ///
+    /// Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"))
+    ///     .on_event(|event| match event {
+    ///         Event::Waiting { waited, .. } => eprintln!("waiting for {waited:?}"),
+    ///         Event::Started { name, .. } => eprintln!("{name} …"),
+    ///         _ => {}
+    ///     })
+    ///     .open_in_memory()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
     pub fn on_event(mut self, f: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.listener = Some(Arc::new(f));
         self
@@ -170,7 +240,19 @@ impl Migrator {
     ///
     /// A transaction that fails leaves nothing behind, and the connection and its settings are as
     /// before. What earlier transactions of the same call committed stays, and is in the error's
-    /// [`report`](Error::report); with [`Transactions::Together`] that is usually nothing.
+    /// [`report`](Error::report). With [`Transactions::Together`] the migrations are usually one
+    /// transaction; each seed is one after them, so that a seed that fails leaves the migrations
+    /// applied and the seeds before it done.
+    ///
+    /// ```
+    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
+    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
+    /// let report = migrator.apply(&conn)?;
+    /// assert_eq!(report.applied.len(), 11);
+    /// assert!(migrator.apply(&conn)?.is_noop());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn apply(&self, conn: &Connection) -> Result<Report> {
         self.apply_to(conn, Target::Latest)
     }
@@ -253,7 +335,22 @@ impl Migrator {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::UnknownTarget`] if the set has no such version; nothing is changed then.
+    /// [`ErrorKind::UnknownTarget`] if the set has no such version. Nothing is changed by any
+    /// error.
+    ///
+    /// ```
+    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
+    /// use landfall::Version;
+    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
+    /// conn.execute_batch(include_str!(concat!(
+    ///     env!("CARGO_MANIFEST_DIR"), "/migrations-example/0001_contacts.sql"
+    /// )))?;
+    /// let report = migrator.baseline(&conn, Version::from(1))?;
+    /// assert_eq!(report.marked.len(), 1);
+    /// assert_eq!(migrator.apply(&conn)?.applied.len(), 10);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn baseline(&self, conn: &Connection, at: Version) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         let ledger = self.ledger_of(conn)?;
@@ -270,6 +367,18 @@ impl Migrator {
     /// # Errors
     ///
     /// [`ErrorKind::NoReason`] if `why` is blank. Nothing is changed by any error.
+    ///
+    /// ```
+    /// use landfall::{Migration, Migrator};
+    ///
+    /// let made = |sql| Migrator::from_migrations([Migration::sql(1, "person", sql)]);
+    /// let conn = made("CREATE TABLE person(name)").open_in_memory()?;
+    /// let edited = made("CREATE TABLE person(name TEXT)");
+    /// assert!(edited.apply(&conn).is_err());
+    /// assert_eq!(edited.repair(&conn, "the type was forgotten")?.amended.len(), 1);
+    /// assert!(edited.apply(&conn)?.is_noop());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn repair(&self, conn: &Connection, why: &str) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         if why.trim().is_empty() {
@@ -295,6 +404,11 @@ impl Migrator {
     /// # Errors
     ///
     /// The first thing that is not, with its file and place.
+    ///
+    /// ```
+    /// landfall::Migrator::from_dir("migrations-example").check()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
     pub fn check(&self) -> Result<()> {
         self.load()?.refuse_stale_sign_offs()
     }
@@ -304,6 +418,16 @@ impl Migrator {
     /// # Errors
     ///
     /// Those with which `apply` would refuse before it runs anything.
+    ///
+    /// ```
+    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
+    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
+    /// let plan = migrator.plan(&conn)?;
+    /// assert_eq!(plan.steps[0].name, "contacts");
+    /// println!("{plan}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn plan(&self, conn: &Connection) -> Result<Plan> {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
@@ -343,6 +467,16 @@ impl Migrator {
     /// # Errors
     ///
     /// Those with which `apply` would refuse before it runs anything.
+    ///
+    /// ```
+    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
+    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
+    /// assert!(!migrator.is_current(&conn)?);
+    /// migrator.apply(&conn)?;
+    /// assert!(migrator.is_current(&conn)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_current(&self, conn: &Connection) -> Result<bool> {
         let ledger = self.ledger_of(conn)?;
         if self.is_sealed(conn, &ledger, self.fingerprint()?)? {
@@ -357,6 +491,16 @@ impl Migrator {
     ///
     /// [`ErrorKind::NotCurrent`] once `d` has passed, naming what is still pending; or, if that is
     /// what stands in the way by then, [`ErrorKind::Busy`] or [`ErrorKind::Interrupted`].
+    ///
+    /// ```
+    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
+    /// use std::time::Duration;
+    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
+    /// migrator.apply(&conn)?; // elsewhere, in the process that writes
+    /// migrator.wait_until_current(&conn, Duration::from_secs(10))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait_until_current(&self, conn: &Connection, d: Duration) -> Result<()> {
         let start = Instant::now();
         let mut pause = Duration::from_millis(1);
@@ -392,6 +536,16 @@ impl Migrator {
     /// # Errors
     ///
     /// Where the ledger cannot be read.
+    ///
+    /// ```
+    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
+    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
+    /// migrator.apply(&conn)?;
+    /// let first = &migrator.history(&conn)?[0];
+    /// assert_eq!((first.action.as_str(), first.name.as_deref()), ("apply", Some("contacts")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn history(&self, conn: &Connection) -> Result<Vec<HistoryEntry>> {
         let ledger = self.ledger_of(conn)?;
         ledger.read()?;
@@ -403,6 +557,15 @@ impl Migrator {
     /// # Errors
     ///
     /// [`ErrorKind::Verify`] with the first wrong row.
+    ///
+    /// ```
+    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
+    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
+    /// migrator.apply(&conn)?;
+    /// migrator.verify(&conn)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn verify(&self, conn: &Connection) -> Result<()> {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
@@ -416,11 +579,19 @@ impl Migrator {
 
 /// Fresh databases.
 impl Migrator {
-    /// Makes a fresh database in memory, applied to. For unit tests that want one each.
+    /// Writes: makes a fresh database in memory, applied to. For unit tests that want one each.
     ///
     /// # Errors
     ///
     /// As [`apply`](Migrator::apply).
+    ///
+    /// ```
+    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
+    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+    /// let db = migrator.open_in_memory()?;
+    /// db.execute("INSERT INTO contact(name) VALUES ('Ada')", [])?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open_in_memory(&self) -> Result<Connection> {
         let conn =
             Connection::open_in_memory().map_err(Error::sqlite("opening a database in memory"))?;
@@ -428,14 +599,25 @@ impl Migrator {
         Ok(conn)
     }
 
-    /// Opens a database file, made if it is not there, and applies to it. The connection has
+    /// Writes: opens a database file, made if it is not there, and applies to it. The connection has
     /// foreign keys on, a busy timeout of 5 seconds, and the file is in WAL mode with
     /// `synchronous=NORMAL`, which [SQLite recommends](https://sqlite.org/wal.html) for
     /// applications; not for a file on a network file system, where WAL does not work.
     ///
     /// # Errors
     ///
-    /// As [`apply`](Migrator::apply), and where the file cannot be opened.
+    /// As [`apply`](Migrator::apply), and where the file cannot be opened. A file that was made
+    /// stays, and WAL mode stays on.
+    ///
+    /// ```
+    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
+    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("contacts.db");
+    /// let conn = migrator.open(path)?;
+    /// assert!(migrator.is_current(&conn)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Connection> {
         let conn = Connection::open(path).map_err(Error::sqlite("opening the database"))?;
         let patience = Patience::new(&conn, self.wait, self.listener())?;

@@ -13,6 +13,18 @@ use crate::sql::action::Change;
 use crate::sql::{Action, Object, Script, Verb, quoted};
 
 /// How many transactions pending migrations run in.
+///
+/// ```
+/// use landfall::{Migration, Migrator, Transactions};
+///
+/// let migrator = Migrator::from_migrations([
+///     Migration::sql(1, "good", "CREATE TABLE a(x)"),
+///     Migration::sql(2, "typo", "CREATE TABL b(x)"),
+/// ]);
+/// assert!(migrator.open_in_memory().unwrap_err().report().is_none());
+/// let error = migrator.transactions(Transactions::Each).open_in_memory().unwrap_err();
+/// assert_eq!(error.report().map(|report| report.applied.len()), Some(1));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Transactions {
     /// All that can share one do, so that all of them are applied or none.
@@ -23,6 +35,20 @@ pub enum Transactions {
 }
 
 /// What to do with a database that a newer program has migrated further.
+///
+/// ```
+/// use landfall::{Migration, Migrator, Newer};
+///
+/// let first = || Migration::sql(1, "person", "CREATE TABLE person(name)");
+/// let second = Migration::sql(2, "upper", "UPDATE person SET name = upper(name)")
+///     .down("UPDATE person SET name = lower(name)");
+/// let conn = Migrator::from_migrations([first(), second]).open_in_memory()?;
+///
+/// let older = Migrator::from_migrations([first()]);
+/// assert!(older.apply(&conn).is_err());
+/// assert_eq!(older.newer(Newer::Revert).apply(&conn)?.reverted.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Newer {
     /// Go on if every newer migration is recorded as compatible.
@@ -38,6 +64,18 @@ pub enum Newer {
 }
 
 /// What to do with a pending migration older than one already applied.
+///
+/// ```
+/// use landfall::{Late, Migration, Migrator};
+///
+/// let third = || Migration::sql(3, "c", "CREATE TABLE c(x)");
+/// let conn = Migrator::from_migrations([third()]).open_in_memory()?;
+///
+/// let merged = Migrator::from_migrations([Migration::sql(2, "b", "CREATE TABLE b(x)"), third()]);
+/// assert!(merged.apply(&conn).is_err());
+/// assert_eq!(merged.late(Late::Apply).apply(&conn)?.applied.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Late {
     /// Refuse it.
@@ -47,7 +85,20 @@ pub enum Late {
     Apply,
 }
 
-/// What to do with an applied migration that the set does not hold.
+/// What to do with an applied migration that the set does not hold, older than its newest.
+///
+/// ```
+/// use landfall::{Migration, Migrator, Missing};
+///
+/// let first = Migration::sql(1, "a", "CREATE TABLE a(x)");
+/// let second = || Migration::sql(2, "b", "CREATE TABLE b(x)");
+/// let conn = Migrator::from_migrations([first, second()]).open_in_memory()?;
+///
+/// let without = Migrator::from_migrations([second()]);
+/// assert!(without.apply(&conn).is_err());
+/// assert!(without.missing(Missing::Ignore).apply(&conn)?.is_noop());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Missing {
     /// Refuse it.

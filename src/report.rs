@@ -6,6 +6,15 @@ use std::time::Duration;
 use crate::migration::Version;
 
 /// What a verb did. `Display` is a few lines for a person.
+///
+/// ```
+/// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
+/// let report = landfall::Migrator::from_dir("migrations-example").apply(&conn)?;
+/// println!("{report}");
+/// assert_eq!(report.applied[0].name, "contacts");
+/// assert_eq!(report.repeated[0].name, "views");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Report {
@@ -178,6 +187,14 @@ impl fmt::Display for NewerMigration {
 }
 
 /// How a database stands to a set. `Display` is a table.
+///
+/// ```
+/// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
+/// let status = landfall::Migrator::from_dir("migrations-example").status(&conn)?;
+/// let first = "1   contacts          pending";
+/// assert_eq!(status.to_string().lines().next(), Some(first));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Status {
@@ -301,7 +318,16 @@ pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// One line of the history, which is only ever added to.
+/// One line of the history, which is only ever added to. `Display` is one line.
+///
+/// ```
+/// # let migrator = landfall::Migrator::from_dir("migrations-example");
+/// # let conn = migrator.open_in_memory()?;
+/// for entry in migrator.history(&conn)? {
+///     println!("{entry}");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HistoryEntry {

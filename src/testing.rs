@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::migrator::Migrator;
 use crate::source::Source;
 
@@ -11,7 +11,8 @@ use crate::source::Source;
 /// with those in the folder on disk.
 ///
 /// `include_dir!` does not notice a file added after the last build. A test that calls this fails
-/// then, and names the file.
+/// then, and names the file. A relative path starts from the current directory, which in tests is
+/// that of the package's `Cargo.toml`.
 ///
 /// ```
 /// # use landfall::{include_dir::{self, include_dir}, Migrator};
@@ -22,7 +23,7 @@ use crate::source::Source;
 ///
 /// # Errors
 ///
-/// [`ErrorKind::BadName`] naming the first file that is only on one side or differs;
+/// [`ErrorKind::Stale`] naming the first file that is only on one side or differs;
 /// [`ErrorKind::Source`] if the folder cannot be read.
 pub fn embedded_is_current(migrator: &Migrator, folder: impl AsRef<Path>) -> Result<()> {
     let embedded = sql_files(migrator.source())?;
@@ -31,15 +32,11 @@ pub fn embedded_is_current(migrator: &Migrator, folder: impl AsRef<Path>) -> Res
     for path in paths {
         let why = match (embedded.get(path), on_disk.get(path)) {
             (Some(a), Some(b)) if a == b => continue,
-            (Some(_), Some(_)) => "it is not what the program was compiled with",
-            (Some(_), None) => "the program was compiled with it, and it is no longer there",
-            (None, _) => "it is not compiled into the program",
+            (Some(_), Some(_)) => "is not what the program was compiled with",
+            (Some(_), None) => "is compiled into the program, and no longer in the folder",
+            (None, _) => "is in the folder, and not compiled into the program",
         };
-        let kind = ErrorKind::BadName { file: path.clone(), why: why.to_owned() };
-        return Err(Error::from(kind).advise(
-            "build again; a `build.rs` with `println!(\"cargo:rerun-if-changed=<folder>\");` \
-             makes Cargo notice by itself",
-        ));
+        return Err(ErrorKind::Stale { file: path.clone(), why }.into());
     }
     Ok(())
 }

@@ -54,7 +54,8 @@ impl Seeds {
     }
 
     /// Registers a function that runs once. It works on the transaction that it is handed, and
-    /// leaves ending that to the migrator.
+    /// leaves ending that to the migrator. If it fails, nothing of it stays, and it runs again at the
+    /// next start.
     pub fn ensure<E: Into<BoxError>>(
         self,
         name: impl Into<Cow<'static, str>>,
@@ -64,7 +65,22 @@ impl Seeds {
     }
 
     /// Registers a function that runs once per revision: again where the sentinel's revision is
-    /// lower. [`ensure`](Seeds::ensure) registers revision 1.
+    /// lower. [`ensure`](Seeds::ensure) registers revision 1. It finds what earlier revisions wrote.
+    ///
+    /// ```
+    /// use landfall::{Migrator, Seeds};
+    ///
+    /// let seeded = |revision| {
+    ///     let seeds = Seeds::new().ensure_revision("groups", revision, |tx| {
+    ///         tx.execute("INSERT OR IGNORE INTO contact_group(name) VALUES ('Family')", []).map(drop)
+    ///     });
+    ///     Migrator::from_dir("migrations-example").seeds(seeds)
+    /// };
+    /// let conn = seeded(1).open_in_memory()?;
+    /// assert!(seeded(1).apply(&conn)?.is_noop());
+    /// assert_eq!(seeded(2).apply(&conn)?.seeds[0].revision, 2);
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
     pub fn ensure_revision<E: Into<BoxError>>(
         mut self,
         name: impl Into<Cow<'static, str>>,

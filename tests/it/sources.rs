@@ -66,7 +66,7 @@ fn files_added_since_the_build_are_noticed() {
     std::fs::write(dir.path().join("0012_new.sql"), "SELECT 1").unwrap();
     assert_eq!(
         testing::embedded_is_current(&example(), dir.path()).unwrap_err().to_string(),
-        "`0012_new.sql` is not understood: it is not compiled into the program; nothing was changed"
+        "`0012_new.sql` is in the folder, and not compiled into the program; nothing was changed"
     );
     std::fs::remove_file(dir.path().join("0012_new.sql")).unwrap();
     std::fs::write(dir.path().join("0003_tags.sql"), "SELECT 1").unwrap();

@@ -212,3 +212,16 @@ fn a_verify_script_that_writes_is_refused() {
         "a verify script holds queries only, and this is none"
     );
 }
+
+#[test]
+fn a_file_that_is_no_database_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notes.txt");
+    std::fs::write(&path, "a shopping list, and nothing that SQLite could read ".repeat(20))
+        .unwrap();
+    let conn = landfall::rusqlite::Connection::open(path).unwrap();
+    assert_eq!(
+        example().apply(&conn).unwrap_err().advice(),
+        Some("check the path; if the file is encrypted, give its key before migrating")
+    );
+}
