@@ -129,7 +129,7 @@ pub enum ErrorKind {
     #[non_exhaustive]
     FutureFormat { table: String, found: String, known: i64 },
     /// The target is no version of the set, or none that is applied.
-    #[error("there is no {what} version {version} to go to")]
+    #[error("there is no {what} version {version}")]
     #[non_exhaustive]
     UnknownTarget { version: Version, what: &'static str },
     /// The database holds tables but no ledger, and the set starts from a baseline.
@@ -267,6 +267,9 @@ impl ErrorKind {
                 "add its migration, correct the number, or remove the file"
             }
             ErrorKind::NotUtf8 { .. } => "save the file as UTF-8 text",
+            ErrorKind::BadText { why, .. } if why.contains("section") => {
+                "put the down section into a `.down.sql` file of its own, and remove the marks"
+            }
             ErrorKind::BadText { .. } => "close it where it was meant to end",
             ErrorKind::Directive { .. } => {
                 return Some(format!("the directives are: {}", crate::sql::directive::FORMS));

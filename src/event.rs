@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::migration::Version;
-use crate::plan::Plan;
+use crate::plan::{Direction, Plan};
 
 /// What a migrator tells while it works, to the function given to
 /// [`Migrator::on_event`](crate::Migrator::on_event). It is called on the thread that migrates,
@@ -46,6 +46,8 @@ pub enum Event<'a> {
         version: Option<Version>,
         /// Its name.
         name: &'a str,
+        /// What is done with it.
+        direction: Direction,
     },
     /// A step is done, though not yet committed unless it runs outside a transaction.
     #[non_exhaustive]
@@ -54,6 +56,8 @@ pub enum Event<'a> {
         version: Option<Version>,
         /// Its name.
         name: &'a str,
+        /// What was done with it.
+        direction: Direction,
         /// How long it took.
         took: Duration,
     },

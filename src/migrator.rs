@@ -433,7 +433,7 @@ impl Migrator {
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
         let plan = job.patience.retry(|| job.plan(Goal::Up(Target::Latest)))?;
-        preflight::refuse_texts(&job, &plan)?;
+        job.patience.retry(|| preflight::refuse_texts(&job, &plan))?;
         Ok(plan)
     }
 
@@ -548,8 +548,7 @@ impl Migrator {
     /// ```
     pub fn history(&self, conn: &Connection) -> Result<Vec<HistoryEntry>> {
         let ledger = self.ledger_of(conn)?;
-        ledger.read()?;
-        ledger.history()
+        self.patience(conn)?.retry(|| ledger.read().and_then(|_| ledger.history()))
     }
 
     /// Reads: runs the verify script of every applied migration now.
@@ -569,7 +568,7 @@ impl Migrator {
     pub fn verify(&self, conn: &Connection) -> Result<()> {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
-        for row in ledger.read()?.migrations {
+        for row in self.patience(conn)?.retry(|| ledger.read())?.migrations {
             let script = set.get(row.version).and_then(|entry| entry.verify.as_ref());
             script.map_or(Ok(()), |script| statements::verify(conn, script))?;
         }
@@ -620,7 +619,7 @@ impl Migrator {
     /// ```
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Connection> {
         let conn = Connection::open(path).map_err(Error::sqlite("opening the database"))?;
-        let patience = Patience::new(&conn, self.wait, self.listener())?;
+        let patience = self.patience(&conn)?;
         patience.retry(|| configure(&conn))?;
         self.apply(&conn)?;
         Ok(conn)
@@ -648,6 +647,10 @@ impl Migrator {
         Ok(patience.at_once(|| ledger.is_sealed(fingerprint)))
     }
 
+    fn patience<'a>(&'a self, conn: &'a Connection) -> Result<Patience<'a>> {
+        Patience::new(conn, self.wait, self.listener())
+    }
+
     fn listener(&self) -> Option<&Listener> {
         self.listener.as_deref()
     }
@@ -665,7 +668,7 @@ impl Migrator {
             seeds: &self.seeds,
             policies: self.policies,
             listener: self.listener(),
-            patience: Patience::new(conn, self.wait, self.listener())?,
+            patience: self.patience(conn)?,
             fingerprint: None,
             enforces: session::enforces_foreign_keys(conn)?,
         })

@@ -2,8 +2,10 @@
 //! Nothing here has a connection; a plan made outside the write transaction is a preview.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
 use crate::ledger::{Applied, Row};
 use crate::migration::{Target, Version};
 use crate::report::{Compatibility, NewerMigration, columns};
@@ -442,13 +444,7 @@ impl Planner<'_> {
                 baseline.version == row.version && baseline.script.checksum == row.checksum
             });
             if !of_baseline {
-                return Err(ErrorKind::Modified {
-                    version: row.version,
-                    file: entry.label.clone(),
-                    recorded: row.checksum.clone(),
-                    found: entry.checksum.clone(),
-                }
-                .into());
+                return Err(modified(entry, row));
             }
         }
         Ok(())
@@ -804,6 +800,23 @@ impl Planner<'_> {
     }
 }
 
+fn modified(entry: &Entry, row: &Row) -> Error {
+    let error = Error::from(ErrorKind::Modified {
+        version: row.version,
+        file: entry.label.clone(),
+        recorded: row.checksum.clone(),
+        found: entry.checksum.clone(),
+    });
+    let script = entry.task.script();
+    match script.and_then(|script| script.directives.replaces.as_ref()) {
+        Some(replaces) => error.advise(format!(
+            "its `replaces` names {}, and what was applied is {}: write that, if the edit is meant",
+            replaces.checksum, row.checksum
+        )),
+        None => error,
+    }
+}
+
 /// The reason given, where the entry says that it replaces what the row records.
 fn replaces<'e>(entry: &'e Entry, row: &Row) -> Option<&'e str> {
     let replaces = entry.task.script()?.directives.replaces.as_ref()?;
@@ -899,6 +912,16 @@ impl Step {
 
     fn is_versioned(&self) -> bool {
         self.version.is_some()
+    }
+
+    pub(crate) fn started(&self) -> Event<'_> {
+        let Step { version, name, direction, .. } = self;
+        Event::Started { version: *version, name, direction: *direction }
+    }
+
+    pub(crate) fn finished(&self, took: Duration) -> Event<'_> {
+        let Step { version, name, direction, .. } = self;
+        Event::Finished { version: *version, name, direction: *direction, took }
     }
 
     /// The step as its verb and name, for log lines and errors.

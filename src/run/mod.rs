@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
         self.report.newer = first.newer.clone();
         if !first.is_empty() {
             preflight::refuse_read_only(self.job.conn, &first)?;
-            preflight::refuse_texts(self.job, &first)?;
+            self.job.patience.retry(|| preflight::refuse_texts(self.job, &first))?;
             self.job.tell(&Event::Planned { plan: &first });
         }
         let mut plan = first;

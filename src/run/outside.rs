@@ -33,7 +33,7 @@ impl Run<'_> {
             return Ok(());
         }
         let clock = Instant::now();
-        job.tell(&Event::Started { version: step.version, name: &step.name });
+        job.tell(&step.started());
         let attached = databases(job.conn);
         let mut inside = false;
         let result = self
@@ -51,7 +51,7 @@ impl Run<'_> {
         let took = clock.elapsed();
         self.end_outside(step, took, verdict)?;
         restored?;
-        job.tell(&Event::Finished { version: step.version, name: &step.name, took });
+        job.tell(&step.finished(took));
         log::debug!("{} {} in {took:?}", step.direction, step.label());
         Ok(())
     }

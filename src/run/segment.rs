@@ -107,10 +107,10 @@ impl<'a> Run<'a> {
         let mut done = Vec::with_capacity(steps.len());
         for step in steps {
             let clock = Instant::now();
-            job.tell(&Event::Started { version: step.version, name: &step.name });
+            job.tell(&step.started());
             let verdict = self.step(tx, step, before)?;
             let took = clock.elapsed();
-            job.tell(&Event::Finished { version: step.version, name: &step.name, took });
+            job.tell(&step.finished(took));
             log::debug!("{} {} in {took:?}", step.direction, step.label());
             self.report.add(step.direction, step.version, &step.name, took);
             self.report.warnings.extend(verdict.warnings);
@@ -285,10 +285,12 @@ impl<'a> Run<'a> {
             !before.iter().any(|was| same(&was)) && !broken.lacks_what_the_application_gives()
         });
         let Some(broken) = new else { return Ok(()) };
+        let makes = |step: &Step| {
+            let script = self.job.script(&step.work);
+            script.is_some_and(|script| script.text.contains(&broken.sql))
+        };
         let names = |step: &&Step| {
-            let Some(script) = self.job.script(&step.work) else {
-                return true;
-            };
+            let Some(script) = self.job.script(&step.work) else { return true };
             script.statements.iter().any(|statement| match &statement.action {
                 Action::Drop { name, .. } | Action::Alter { table: name, .. } => {
                     broken.sql.to_ascii_lowercase().contains(&name.name.to_ascii_lowercase())
@@ -296,11 +298,11 @@ impl<'a> Run<'a> {
                 _ => false,
             })
         };
-        let risky = || steps.iter().rev().filter(|step| step.risk != Risk::Nothing);
-        let made = steps.iter().rev().find(|step| {
-            self.job.script(&step.work).is_some_and(|script| script.text.contains(&broken.sql))
-        });
-        let blamed = risky().find(names).or(made).or_else(|| risky().next());
+        let mut risky = steps.iter().rev().filter(|step| step.risk != Risk::Nothing);
+        // Who changed what the object stands on, rather than who made it as it always was.
+        let changed = risky.clone().find(|step| !makes(step) && names(step));
+        let made = steps.iter().rev().find(|step| makes(step));
+        let blamed = changed.or(made).or_else(|| risky.next());
         Err(ErrorKind::BrokenObject {
             by: blamed.map(|step| self.job.label(step)).unwrap_or_default(),
             object: broken.object,

@@ -63,6 +63,12 @@ impl Script {
                 if comment.starts_with("/*") && !closes(comment) {
                     let why = "a comment is opened here and never closed".to_owned();
                     fault = Some(Fault { at: token.start, why, is_directive: false });
+                } else if let Some(tool) = section_of(comment) {
+                    let why = format!(
+                        "this is a section of {tool}, and every section of the file would run, \
+                         its down section too"
+                    );
+                    fault = Some(Fault { at: token.start, why, is_directive: false });
                 } else if !after_first {
                     fault = directives.read(comment, token.start).err();
                 } else if directive::body(comment).is_some() {
@@ -143,6 +149,13 @@ fn sets_foreign_keys(action: &Action) -> Option<bool> {
         }
         _ => None,
     }
+}
+
+/// The tool whose files hold an up and a down section, marked by such a comment.
+fn section_of(comment: &str) -> Option<&'static str> {
+    let said = comment.strip_prefix("--")?.trim_start().to_ascii_lowercase();
+    let tools = [("+goose ", "goose"), ("+migrate ", "sql-migrate"), ("migrate:", "dbmate")];
+    tools.into_iter().find(|(mark, _)| said.starts_with(mark)).map(|(_, tool)| tool)
 }
 
 /// Whether a block comment is closed. SQLite takes the rest of the text as a comment where not,

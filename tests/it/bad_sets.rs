@@ -560,3 +560,25 @@ fn odd_migrations_from_code_are_refused_like_odd_files() {
     }
     assert!(Migrator::from_migrations([]).ledger("a-b").check().is_err());
 }
+
+#[test]
+fn files_with_the_sections_of_another_tool_are_refused_before_their_down_runs_too() {
+    for (mark, tool) in [
+        ("-- +goose Up", "goose"),
+        ("--+goose StatementBegin", "goose"),
+        ("-- +migrate Up", "sql-migrate"),
+        ("-- migrate:up transaction:false", "dbmate"),
+    ] {
+        let text = format!("{mark}\nCREATE TABLE t(x);\n-- and so on\nDROP TABLE t;");
+        let (_dir, migrator) = folder(&[("0001_a.sql", &text)]);
+        let error = migrator.apply(&memory()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "`0001_a.sql`, line 1, column 1: this is a section of {tool}, and every section \
+                 of the file would run, its down section too; nothing was changed"
+            )
+        );
+        assert!(error.advice().unwrap().contains("`.down.sql`"));
+    }
+}

@@ -161,6 +161,15 @@ fn an_edited_migration_is_refused_until_it_says_what_it_replaces() {
     let old = landfall::sql::checksum(B.2);
     assert!(error.advice().unwrap().contains(&format!("replaces {old}: <reason>")), "{error:#}");
     assert_eq!(edited.status(&conn).unwrap().migrations[1].state, State::Modified);
+    let wrong = "-- landfall: replaces sha256:0123456789: y was added\nCREATE TABLE b(x, y)";
+    let error = set(&[A, (2, "b", wrong, "DROP TABLE b")]).apply(&conn).unwrap_err();
+    assert_eq!(
+        error.advice().unwrap(),
+        format!(
+            "its `replaces` names sha256:0123456789, and what was applied is {old}: write that, \
+             if the edit is meant"
+        )
+    );
     let text = format!("-- landfall: replaces {old}: y was added by hand\nCREATE TABLE b(x, y)");
     let meant = Migrator::from_migrations([
         Migration::sql(1, "a", A.2).down(A.3),
@@ -196,10 +205,10 @@ fn unknown_targets_are_refused_in_both_directions() {
     let conn = memory();
     let set = set(&[A, B]);
     let error = set.apply_to(&conn, Target::Version(7.into())).unwrap_err();
-    assert_eq!(error.to_string(), "there is no known version 7 to go to; nothing was changed");
+    assert_eq!(error.to_string(), "there is no known version 7; nothing was changed");
     set.apply_to(&conn, Target::Version(1.into())).unwrap();
     let error = set.revert(&conn, Target::Version(2.into())).unwrap_err();
-    assert_eq!(error.to_string(), "there is no applied version 2 to go to; nothing was changed");
+    assert_eq!(error.to_string(), "there is no applied version 2; nothing was changed");
     assert!(set.apply_to(&conn, Target::Empty).unwrap().is_noop());
     assert!(set.revert(&conn, Target::Latest).unwrap().is_noop());
     assert_eq!(tables(&conn), ["a"]);

@@ -84,7 +84,7 @@ fn events_tell_every_step_in_order() {
         .on_event(move |event| {
             let line = match event {
                 Event::Planned { plan, .. } => format!("planned {}", plan.steps.len()),
-                Event::Started { name, .. } => format!("started {name}"),
+                Event::Started { name, direction, .. } => format!("started to {direction} {name}"),
                 Event::Finished { name, .. } => format!("finished {name}"),
                 Event::Committed => "committed".to_owned(),
                 Event::SeedStarted { name, .. } => format!("seed {name}"),
@@ -100,9 +100,9 @@ fn events_tell_every_step_in_order() {
         *told.lock().unwrap(),
         [
             "planned 2",
-            "started a",
+            "started to apply a",
             "finished a",
-            "started b",
+            "started to apply b",
             "finished b",
             "committed",
             "seed nothing",
