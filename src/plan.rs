@@ -189,7 +189,7 @@ pub(crate) enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Risk {
     Nothing,
-    /// Make one that does not work.
+    /// Make one that does not work, or, rarely, break one.
     Defines,
     /// Break one that it does not name.
     Breaks,
@@ -752,6 +752,9 @@ fn risk(script: &Script) -> Risk {
         Action::Create { what, temp, .. } => {
             !temp && matches!(what, Object::View | Object::Trigger)
         }
+        // `INSERT INTO t VALUES (…)` in a trigger counts the columns, a join can find a name in
+        // two tables, and `ON CONFLICT` and `INDEXED BY` need their index.
+        Action::Alter { .. } | Action::Drop { what: Object::Index, .. } => true,
         _ => false,
     };
     match (any(breaks), any(defines)) {

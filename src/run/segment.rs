@@ -204,7 +204,11 @@ impl<'a> Run<'a> {
             false => Vec::new(),
         };
         let off = steps.iter().any(|step| step.foreign_keys == ForeignKeys::Off);
-        let keys = if off {
+        let drops_index = self
+            .scripts(steps)
+            .flat_map(|script| &script.statements)
+            .any(|s| matches!(s.action, Action::Drop { what: Object::Index, .. }));
+        let keys = if off || drops_index {
             let touched = self.touched(steps).with_triggers(conn)?;
             let wrongs = Wrongs::now(conn, &touched)?;
             Some((touched, wrongs))
@@ -229,7 +233,9 @@ impl<'a> Run<'a> {
             if !dangling.is_empty() {
                 return Err(ErrorKind::ForeignKeys { by: by(), broken: dangling }.into());
             }
-            let broken = now.new_since(wrongs, &self.renames(steps));
+            let renames = self.renames(steps);
+            let mut broken = now.new_since(wrongs, &renames);
+            broken.extend(now.newly_mismatched(wrongs, &renames));
             if broken.is_empty() {
                 return Ok(());
             }
