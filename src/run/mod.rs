@@ -93,8 +93,9 @@ impl<'a> Run<'a> {
             self.job.tell(&Event::Planned { plan: &first });
         }
         let mut plan = first;
-        while !plan.steps.is_empty() {
+        while !plan.is_empty() {
             match plan.first_segment() {
+                [] => self.seeds(&plan.seeds)?,
                 [step] if step.transaction.is_none() => self.outside(step)?,
                 segment => self.segment(segment)?,
             }
@@ -103,11 +104,12 @@ impl<'a> Run<'a> {
             }
             plan = self.plan_patiently()?;
         }
-        let last = plan.seeds.len();
-        for (at, seed) in plan.seeds.iter().enumerate() {
-            self.seed(seed, at + 1 == last)?;
-        }
         self.finish_alone(&plan)
+    }
+
+    fn seeds(&mut self, names: &[String]) -> Result<()> {
+        let last = names.len();
+        names.iter().enumerate().try_for_each(|(at, name)| self.seed(name, at + 1 == last))
     }
 
     /// Plans; where a migration outside any transaction seems interrupted, waits to see whether

@@ -1,8 +1,9 @@
 //! What crosses from one feature into another.
 
-use landfall::ErrorKind;
+use landfall::rusqlite::Connection;
+use landfall::{ErrorKind, Migrator, Seeds};
 
-use crate::support::{memory, refused, set};
+use crate::support::{memory, one, refused, rows, set};
 
 const PARENT: (i64, &str, &str, &str) = (
     1,
@@ -51,4 +52,24 @@ fn a_column_that_a_trigger_cannot_do_with_is_not_added() {
     set(&[first]).apply(&conn).unwrap();
     let error = refused(&conn, &set(&[first, (2, "b", "ALTER TABLE gone ADD COLUMN y;", "")]));
     assert!(matches!(error.kind(), ErrorKind::BrokenObject { .. }), "{error}");
+}
+
+#[test]
+fn a_seed_does_not_run_on_a_schema_that_another_program_has_changed_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let conn = Connection::open(&path).unwrap();
+    let first = (1, "a", "CREATE TABLE t(x);", "");
+    let second = (2, "b", "DROP TABLE t; CREATE TABLE t(x);", "");
+    let add = |tx: &rusqlite::Transaction<'_>| tx.execute("INSERT INTO t VALUES (1)", []).map(drop);
+    let seeds = Seeds::new().ensure("one", add).ensure("two", add).ensure("three", add);
+    let old: Migrator = set(&[first]).seeds(seeds).on_event(move |event| {
+        if let landfall::Event::SeedFinished { name: "one", .. } = event {
+            set(&[first, second]).apply(&Connection::open(&path).unwrap()).unwrap();
+        }
+    });
+    let error = old.apply(&conn).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Newer { .. }), "{error}");
+    assert_eq!(one(&conn, "SELECT count(*) FROM t"), "0");
+    assert_eq!(rows(&conn, "SELECT name FROM schema_seeds"), ["one"]);
 }
