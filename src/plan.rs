@@ -1,6 +1,7 @@
 //! What has to be done: a pure function of the set, what is applied, the goal and the policies.
 //! Nothing here has a connection; a plan made outside the write transaction is a preview.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -237,7 +238,13 @@ impl Planner<'_> {
     fn refuse_interrupted(&self, goal: Goal) -> Result<()> {
         match (&self.applied.mark, goal) {
             (None, _) => Ok(()),
-            (Some(mark), Goal::Mark(version)) if mark.version <= version && !mark.revert => Ok(()),
+            (Some(mark), Goal::Mark(version))
+                if mark.version <= version
+                    && !mark.revert
+                    && self.set.get(mark.version).is_some() =>
+            {
+                Ok(())
+            }
             (Some(mark), _) => {
                 let what = if mark.revert { "its down script" } else { "it" };
                 let progress = match mark.finished {
@@ -396,15 +403,13 @@ impl Planner<'_> {
     /// A database older than a baseline needs the migrations in between, which a set that starts
     /// from the baseline does not hold.
     fn refuse_gap_below_baseline(&self) -> Result<()> {
-        let (Some(first), Some(last)) =
-            (self.set.migrations.first(), self.applied.migrations.last())
-        else {
+        let Some(last) = self.applied.migrations.last() else {
             return Ok(());
         };
-        let gap =
-            self.set.baselines.iter().find(|baseline| {
-                last.version < baseline.version && first.version > baseline.version
-            });
+        let first = self.set.migrations.first().map(|entry| entry.version);
+        let gap = self.set.baselines.iter().find(|baseline| {
+            last.version < baseline.version && first.is_none_or(|first| first > baseline.version)
+        });
         match gap {
             None => Ok(()),
             Some(baseline) => Err(Error::from(ErrorKind::Missing {
@@ -485,8 +490,12 @@ impl Planner<'_> {
                 return Err(ErrorKind::NotEmpty { baseline }.into());
             }
         }
+        let covered = self.covered();
         let entries = self.set.migrations.iter().filter(|entry| {
-            entry.version > from && entry.version <= last && self.row(entry.version).is_none()
+            Some(entry.version) > covered
+                && entry.version > from
+                && entry.version <= last
+                && self.row(entry.version).is_none()
         });
         steps.extend(entries.map(|entry| self.apply_step(entry)));
         if let Target::Steps(count) = target {
@@ -519,18 +528,27 @@ impl Planner<'_> {
 
     /// Whether nothing that the set holds is left once these steps are done.
     fn is_whole(&self, pending: &[Step]) -> bool {
+        let steps: HashSet<Version> = pending.iter().filter_map(|step| step.version).collect();
+        let from_baseline = pending.iter().find_map(|step| match step.work {
+            Work::Baseline(version) => Some(version),
+            _ => None,
+        });
+        let covered = from_baseline.max(self.covered());
         self.set.migrations.iter().all(|entry| {
-            self.row(entry.version).is_some()
-                || pending.iter().any(|step| step.version == Some(entry.version))
-                || self.is_superseded(entry, pending)
+            Some(entry.version) <= covered
+                || steps.contains(&entry.version)
+                || self.row(entry.version).is_some()
         })
     }
 
-    fn is_superseded(&self, entry: &Entry, pending: &[Step]) -> bool {
-        pending.iter().any(|step| match step.work {
-            Work::Baseline(version) => entry.version <= version,
-            _ => false,
-        })
+    /// Up to where a baseline that has run stands for everything, also for what the set did not
+    /// hold when it ran.
+    fn covered(&self) -> Option<Version> {
+        let ran = |baseline: &&set::Baseline| {
+            let row = self.row(baseline.version);
+            row.is_some_and(|row| row.checksum == baseline.script.checksum)
+        };
+        self.set.baselines.iter().rfind(ran).map(|baseline| baseline.version)
     }
 
     /// Drops, before anything else, the views and triggers that repeatables made: one of them on

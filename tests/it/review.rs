@@ -1,9 +1,9 @@
 //! What crosses from one feature into another.
 
 use landfall::rusqlite::Connection;
-use landfall::{ErrorKind, Migrator, Seeds};
+use landfall::{ErrorKind, Late, Migrator, Seeds, Version};
 
-use crate::support::{memory, one, refused, rows, set};
+use crate::support::{folder, memory, one, refused, rows, set};
 
 const PARENT: (i64, &str, &str, &str) = (
     1,
@@ -72,4 +72,45 @@ fn a_seed_does_not_run_on_a_schema_that_another_program_has_changed_since() {
     assert!(matches!(error.kind(), ErrorKind::Newer { .. }), "{error}");
     assert_eq!(one(&conn, "SELECT count(*) FROM t"), "0");
     assert_eq!(rows(&conn, "SELECT name FROM schema_seeds"), ["one"]);
+}
+
+#[test]
+fn a_baseline_alone_does_not_pass_for_what_an_older_database_lacks() {
+    let conn = memory();
+    set(&[(1, "a", "CREATE TABLE a(x);", "")]).apply(&conn).unwrap();
+    let squashed = "CREATE TABLE a(x); CREATE TABLE b(x);";
+    let (_dir, only) = folder(&[("2_all.baseline.sql", squashed)]);
+    let error = refused(&conn, &only);
+    assert!(matches!(error.kind(), ErrorKind::Missing { .. }), "{error}");
+}
+
+#[test]
+fn what_a_baseline_stood_for_is_not_run_when_its_files_come_back() {
+    let base = ("3_all.baseline.sql", "CREATE TABLE a(x); INSERT INTO a VALUES (2);");
+    let (_dir, squashed) = folder(&[base]);
+    let (_dir2, whole) = folder(&[
+        ("1_a.sql", "CREATE TABLE IF NOT EXISTS a(x); INSERT INTO a VALUES (1);"),
+        ("2_b.sql", "UPDATE a SET x = x + 1;"),
+        base,
+        ("4_c.sql", "CREATE TABLE c(x);"),
+    ]);
+    let conn = memory();
+    squashed.apply(&conn).unwrap();
+    assert_eq!(whole.late(Late::Apply).apply(&conn).unwrap().applied.len(), 1);
+    assert_eq!(rows(&conn, "SELECT x FROM a"), ["2"]);
+}
+
+#[test]
+fn a_baseline_does_not_answer_for_an_interrupted_migration_that_it_does_not_know() {
+    let known = [(1, "a", "CREATE TABLE t(x);", ""), (3, "c", "CREATE TABLE u(x);", "")];
+    let fails = "-- landfall: no-transaction\nCREATE TABLE k(x); CREATE TABLE t(x);";
+    let conn = memory();
+    set(&known).apply(&conn).unwrap();
+    let [first, last] = known;
+    let more = set(&[first, (2, "b", fails, ""), last]).late(Late::Apply);
+    more.apply(&conn).unwrap_err();
+    let error = set(&known).baseline(&conn, Version::from(3)).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Interrupted { .. }), "{error}");
+    more.baseline(&conn, Version::from(3)).unwrap();
+    assert!(more.apply(&conn).unwrap().is_noop());
 }
