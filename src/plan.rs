@@ -290,18 +290,19 @@ impl Planner<'_> {
         let reverts = !steps.is_empty();
         steps.extend(pending);
         if reverts || steps.iter().any(|step| step.risk == Risk::Breaks) {
-            self.set_aside(&mut steps);
+            self.set_aside_for_now(&mut steps);
         }
         if whole {
-            self.repeat(&mut steps);
+            self.repeat(&mut steps, reverts || newer.is_empty());
         }
+        let corrects = reverts || newer.is_empty();
         let newer = match self.policies.newer {
             Newer::Revert => Vec::new(),
             _ => newer.into_iter().map(NewerMigration::of).collect(),
         };
         Ok(Plan {
             steps,
-            amendments: self.amendments(),
+            amendments: self.amendments(corrects),
             newer,
             reaches_end: whole,
             seeds: Vec::new(),
@@ -558,16 +559,45 @@ impl Planner<'_> {
         steps.splice(0..0, aside);
     }
 
-    /// After the versioned ones, the repeatables that changed, are new, or were set aside.
-    fn repeat(&self, steps: &mut Vec<Step>) {
+    /// The same on the way up. Before a migration that runs outside any transaction they would
+    /// have to stay away until the end of the run: only where it could break them, and only those
+    /// that the set can make again.
+    fn set_aside_for_now(&self, steps: &mut Vec<Step>) {
+        match steps.first() {
+            Some(first) if first.needs == Needs::NoTransaction => {
+                if first.risk == Risk::Breaks {
+                    let rows = self.applied.repeatables.iter().filter(|row| self.defines(row));
+                    let aside = rows.map(|row| self.aside_step(row));
+                    steps.splice(0..0, aside);
+                }
+            }
+            _ => self.set_aside(steps),
+        }
+    }
+
+    /// Whether the set still has the repeatable of this row.
+    fn defines(&self, row: &Row) -> bool {
+        self.set.repeatables.iter().any(|repeatable| repeatable.name == row.name)
+    }
+
+    /// After the versioned ones, the repeatables that changed, are new, or were set aside. Where a
+    /// newer program has been, its own stay: those of this one are written for an older schema.
+    fn repeat(&self, steps: &mut Vec<Step>, is_newest: bool) {
         for repeatable in &self.set.repeatables {
             let row = self.applied.repeatables.iter().find(|row| row.name == repeatable.name);
             let aside = steps
                 .iter()
                 .any(|step| step.direction == Direction::SetAside && step.name == repeatable.name);
-            if row.is_some_and(|row| row.checksum == repeatable.script.checksum && !aside) {
+            let same = row.is_some_and(|row| row.checksum == repeatable.script.checksum);
+            if !aside && (same || row.is_some() && !is_newest) {
                 continue;
             }
+            let renamed: Vec<Step> = self
+                .taken_over(&repeatable.script)
+                .filter(|row| !steps.iter().any(|step| step.is_aside_of(row)))
+                .map(|row| self.aside_step(row))
+                .collect();
+            steps.extend(renamed);
             if let (Some(row), false) = (row, aside) {
                 steps.push(self.aside_step(row));
             }
@@ -582,6 +612,15 @@ impl Planner<'_> {
                 risk(script),
             ));
         }
+    }
+
+    /// Rows of repeatables that the set has no more, where this script makes what they made.
+    fn taken_over<'s>(&'s self, script: &'s Script) -> impl Iterator<Item = &'s Row> {
+        self.applied.repeatables.iter().filter(|row| {
+            let made = row.down_sql.as_deref().unwrap_or_default();
+            let again = |drop: &str| undo_of_repeatable(script).lines().any(|line| line == drop);
+            !self.defines(row) && made.lines().any(again)
+        })
     }
 
     fn aside_step(&self, row: &Row) -> Step {
@@ -658,7 +697,8 @@ impl Planner<'_> {
         ))
     }
 
-    fn amendments(&self) -> Vec<Amendment> {
+    /// What a newer program wrote is not corrected by an older one, which knows less.
+    fn amendments(&self, corrects: bool) -> Vec<Amendment> {
         let rows = self.applied.migrations.iter();
         let amended = rows.filter_map(|row| {
             let entry = self.set.get(row.version)?;
@@ -668,7 +708,8 @@ impl Planner<'_> {
                 && entry.name == row.name
                 && entry.compatibility == row.compatibility
                 && entry.down.as_ref().map(|down| down.text.as_ref()) == row.down_sql.as_deref();
-            (!same && !baseline).then(|| Amendment {
+            let wanted = corrects || reason.is_some();
+            (!same && !baseline && wanted).then(|| Amendment {
                 version: row.version,
                 name: entry.name.clone(),
                 reason: reason.map(str::to_owned),
@@ -833,6 +874,10 @@ impl Step {
             needs,
             risk,
         }
+    }
+
+    fn is_aside_of(&self, row: &Row) -> bool {
+        self.direction == Direction::SetAside && self.name == row.name
     }
 
     fn is_versioned(&self) -> bool {

@@ -100,8 +100,10 @@ impl<'a> Run<'a> {
         before: &Before,
     ) -> Result<()> {
         let job = self.job;
-        let reverts = matches!(self.goal, Goal::Down(_));
-        let aside = if reverts { None } else { Some(Aside::remember(tx, steps)?) };
+        // On the way down, and before a migration outside any transaction, they stay away.
+        let stay = matches!(self.goal, Goal::Down(_))
+            || steps.iter().all(|step| step.direction == Direction::SetAside);
+        let aside = if stay { None } else { Some(Aside::remember(job, steps)?) };
         let mut tooks = Vec::with_capacity(steps.len());
         for step in steps {
             let clock = Instant::now();
@@ -375,7 +377,9 @@ impl<'a> Run<'a> {
                     match (row, put_back) {
                         (None, _) | (_, Some((_, Whole::Yes))) => {}
                         (Some(row), Some((_, Whole::No))) => job.ledger.outdate(row.version)?,
-                        (Some(row), None) => job.ledger.delete(row.version)?,
+                        (Some(row), Some((_, Whole::Gone)) | None) => {
+                            job.ledger.delete(row.version)?;
+                        }
                     }
                 }
             }

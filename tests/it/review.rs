@@ -114,3 +114,88 @@ fn a_baseline_does_not_answer_for_an_interrupted_migration_that_it_does_not_know
     more.baseline(&conn, Version::from(3)).unwrap();
     assert!(more.apply(&conn).unwrap().is_noop());
 }
+
+const TABLE: (&str, &str) = ("1_t.sql", "CREATE TABLE t(x, y);");
+const VIEW: (&str, &str) = ("R__v.sql", "CREATE VIEW v AS SELECT x FROM t;");
+
+/// Applies one set of files after another to one database.
+fn grown(sets: &[&[(&str, &str)]]) -> Connection {
+    let conn = memory();
+    for files in sets {
+        let (_dir, migrator) = folder(files);
+        migrator.apply(&conn).unwrap();
+        assert!(migrator.apply(&conn).unwrap().is_noop());
+    }
+    conn
+}
+
+fn kinds(conn: &Connection) -> Vec<String> {
+    let ours = "name NOT LIKE 'schema\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+    rows(conn, &format!("SELECT type || ' ' || name FROM sqlite_master WHERE {ours} ORDER BY 1"))
+}
+
+#[test]
+fn views_make_way_for_a_migration_outside_any_transaction() {
+    let drop = ("2_d.sql", "-- landfall: no-transaction\nALTER TABLE t DROP COLUMN y;");
+    let conn = grown(&[&[TABLE, VIEW], &[TABLE, drop, VIEW]]);
+    assert_eq!(kinds(&conn), ["table t", "view v"]);
+}
+
+#[test]
+fn a_trigger_on_a_view_stays_when_the_view_of_another_file_changes() {
+    let trigger =
+        "CREATE TRIGGER g INSTEAD OF INSERT ON v BEGIN INSERT INTO t(x) VALUES (new.x); END";
+    let other = ("R__w.sql", trigger);
+    let wider = ("R__v.sql", "CREATE VIEW v AS SELECT x, y FROM t;");
+    let conn = grown(&[&[TABLE, VIEW, other], &[TABLE, wider, other]]);
+    assert_eq!(kinds(&conn), ["table t", "trigger g", "view v"]);
+}
+
+#[test]
+fn a_migration_can_drop_the_view_of_a_repeatable_that_is_gone() {
+    let drop = ("2_d.sql", "DROP VIEW IF EXISTS v;");
+    let conn = grown(&[&[TABLE, VIEW], &[TABLE, drop]]);
+    assert_eq!(kinds(&conn), ["table t"]);
+    assert_eq!(one(&conn, "SELECT count(*) FROM schema_migrations WHERE version < 0"), "0");
+}
+
+#[test]
+fn a_table_can_take_the_place_of_the_view_of_a_repeatable_that_is_gone() {
+    let turn = ("2_d.sql", "DROP VIEW IF EXISTS v; CREATE TABLE v(x);");
+    let later = ("3_e.sql", "ALTER TABLE t DROP COLUMN y;");
+    let conn = grown(&[&[TABLE, VIEW], &[TABLE, turn], &[TABLE, turn, later]]);
+    assert_eq!(kinds(&conn), ["table t", "table v"]);
+}
+
+#[test]
+fn a_repeatable_can_be_renamed() {
+    let renamed = ("R__views.sql", "CREATE VIEW v AS SELECT x FROM t;");
+    let conn = grown(&[&[TABLE, VIEW], &[TABLE, renamed]]);
+    assert_eq!(kinds(&conn), ["table t", "view v"]);
+    assert_eq!(one(&conn, "SELECT name FROM schema_migrations WHERE version < 0"), "views");
+}
+
+#[test]
+fn an_older_program_leaves_the_views_of_a_newer_one() {
+    let column = ("2_c.sql", "ALTER TABLE t ADD COLUMN z;");
+    let newer = ("R__v.sql", "CREATE VIEW v AS SELECT x, z FROM t;");
+    let conn = grown(&[&[TABLE, VIEW], &[TABLE, column, newer], &[TABLE, VIEW]]);
+    assert_eq!(
+        one(&conn, "SELECT sql FROM sqlite_master WHERE name = 'v'"),
+        newer.1.trim_end_matches(';')
+    );
+}
+
+#[test]
+fn an_older_program_leaves_the_down_scripts_that_a_newer_one_corrected() {
+    let old = set(&[(1, "a", "CREATE TABLE t(x);", "DROP TABLE t;")]);
+    let corrected = (1, "a", "CREATE TABLE t(x);", "DROP TABLE IF EXISTS t;");
+    let conn = memory();
+    old.apply(&conn).unwrap();
+    set(&[corrected, (2, "b", "CREATE TABLE u(x);", "")]).apply(&conn).unwrap();
+    assert!(old.apply(&conn).unwrap().is_noop());
+    assert_eq!(
+        one(&conn, "SELECT down_sql FROM schema_migrations WHERE version = 1"),
+        "DROP TABLE IF EXISTS t;"
+    );
+}
