@@ -726,8 +726,11 @@ impl Planner<'_> {
             return Needs::KeysOff;
         }
         let acts = script.statements.iter().any(|statement| match &statement.action {
-            Action::Write { verb: Verb::Delete | Verb::Replace, table } => {
+            Action::Write { verb: Verb::Delete, table } => {
                 self.set.acts_on_children(|r| r.on_delete && table.is(&r.parent))
+            }
+            Action::Write { verb: Verb::Replace, table } => {
+                self.set.acts_on_children(|r| (r.on_delete || r.on_update) && table.is(&r.parent))
             }
             Action::Write { verb: Verb::Update, table } => {
                 self.set.acts_on_children(|r| r.on_update && table.is(&r.parent))

@@ -34,7 +34,7 @@ pub(crate) enum Object {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Insert,
-    /// `REPLACE` and `INSERT OR REPLACE`: an insert that may delete.
+    /// `REPLACE`, `INSERT OR REPLACE` and `UPDATE OR REPLACE`, which may delete.
     Replace,
     Update,
     Delete,
@@ -212,10 +212,9 @@ fn read(r: &mut Reader<'_>) -> Option<Action> {
         }
         "UPDATE" => {
             // `OR` may only be a keyword here: a table of that name has to be quoted.
-            if r.skip("OR") {
-                r.advance();
-            }
-            Action::Write { verb: Verb::Update, table: r.name()? }
+            let replaces = r.skip("OR") && r.advance().eq_ignore_ascii_case("REPLACE");
+            let verb = if replaces { Verb::Replace } else { Verb::Update };
+            Action::Write { verb, table: r.name()? }
         }
         "DELETE" => {
             r.skip("FROM");

@@ -199,3 +199,20 @@ fn an_older_program_leaves_the_down_scripts_that_a_newer_one_corrected() {
         "DROP TABLE IF EXISTS t;"
     );
 }
+
+#[test]
+fn rows_that_an_update_replaces_take_their_children_along_beside_a_rebuild() {
+    let first = (
+        1,
+        "a",
+        "CREATE TABLE p(id INTEGER PRIMARY KEY, code UNIQUE); CREATE TABLE z(x);
+         CREATE TABLE c(p REFERENCES p(id) ON DELETE CASCADE);
+         INSERT INTO p VALUES (1, 'a'), (2, 'b'); INSERT INTO c VALUES (1), (2);",
+        "",
+    );
+    let update = (2, "b", "UPDATE OR REPLACE p SET code = 'a' WHERE id = 2;", "");
+    let conn = memory();
+    set(&[first]).apply(&conn).unwrap();
+    set(&[first, update, (3, "c", "DROP TABLE z;", "")]).apply(&conn).unwrap();
+    assert_eq!(rows(&conn, "SELECT p FROM c"), ["2"]);
+}
