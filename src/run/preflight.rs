@@ -6,6 +6,7 @@ use super::Job;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
 use crate::plan::Plan;
+use crate::sql::token::{tokens, unquoted};
 use crate::sql::{Action, Control, Requirement, Script, Statement};
 
 /// Pragmas that do nothing, or fail, inside a transaction when they are given a value.
@@ -78,6 +79,7 @@ pub(crate) fn refuse_texts(job: &Job<'_>, plan: &Plan) -> Result<()> {
 
 /// Transaction control, and statements that only run outside a transaction.
 fn refuse_outside_only(script: &Script) -> Result<()> {
+    let mut savepoints = Vec::new();
     for statement in script.in_transaction() {
         let told = |kind: fn(String, crate::sql::Position, String) -> ErrorKind| {
             let position = script.position(statement.start);
@@ -85,7 +87,11 @@ fn refuse_outside_only(script: &Script) -> Result<()> {
             Err(Error::from(kind(script.file.clone(), position, words)).at(script, position))
         };
         match &statement.action {
-            Action::Control(Control::Begin | Control::Commit | Control::Rollback) => {
+            Action::Control(Control::Savepoint) if nests(script, statement, &mut savepoints) => {
+                continue;
+            }
+            // A savepoint of another migration would take that one back, which stays recorded.
+            Action::Control(_) => {
                 return told(|file, position, statement| ErrorKind::TransactionControl {
                     file,
                     position,
@@ -108,6 +114,19 @@ fn refuse_outside_only(script: &Script) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// Whether `SAVEPOINT`, `RELEASE` or `ROLLBACK TO` stays within the script's own savepoints.
+fn nests(script: &Script, statement: &Statement, open: &mut Vec<String>) -> bool {
+    let sql = script.sql(statement);
+    let mut words = tokens(sql).filter(|token| token.is_significant()).map(|t| t.text(sql));
+    let begins = words.next().is_some_and(|word| word.eq_ignore_ascii_case("SAVEPOINT"));
+    let name = words.last().map(unquoted).unwrap_or_default().to_ascii_lowercase();
+    if begins {
+        open.push(name);
+        return true;
+    }
+    open.contains(&name)
 }
 
 fn first_words(script: &Script, statement: &Statement) -> String {

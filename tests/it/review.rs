@@ -216,3 +216,13 @@ fn rows_that_an_update_replaces_take_their_children_along_beside_a_rebuild() {
     set(&[first, update, (3, "c", "DROP TABLE z;", "")]).apply(&conn).unwrap();
     assert_eq!(rows(&conn, "SELECT p FROM c"), ["2"]);
 }
+
+#[test]
+fn a_migration_does_not_roll_back_to_the_savepoint_of_another() {
+    let conn = memory();
+    let open = (1, "a", "SAVEPOINT s; CREATE TABLE k(x);", "");
+    let error = refused(&conn, &set(&[open, (2, "b", "ROLLBACK TO s;", "")]));
+    assert!(matches!(error.kind(), ErrorKind::TransactionControl { .. }), "{error}");
+    let own = "SAVEPOINT \"S\"; CREATE TABLE k(x); ROLLBACK TRANSACTION TO SAVEPOINT s; RELEASE s;";
+    set(&[(1, "a", own, "")]).apply(&conn).unwrap();
+}
