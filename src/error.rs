@@ -124,6 +124,10 @@ pub enum ErrorKind {
     #[error("table `{table}` is not landfall's: {looks_like}")]
     #[non_exhaustive]
     ForeignLedger { table: String, looks_like: String },
+    /// The table that says what is applied is gone, and others of the ledger are there.
+    #[error("the ledger has lost its table `{table}`, and what is applied cannot be told")]
+    #[non_exhaustive]
+    LostLedger { table: String },
     /// The ledger was written by a release of this library that is newer than this one.
     #[error("the ledger `{table}` has format {found}, and this program reads up to {known}")]
     #[non_exhaustive]
@@ -133,7 +137,7 @@ pub enum ErrorKind {
     #[non_exhaustive]
     UnknownTarget { version: Version, what: &'static str },
     /// The database holds tables but no ledger, and the set starts from a baseline.
-    #[error("the database holds tables but no ledger, and `{baseline}` is for an empty one")]
+    #[error("the database holds tables of `{baseline}` but no ledger")]
     #[non_exhaustive]
     NotEmpty { baseline: String },
 
@@ -302,6 +306,10 @@ impl ErrorKind {
             }
             ErrorKind::ForeignLedger { .. } => {
                 "give landfall's tables another name with `ledger(\"<prefix>\")`"
+            }
+            ErrorKind::LostLedger { .. } => {
+                "restore it from a backup; or, if nothing is applied, drop the ledger's other \
+                 tables too; or drop them and call `baseline` with the version that the schema has"
             }
             ErrorKind::FutureFormat { .. } => "use the release of the program that wrote it",
             ErrorKind::UnknownTarget { .. } => "`status` lists the versions",

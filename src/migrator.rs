@@ -388,6 +388,7 @@ impl Migrator {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
+        refuse_running(&job)?;
         let tx = job.patience.begin()?;
         ledger.create()?;
         let amended = repair(&ledger, &set, why)?;
@@ -707,6 +708,19 @@ fn configure(conn: &Connection) -> Result<()> {
         conn.execute_batch("PRAGMA synchronous = NORMAL")
     };
     set().map_err(Error::sqlite("configuring the connection"))
+}
+
+/// A migration that runs outside any transaction in another process is not interrupted: it moves
+/// its mark, or holds the lock.
+fn refuse_running(job: &Job<'_>) -> Result<()> {
+    let mark = || job.patience.retry(|| Ok(job.ledger.read()?.mark));
+    let before = mark()?;
+    if before.is_none() {
+        return Ok(());
+    }
+    let waited = run::GRACE.min(job.patience.limit());
+    std::thread::sleep(waited);
+    if mark()? == before { Ok(()) } else { Err(ErrorKind::Busy { waited }.into()) }
 }
 
 fn repair(ledger: &Ledger<'_>, set: &Set, why: &str) -> Result<Vec<Done>> {

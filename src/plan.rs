@@ -1,6 +1,7 @@
 //! What has to be done: a pure function of the set, what is applied, the goal and the policies.
 //! Nothing here has a connection; a plan made outside the write transaction is a preview.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -159,7 +160,7 @@ pub(crate) enum Goal {
 /// What a plan has to know of the database besides its ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// It holds no table or view but ours.
+    /// It holds no table or view that a baseline would make.
     pub(crate) empty: bool,
     /// The connection enforces foreign keys.
     pub(crate) enforces: bool,
@@ -271,7 +272,7 @@ pub(crate) enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Risk {
     Nothing,
-    /// Make one that does not work.
+    /// Make one that does not work, or, rarely, break one.
     Defines,
     /// Break one that it does not name.
     Breaks,
@@ -319,7 +320,13 @@ impl Planner<'_> {
     fn refuse_interrupted(&self, goal: Goal) -> Result<()> {
         match (&self.applied.mark, goal) {
             (None, _) => Ok(()),
-            (Some(mark), Goal::Mark(version)) if mark.version <= version && !mark.revert => Ok(()),
+            (Some(mark), Goal::Mark(version))
+                if mark.version <= version
+                    && !mark.revert
+                    && self.set.get(mark.version).is_some() =>
+            {
+                Ok(())
+            }
             (Some(mark), _) => {
                 let what = if mark.revert { "its down script" } else { "it" };
                 let progress = match mark.finished {
@@ -352,7 +359,7 @@ impl Planner<'_> {
         self.refuse_missing()?;
         let newer = self.newer();
         let mut steps = Vec::new();
-        if self.policies.newer == Newer::Revert {
+        if self.policies.newer == Newer::Revert && self.set.newest().is_some() {
             for row in newer.iter().rev() {
                 steps.push(self.revert_step(row)?);
             }
@@ -365,18 +372,19 @@ impl Planner<'_> {
         let reverts = !steps.is_empty();
         steps.extend(pending);
         if reverts || steps.iter().any(|step| step.risk == Risk::Breaks) {
-            self.set_aside(&mut steps);
+            self.set_aside_for_now(&mut steps);
         }
         if whole {
-            self.repeat(&mut steps);
+            self.repeat(&mut steps, reverts || newer.is_empty());
         }
+        let corrects = reverts || newer.is_empty();
         let newer = match self.policies.newer {
             Newer::Revert => Vec::new(),
             _ => newer.into_iter().map(NewerMigration::of).collect(),
         };
         Ok(Plan {
             steps,
-            amendments: self.amendments(),
+            amendments: self.amendments(corrects),
             newer,
             reaches_end: whole,
             seeds: Vec::new(),
@@ -472,15 +480,13 @@ impl Planner<'_> {
     /// A database older than a baseline needs the migrations in between, which a set that starts
     /// from the baseline does not hold.
     fn refuse_gap_below_baseline(&self) -> Result<()> {
-        let (Some(first), Some(last)) =
-            (self.set.migrations.first(), self.applied.migrations.last())
-        else {
+        let Some(last) = self.applied.migrations.last() else {
             return Ok(());
         };
-        let gap =
-            self.set.baselines.iter().find(|baseline| {
-                last.version < baseline.version && first.version > baseline.version
-            });
+        let first = self.set.migrations.first().map(|entry| entry.version);
+        let gap = self.set.baselines.iter().find(|baseline| {
+            last.version < baseline.version && first.is_none_or(|first| first > baseline.version)
+        });
         match gap {
             None => Ok(()),
             Some(baseline) => Err(Error::from(ErrorKind::Missing {
@@ -504,7 +510,10 @@ impl Planner<'_> {
 
     fn refuse_newer(&self, newer: &[&Row]) -> Result<()> {
         let refused = match self.policies.newer {
-            Newer::Ignore | Newer::Revert => None,
+            Newer::Ignore => None,
+            // A set without a migration does not know that it is the older one: perhaps its folder
+            // was not found. It takes nothing back.
+            Newer::Revert => newer.last(),
             Newer::Refuse => newer.last(),
             Newer::AllowCompatible => {
                 newer.iter().rfind(|row| row.compatibility == Compatibility::Breaking)
@@ -561,8 +570,12 @@ impl Planner<'_> {
                 return Err(ErrorKind::NotEmpty { baseline }.into());
             }
         }
+        let covered = self.covered();
         let entries = self.set.migrations.iter().filter(|entry| {
-            entry.version > from && entry.version <= last && self.row(entry.version).is_none()
+            Some(entry.version) > covered
+                && entry.version > from
+                && entry.version <= last
+                && self.row(entry.version).is_none()
         });
         steps.extend(entries.map(|entry| self.apply_step(entry)));
         if let Target::Steps(count) = target {
@@ -595,18 +608,21 @@ impl Planner<'_> {
 
     /// Whether nothing that the set holds is left once these steps are done.
     fn is_whole(&self, pending: &[Step]) -> bool {
+        let steps: HashSet<Version> = pending.iter().filter_map(|step| step.version).collect();
+        let from_baseline = pending.iter().find_map(|step| match step.work {
+            Work::Baseline(version) => Some(version),
+            _ => None,
+        });
+        let covered = from_baseline.max(self.covered());
         self.set.migrations.iter().all(|entry| {
-            self.row(entry.version).is_some()
-                || pending.iter().any(|step| step.version == Some(entry.version))
-                || self.is_superseded(entry, pending)
+            Some(entry.version) <= covered
+                || steps.contains(&entry.version)
+                || self.row(entry.version).is_some()
         })
     }
 
-    fn is_superseded(&self, entry: &Entry, pending: &[Step]) -> bool {
-        pending.iter().any(|step| match step.work {
-            Work::Baseline(version) => entry.version <= version,
-            _ => false,
-        })
+    fn covered(&self) -> Option<Version> {
+        covered(self.set, self.applied)
     }
 
     /// Drops, before anything else, the views and triggers that repeatables made: one of them on
@@ -616,16 +632,45 @@ impl Planner<'_> {
         steps.splice(0..0, aside);
     }
 
-    /// After the versioned ones, the repeatables that changed, are new, or were set aside.
-    fn repeat(&self, steps: &mut Vec<Step>) {
+    /// The same on the way up. Before a migration that runs outside any transaction they would
+    /// have to stay away until the end of the run: only where it could break them, and only those
+    /// that the set can make again.
+    fn set_aside_for_now(&self, steps: &mut Vec<Step>) {
+        match steps.first() {
+            Some(first) if first.needs == Needs::NoTransaction => {
+                if first.risk == Risk::Breaks {
+                    let rows = self.applied.repeatables.iter().filter(|row| self.defines(row));
+                    let aside = rows.map(|row| self.aside_step(row));
+                    steps.splice(0..0, aside);
+                }
+            }
+            _ => self.set_aside(steps),
+        }
+    }
+
+    /// Whether the set still has the repeatable of this row.
+    fn defines(&self, row: &Row) -> bool {
+        self.set.repeatables.iter().any(|repeatable| repeatable.name == row.name)
+    }
+
+    /// After the versioned ones, the repeatables that changed, are new, or were set aside. Where a
+    /// newer program has been, its own stay: those of this one are written for an older schema.
+    fn repeat(&self, steps: &mut Vec<Step>, is_newest: bool) {
         for repeatable in &self.set.repeatables {
             let row = self.applied.repeatables.iter().find(|row| row.name == repeatable.name);
             let aside = steps
                 .iter()
                 .any(|step| step.direction == Direction::SetAside && step.name == repeatable.name);
-            if row.is_some_and(|row| row.checksum == repeatable.script.checksum && !aside) {
+            let same = row.is_some_and(|row| row.checksum == repeatable.script.checksum);
+            if !aside && (same || row.is_some() && !is_newest) {
                 continue;
             }
+            let renamed: Vec<Step> = self
+                .taken_over(&repeatable.script)
+                .filter(|row| !steps.iter().any(|step| step.is_aside_of(row)))
+                .map(|row| self.aside_step(row))
+                .collect();
+            steps.extend(renamed);
             if let (Some(row), false) = (row, aside) {
                 steps.push(self.aside_step(row));
             }
@@ -640,6 +685,15 @@ impl Planner<'_> {
                 risk(script),
             ));
         }
+    }
+
+    /// Rows of repeatables that the set has no more, where this script makes what they made.
+    fn taken_over<'s>(&'s self, script: &'s Script) -> impl Iterator<Item = &'s Row> {
+        self.applied.repeatables.iter().filter(|row| {
+            let made = row.down_sql.as_deref().unwrap_or_default();
+            let again = |drop: &str| undo_of_repeatable(script).lines().any(|line| line == drop);
+            !self.defines(row) && made.lines().any(again)
+        })
     }
 
     fn aside_step(&self, row: &Row) -> Step {
@@ -716,7 +770,8 @@ impl Planner<'_> {
         ))
     }
 
-    fn amendments(&self) -> Vec<Amendment> {
+    /// What a newer program wrote is not corrected by an older one, which knows less.
+    fn amendments(&self, corrects: bool) -> Vec<Amendment> {
         let rows = self.applied.migrations.iter();
         let amended = rows.filter_map(|row| {
             let entry = self.set.get(row.version)?;
@@ -726,7 +781,8 @@ impl Planner<'_> {
                 && entry.name == row.name
                 && entry.compatibility == row.compatibility
                 && entry.down.as_ref().map(|down| down.text.as_ref()) == row.down_sql.as_deref();
-            (!same && !baseline).then(|| Amendment {
+            let wanted = corrects || reason.is_some();
+            (!same && !baseline && wanted).then(|| Amendment {
                 version: row.version,
                 name: entry.name.clone(),
                 reason: reason.map(str::to_owned),
@@ -800,6 +856,18 @@ impl Planner<'_> {
     }
 }
 
+/// Up to where a baseline that has run stands for everything, also for what the set did not hold
+/// when it ran.
+pub(crate) fn covered(set: &Set, applied: &Applied) -> Option<Version> {
+    let ran = |baseline: &&set::Baseline| {
+        applied
+            .migrations
+            .iter()
+            .any(|row| row.version == baseline.version && row.checksum == baseline.script.checksum)
+    };
+    set.baselines.iter().rfind(ran).map(|baseline| baseline.version)
+}
+
 fn modified(entry: &Entry, row: &Row) -> Error {
     let error = Error::from(ErrorKind::Modified {
         version: row.version,
@@ -848,6 +916,9 @@ fn risk(script: &Script) -> Risk {
         Action::Create { what, temp, .. } => {
             !temp && matches!(what, Object::View | Object::Trigger)
         }
+        // `INSERT INTO t VALUES (…)` in a trigger counts the columns, a join can find a name in
+        // two tables, and `ON CONFLICT` and `INDEXED BY` need their index.
+        Action::Alter { .. } | Action::Drop { what: Object::Index, .. } => true,
         _ => false,
     };
     match (any(breaks), any(defines)) {
@@ -908,6 +979,10 @@ impl Step {
             needs,
             risk,
         }
+    }
+
+    fn is_aside_of(&self, row: &Row) -> bool {
+        self.direction == Direction::SetAside && self.name == row.name
     }
 
     fn is_versioned(&self) -> bool {

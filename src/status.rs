@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::ledger::{Applied, Row, Sentinel};
 use crate::migration::Version;
+use crate::plan;
 use crate::report::{MigrationStatus, SeedState, SeedStatus, State, Status};
 use crate::seed::Seeds;
 use crate::source::Set;
@@ -16,21 +17,26 @@ pub(crate) fn status(
 ) -> Status {
     let mut migrations: BTreeMap<Version, MigrationStatus> = BTreeMap::new();
     let latest = applied.migrations.last().map(|row| row.version);
+    let covered = plan::covered(set, applied);
     for entry in &set.migrations {
-        let state = if Some(entry.version) < latest { State::Late } else { State::Pending };
+        let state = match Some(entry.version) {
+            version if version <= covered => State::Applied,
+            version if version < latest => State::Late,
+            _ => State::Pending,
+        };
         let line = MigrationStatus::of(Some(entry.version), &entry.name, state, None);
         migrations.insert(entry.version, line);
     }
     for row in &applied.migrations {
         let version = row.version;
         let baseline = set.baselines.iter().find(|baseline| baseline.version == version);
-        let covered = set.baselines.iter().any(|baseline| baseline.version >= version);
+        let below = set.baselines.iter().any(|baseline| baseline.version >= version);
         let state = match set.get(version) {
             Some(entry) if entry.checksum == row.checksum => State::Applied,
             _ if baseline.is_some_and(|b| b.script.checksum == row.checksum) => State::Applied,
             Some(_) => State::Modified,
             None if Some(version) > set.newest() => State::Newer,
-            None if covered => State::Applied,
+            None if below => State::Applied,
             None => State::Missing,
         };
         let line = MigrationStatus::of(Some(version), &row.name, state, Some(row));
@@ -43,7 +49,10 @@ pub(crate) fn status(
     let repeatables = set.repeatables.iter().map(|repeatable| {
         let row = applied.repeatables.iter().find(|row| row.name == repeatable.name);
         let same = row.is_some_and(|row| row.checksum == repeatable.script.checksum);
-        let state = if same { State::Applied } else { State::Pending };
+        // A newer program's are left to it.
+        let newer =
+            row.is_some() && applied.migrations.last().map(|row| row.version) > set.newest();
+        let state = if same || newer { State::Applied } else { State::Pending };
         MigrationStatus::of(None, &repeatable.name, state, row)
     });
     let repeatables: Vec<_> = repeatables.collect();

@@ -117,13 +117,6 @@ impl<'c> Ledger<'c> {
         })
     }
 
-    /// Whether a table of the database is one of ours.
-    pub(crate) fn owns(&self, table: &str) -> bool {
-        format::TABLES
-            .iter()
-            .any(|(what, _)| table.eq_ignore_ascii_case(&format!("{}_{what}", self.tables.prefix)))
-    }
-
     /// Reads what has been applied; a database without a ledger has had nothing.
     pub(crate) fn read(&self) -> Result<Applied> {
         let found = foreign::inspect(self.conn, &self.tables.prefix)?;
@@ -135,6 +128,10 @@ impl<'c> Ledger<'c> {
         if found.state {
             self.refuse_future_format()?;
             applied.mark = self.read_mark()?;
+        }
+        if applied.begun && !found.migrations {
+            let table = format!("{}_migrations", self.tables.prefix);
+            return Err(ErrorKind::LostLedger { table }.into());
         }
         if found.migrations {
             for row in self.rows().map_err(Error::sqlite("reading the ledger"))? {

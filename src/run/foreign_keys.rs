@@ -1,7 +1,7 @@
 //! Foreign keys after a run with enforcement off: only what is newly wrong counts.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{Hash as _, Hasher as _};
 
 use rusqlite::{Connection, ffi};
@@ -51,6 +51,8 @@ pub(crate) struct Wrongs {
     orphans: HashMap<Orphan, (i64, String)>,
     /// Keys that name a table that is not there, in lower case: child and parent.
     dangling: BTreeSet<(String, String)>,
+    /// Keys whose parent has no such unique key, in lower case: child and parent.
+    mismatched: BTreeSet<(String, String)>,
     /// Keys that SQLite cannot check, with its reason.
     uncheckable: BTreeSet<(String, String)>,
     /// Every table that is there, in lower case.
@@ -126,6 +128,26 @@ impl Wrongs {
             .map(|(child, parent)| format!("{child} refers to {parent}, a table that is not there"))
             .collect()
     }
+
+    /// Keys of tables that were there before whose parent has lost the unique key they refer to:
+    /// every later write to either would fail. `renames` as in [`new_since`](Self::new_since).
+    pub(crate) fn newly_mismatched(
+        &self,
+        before: &Wrongs,
+        renames: &[(String, String)],
+    ) -> Vec<String> {
+        let is_renamed = |name: &String| renames.iter().any(|(_, to)| to == name);
+        self.mismatched
+            .difference(&before.mismatched)
+            .filter(|(child, parent)| {
+                let rebuilt = before.tables.contains(parent) || !is_renamed(parent);
+                rebuilt && before.tables.contains(child)
+            })
+            .map(|(child, parent)| {
+                format!("{child} refers to columns of {parent} that are no longer its unique key")
+            })
+            .collect()
+    }
 }
 
 fn find(conn: &Connection, touched: &Touched) -> rusqlite::Result<Wrongs> {
@@ -138,6 +160,8 @@ fn find(conn: &Connection, touched: &Touched) -> rusqlite::Result<Wrongs> {
         let (child, parent) = (key.child.to_ascii_lowercase(), key.parent.to_ascii_lowercase());
         if !wrongs.tables.contains(&parent) {
             wrongs.dangling.insert((child, parent));
+        } else if !has_unique_key(conn, key)? {
+            wrongs.mismatched.insert((child, parent));
         }
     }
     let is_touched = |name: &str| match touched {
@@ -294,4 +318,35 @@ fn parent_columns(conn: &Connection, key: &Key) -> rusqlite::Result<Vec<String>>
     let why = format!("foreign key mismatch - \"{}\" referencing \"{}\"", key.child, key.parent);
     let code = ffi::Error::new(ffi::SQLITE_ERROR);
     Err(rusqlite::Error::SqliteFailure(code, Some(why)))
+}
+
+/// Whether the parent's columns are its primary key or have a unique index of their own:
+/// <https://sqlite.org/foreignkeys.html#fk_indexes>.
+fn has_unique_key(conn: &Connection, key: &Key) -> rusqlite::Result<bool> {
+    let named: Option<Vec<String>> = key.parent_columns.iter().cloned().collect();
+    let Some(mut named) = named else {
+        // Another number of columns is told where the orphans are counted.
+        return Ok(true);
+    };
+    named.iter_mut().for_each(|name| name.make_ascii_lowercase());
+    named.sort();
+    let mut keys = conn.prepare_cached(
+        "SELECT -1, lower(name) FROM pragma_table_xinfo(?1, 'main') WHERE pk > 0
+         UNION ALL
+         SELECT i.seq, lower(x.name) FROM pragma_index_list(?1, 'main') AS i,
+                pragma_index_xinfo(i.name, 'main') AS x
+         WHERE i.\"unique\" AND NOT i.partial AND x.key",
+    )?;
+    let mut rows = keys.query([&key.parent])?;
+    let mut found: BTreeMap<i64, Vec<Option<String>>> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        found.entry(row.get(0)?).or_default().push(row.get(1)?);
+    }
+    Ok(found.into_values().any(|columns| {
+        let columns: Option<Vec<String>> = columns.into_iter().collect();
+        columns.is_some_and(|mut columns| {
+            columns.sort();
+            columns == named
+        })
+    }))
 }

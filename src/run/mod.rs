@@ -55,7 +55,7 @@ struct Run<'a> {
 
 /// How long the lock has to be free and nothing to happen before a migration that was begun
 /// outside a transaction counts as interrupted and not as running in another process.
-const GRACE: Duration = Duration::from_millis(1000);
+pub(crate) const GRACE: Duration = Duration::from_millis(1000);
 
 /// Works towards the goal. What was committed before a failure is in the error's report.
 pub(crate) fn run(job: &Job<'_>, goal: Goal) -> Result<Report> {
@@ -95,8 +95,9 @@ impl<'a> Run<'a> {
             self.job.tell(&Event::Planned { plan: &first });
         }
         let mut plan = first;
-        while !plan.steps.is_empty() {
+        while !plan.is_empty() {
             match plan.first_segment() {
+                [] => self.seeds(&plan.seeds)?,
                 [step] if step.transaction.is_none() => self.outside(step)?,
                 segment => self.segment(segment)?,
             }
@@ -105,11 +106,12 @@ impl<'a> Run<'a> {
             }
             plan = self.plan_patiently()?;
         }
-        let last = plan.seeds.len();
-        for (at, seed) in plan.seeds.iter().enumerate() {
-            self.seed(seed, at + 1 == last)?;
-        }
         self.finish_alone(&plan)
+    }
+
+    fn seeds(&mut self, names: &[String]) -> Result<()> {
+        let last = names.len();
+        names.iter().enumerate().try_for_each(|(at, name)| self.seed(name, at + 1 == last))
     }
 
     /// Plans; where a migration outside any transaction seems interrupted, waits to see whether
@@ -251,7 +253,7 @@ impl<'a> Job<'a> {
 
     fn plan_from(&self, applied: &Applied, goal: Goal) -> Result<Plan> {
         let asks = applied.migrations.is_empty() && !self.set.baselines.is_empty();
-        let empty = asks && preflight::is_empty(self.conn, self.ledger)?;
+        let empty = asks && preflight::is_empty(self.conn, self.set)?;
         let facts = Facts { empty, enforces: self.enforces };
         let mut plan = plan::plan(self.set, applied, goal, &self.policies, facts)?;
         if matches!(goal, Goal::Up(_)) && plan.reaches_end && !self.seeds.is_empty() {

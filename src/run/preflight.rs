@@ -4,9 +4,10 @@ use rusqlite::{Connection, MAIN_DB};
 
 use super::Job;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Ledger;
 use crate::plan::Plan;
-use crate::sql::{Action, Control, Requirement, Script, Statement};
+use crate::source::Set;
+use crate::sql::token::{tokens, unquoted};
+use crate::sql::{Action, Control, Object, Requirement, Script, Statement};
 
 /// Pragmas that do nothing, or fail, inside a transaction when they are given a value.
 const OUTSIDE_ONLY: [&str; 7] = [
@@ -43,23 +44,27 @@ pub(crate) fn read_only(conn: &Connection) -> Result<Option<&'static str>> {
     Ok(query_only.then_some("the connection has query_only switched on"))
 }
 
-/// Whether the database holds no table or view but ours.
-pub(crate) fn is_empty(conn: &Connection, ledger: &Ledger<'_>) -> Result<bool> {
-    let names = || {
-        let mut statement = conn.prepare(
-            "SELECT name FROM main.sqlite_master
-             WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
-        )?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let name: String = row.get(0)?;
-            if !ledger.owns(&name) {
-                return Ok(false);
-            }
+/// Whether the database holds none of the tables and views that the set's baselines make. Those of
+/// other libraries and tools do not count.
+pub(crate) fn is_empty(conn: &Connection, set: &Set) -> Result<bool> {
+    let scripts = set.baselines.iter().map(|baseline| &baseline.script);
+    let made = scripts.flat_map(|script| &script.statements).filter_map(|s| match &s.action {
+        Action::Create { what, name, temp: false, .. } => {
+            matches!(what, Object::Table | Object::VirtualTable | Object::View).then_some(name)
         }
-        Ok(true)
+        _ => None,
+    });
+    let any = |name: &str| {
+        let sql = "SELECT EXISTS (SELECT 1 FROM main.sqlite_master
+                   WHERE type IN ('table', 'view') AND name = ?1 COLLATE NOCASE)";
+        conn.query_row(sql, [name], |row| row.get::<_, bool>(0))
     };
-    names().map_err(Error::sqlite("reading the schema"))
+    for name in made {
+        if any(&name.name).map_err(Error::sqlite("reading the schema"))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Refuses what can be seen to go wrong in the text of every pending script.
@@ -78,6 +83,7 @@ pub(crate) fn refuse_texts(job: &Job<'_>, plan: &Plan) -> Result<()> {
 
 /// Transaction control, and statements that only run outside a transaction.
 fn refuse_outside_only(script: &Script) -> Result<()> {
+    let mut savepoints = Vec::new();
     for statement in script.in_transaction() {
         let told = |kind: fn(String, crate::sql::Position, String) -> ErrorKind| {
             let position = script.position(statement.start);
@@ -85,7 +91,11 @@ fn refuse_outside_only(script: &Script) -> Result<()> {
             Err(Error::from(kind(script.file.clone(), position, words)).at(script, position))
         };
         match &statement.action {
-            Action::Control(Control::Begin | Control::Commit | Control::Rollback) => {
+            Action::Control(Control::Savepoint) if nests(script, statement, &mut savepoints) => {
+                continue;
+            }
+            // A savepoint of another migration would take that one back, which stays recorded.
+            Action::Control(_) => {
                 return told(|file, position, statement| ErrorKind::TransactionControl {
                     file,
                     position,
@@ -108,6 +118,19 @@ fn refuse_outside_only(script: &Script) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// Whether `SAVEPOINT`, `RELEASE` or `ROLLBACK TO` stays within the script's own savepoints.
+fn nests(script: &Script, statement: &Statement, open: &mut Vec<String>) -> bool {
+    let sql = script.sql(statement);
+    let mut words = tokens(sql).filter(|token| token.is_significant()).map(|t| t.text(sql));
+    let begins = words.next().is_some_and(|word| word.eq_ignore_ascii_case("SAVEPOINT"));
+    let name = words.last().map(unquoted).unwrap_or_default().to_ascii_lowercase();
+    if begins {
+        open.push(name);
+        return true;
+    }
+    open.contains(&name)
 }
 
 fn first_words(script: &Script, statement: &Statement) -> String {

@@ -13,6 +13,8 @@ use crate::report::SeedDone;
 use crate::seed::Seed;
 
 impl Run<'_> {
+    /// Runs a seed, if it is still to run once the lock is held: another program may have taken the
+    /// schema elsewhere since the plan was made.
     pub(super) fn seed(&mut self, name: &str, last: bool) -> Result<()> {
         let job = self.job;
         let Some(seed) = job.seeds.iter().find(|seed| seed.name == name) else {
@@ -24,7 +26,8 @@ impl Run<'_> {
             let sentinel = job.ledger.sentinel(&seed.name)?;
             Ok(sentinel.is_some_and(|sentinel| sentinel.revision >= seed.revision))
         };
-        if is_sown()? {
+        let plan = job.plan(self.goal)?;
+        if !plan.seeds.iter().any(|pending| pending == name) || !plan.steps.is_empty() {
             return Ok(());
         }
         let clock = Instant::now();

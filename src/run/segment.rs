@@ -102,8 +102,10 @@ impl<'a> Run<'a> {
         before: &Before,
     ) -> Result<()> {
         let job = self.job;
-        let reverts = matches!(self.goal, Goal::Down(_));
-        let aside = if reverts { None } else { Some(Aside::remember(tx, steps)?) };
+        // On the way down, and before a migration outside any transaction, they stay away.
+        let stay = matches!(self.goal, Goal::Down(_))
+            || steps.iter().all(|step| step.direction == Direction::SetAside);
+        let aside = if stay { None } else { Some(Aside::remember(job, steps)?) };
         let mut done = Vec::with_capacity(steps.len());
         for step in steps {
             let clock = Instant::now();
@@ -235,7 +237,11 @@ impl<'a> Run<'a> {
             false => Vec::new(),
         };
         let off = steps.iter().any(|step| step.foreign_keys == ForeignKeys::Off);
-        let keys = if off {
+        let drops_index = self
+            .scripts(steps)
+            .flat_map(|script| &script.statements)
+            .any(|s| matches!(s.action, Action::Drop { what: Object::Index, .. }));
+        let keys = if off || drops_index {
             let touched = self.touched(steps).with_triggers(conn)?;
             let wrongs = Wrongs::now(conn, &touched)?;
             Some((touched, wrongs))
@@ -260,7 +266,9 @@ impl<'a> Run<'a> {
             if !dangling.is_empty() {
                 return Err(ErrorKind::ForeignKeys { by: by(), broken: dangling }.into());
             }
-            let broken = now.new_since(wrongs, &self.renames(steps));
+            let renames = self.renames(steps);
+            let mut broken = now.new_since(wrongs, &renames);
+            broken.extend(now.newly_mismatched(wrongs, &renames));
             if broken.is_empty() {
                 return Ok(());
             }
@@ -402,7 +410,9 @@ impl<'a> Run<'a> {
                     match (row, put_back) {
                         (None, _) | (_, Some((_, Whole::Yes))) => {}
                         (Some(row), Some((_, Whole::No))) => job.ledger.outdate(row.version)?,
-                        (Some(row), None) => job.ledger.delete(row.version)?,
+                        (Some(row), Some((_, Whole::Gone)) | None) => {
+                            job.ledger.delete(row.version)?;
+                        }
                     }
                 }
             }

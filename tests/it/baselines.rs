@@ -84,8 +84,7 @@ fn a_baseline_is_not_run_over_tables_that_are_there() {
     let error = migrator.apply(&conn).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the database holds tables but no ledger, and `0050_start.baseline.sql` is for an empty \
-         one; nothing was changed"
+        "the database holds tables of `0050_start.baseline.sql` but no ledger; nothing was changed"
     );
     let report = migrator.baseline(&conn, Version::from(50)).unwrap();
     assert_eq!(report.marked.len(), 1);
@@ -118,4 +117,14 @@ fn the_verb_marks_what_is_there_and_runs_nothing() {
     );
     let error = set.baseline(&conn, Version::from(9)).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::UnknownTarget { .. }));
+}
+
+#[test]
+fn a_baseline_runs_beside_the_tables_of_others() {
+    let conn = memory();
+    conn.execute_batch("CREATE TABLE _litestream_seq(id INTEGER PRIMARY KEY, seq INTEGER)")
+        .unwrap();
+    set(&[(1, "log", "CREATE TABLE log(x)", "")]).ledger("audit").apply(&conn).unwrap();
+    let (_dir, migrator) = folder(&SQUASHED);
+    assert_eq!(migrator.apply(&conn).unwrap().applied.len(), 2);
 }

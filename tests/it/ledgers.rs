@@ -210,3 +210,17 @@ fn an_application_table_that_only_begins_like_ours_is_the_applications() {
     migrator.apply(&conn).unwrap();
     assert!(migrator.apply(&conn).unwrap().is_noop());
 }
+
+#[test]
+fn a_ledger_that_has_lost_what_is_applied_is_refused() {
+    let conn = memory();
+    people().apply(&conn).unwrap();
+    conn.execute_batch("DROP TABLE schema_migrations").unwrap();
+    let error = people().apply(&conn).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the ledger has lost its table `schema_migrations`, and what is applied cannot be told; \
+         nothing was changed"
+    );
+    assert_eq!(one(&conn, "SELECT count(*) FROM person"), "1");
+}

@@ -16,6 +16,7 @@ mod policies;
 mod read_only;
 mod rebuilds;
 mod repeatables;
+mod review;
 mod seeds;
 mod sources;
 mod speaking;

@@ -250,3 +250,12 @@ fn order_is_numeric_never_lexicographic() {
     let versions: Vec<_> = report.applied.iter().filter_map(|d| d.version).collect();
     assert_eq!(versions, [Version::from(2), Version::from(10)]);
 }
+
+#[test]
+fn a_set_without_migrations_takes_nothing_back() {
+    let conn = memory();
+    set(&[A, B]).apply(&conn).unwrap();
+    let error = set(&[]).newer(Newer::Revert).apply(&conn).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Newer { .. }), "{error}");
+    assert_eq!(tables(&conn), ["a", "b"]);
+}
