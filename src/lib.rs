@@ -11,6 +11,7 @@
     clippy::incompatible_msrv
 )]
 
+mod backup;
 mod error;
 mod event;
 mod ledger;
@@ -25,14 +26,15 @@ pub mod sql;
 mod status;
 pub mod testing;
 
+pub use backup::{Backup, When};
 pub use error::{Error, ErrorKind, Result};
 pub use event::Event;
 pub use migration::{BoxError, Migration, Target, Version};
 pub use migrator::Migrator;
 pub use plan::{Amendment, Direction, ForeignKeys, Late, Missing, Newer, Plan, Step, Transactions};
 pub use report::{
-    Compatibility, Done, HistoryEntry, MigrationStatus, NewerMigration, Report, SeedDone,
-    SeedState, SeedStatus, State, Status,
+    BackupOutcome, Compatibility, Done, HistoryEntry, MigrationStatus, NewerMigration, Report,
+    SeedDone, SeedState, SeedStatus, State, Status,
 };
 pub use seed::Seeds;
 pub use sql::Position;

@@ -1,6 +1,7 @@
 //! Carries out what is planned: a plan and a connection become a report.
 
 mod aside;
+mod backup;
 pub(crate) mod foreign_keys;
 mod lend;
 pub(crate) mod lock;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::backup::Backup;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::{Applied, Deed, Ledger};
@@ -34,6 +36,7 @@ pub(crate) struct Job<'a> {
     pub(crate) set: &'a Set,
     pub(crate) seeds: &'a Seeds,
     pub(crate) policies: Policies,
+    pub(crate) backup: Option<&'a Backup>,
     pub(crate) listener: Option<&'a Listener>,
     pub(crate) patience: Patience<'a>,
     /// What to seal the ledger with, where the goal is everything that the program knows.
@@ -92,6 +95,7 @@ impl<'a> Run<'a> {
             preflight::refuse_texts(self.job, &first)?;
             self.job.tell(&Event::Planned { plan: &first });
         }
+        let _alone = self.back_up(&first)?;
         let mut plan = first;
         while !plan.steps.is_empty() {
             match plan.first_segment() {
