@@ -75,7 +75,8 @@ impl<'a> Folder<'a> {
         let path = self.path.join(format!(".{}.backup-lock", self.file));
         let conn = Connection::open_with_flags(path, flags)?;
         conn.busy_timeout(Duration::ZERO)?;
-        conn.execute_batch("BEGIN EXCLUSIVE")?;
+        // A journal would be a file beside it.
+        conn.execute_batch("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE")?;
         Ok(Lock { _conn: conn })
     }
 

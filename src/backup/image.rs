@@ -76,6 +76,7 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
 /// Opens a copy for reading and makes sure that it is whole. Says what its ledger says.
 pub(super) fn check(path: &Path, prefix: &str) -> Result<(Connection, Applied), BoxError> {
     let conn = open(path)?;
+    refuse_cut_off(&conn, path)?;
     // Whether the rows are as the application wants them is not the question, and its functions
     // are not at hand to answer it.
     conn.execute_batch("PRAGMA ignore_check_constraints = ON")?;
@@ -85,6 +86,22 @@ pub(super) fn check(path: &Path, prefix: &str) -> Result<(Connection, Applied), 
     }
     let applied = Ledger::of(&conn, prefix, None)?.read()?;
     Ok((conn, applied))
+}
+
+/// What is missing of the last page SQLite takes for zeros.
+fn refuse_cut_off(conn: &Connection, path: &Path) -> Result<(), BoxError> {
+    let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    if mode.eq_ignore_ascii_case("wal") {
+        // Somebody else's copy: its last pages may be in the `-wal` beside it.
+        return Ok(());
+    }
+    let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+    let whole: i64 = conn.query_row(sql, [], |row| row.get(0))?;
+    let length = std::fs::metadata(path)?.len();
+    if i64::try_from(length)? < whole {
+        return Err(format!("the file is damaged: it has {length} of {whole} bytes").into());
+    }
+    Ok(())
 }
 
 /// Table by table. Those that stand on a collation or function of the application cannot be
