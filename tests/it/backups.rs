@@ -586,17 +586,16 @@ fn a_backup_is_made_while_others_keep_writing() {
         let stage = Stage::new(mode);
         let stop = AtomicU64::new(0);
         std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    let conn = stage.open();
-                    conn.busy_timeout(Duration::from_secs(20)).unwrap();
-                    while stop.load(Ordering::Relaxed) == 0 {
-                        // Always two by two.
-                        let insert = "INSERT INTO note(text) VALUES ('a'), ('b')";
-                        conn.execute(insert, []).unwrap();
-                    }
-                });
-            }
+            scope.spawn(|| {
+                let conn = stage.open();
+                conn.busy_timeout(Duration::from_secs(20)).unwrap();
+                while stop.load(Ordering::Relaxed) == 0 {
+                    // Always two by two.
+                    let insert = "INSERT INTO note(text) VALUES ('a'), ('b')";
+                    conn.execute(insert, []).unwrap();
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
             std::thread::sleep(Duration::from_millis(20));
             let report = migrator().backup(stage.backup()).apply(&stage.open());
             stop.store(1, Ordering::Relaxed);
@@ -742,6 +741,72 @@ fn a_database_without_a_ledger_comes_back_without_one_but_for_the_record() {
     migrator().restore(&mut conn, path(&report)).unwrap();
     assert_eq!(dump(&conn), before);
     assert_eq!(migrator().apply(&conn).unwrap().applied.len(), 3);
+}
+
+#[test]
+fn a_damaged_database_can_be_restored() {
+    for mode in MODES {
+        let stage = Stage::new(mode);
+        let before = dump(&stage.open());
+        let report = migrator().backup(stage.backup()).apply(&stage.open()).unwrap();
+        let mut bytes = std::fs::read(stage.database()).unwrap();
+        let pages = bytes.len() / 4096;
+        // All but the header: the schema cannot be read either.
+        bytes[100..4096 * pages.min(60)].fill(0xff);
+        std::fs::write(stage.database(), &bytes).unwrap();
+        let mut conn = stage.open();
+        migrator().restore(&mut conn, path(&report)).unwrap();
+        assert_eq!(dump(&conn), before, "{mode}");
+        assert_eq!(one(&conn, "PRAGMA integrity_check"), "ok", "{mode}");
+    }
+}
+
+/// Not a test: dies at an event of a restore.
+#[test]
+fn a_child_that_dies_in_a_restore() {
+    let Some(path) = variable("LANDFALL_DIE_IN_RESTORE") else { return };
+    let event: u64 = variable("LANDFALL_DIE_AT_EVENT").unwrap().parse().unwrap();
+    let dir = Path::new(&path);
+    let backup = names(&dir.join("backups")).remove(0);
+    let events = AtomicU64::new(0);
+    migrator()
+        .on_event(move |_| {
+            if events.fetch_add(1, Ordering::Relaxed) + 1 == event {
+                std::process::abort();
+            }
+        })
+        .restore(
+            &mut Connection::open(dir.join("app.db")).unwrap(),
+            dir.join("backups").join(backup),
+        )
+        .unwrap();
+}
+
+#[test]
+fn killed_in_a_restore_leaves_the_one_or_the_other() {
+    for mode in MODES {
+        for event in 1.. {
+            let stage = Stage::new(mode);
+            let before = dump(&stage.open());
+            migrator().backup(stage.backup()).apply(&stage.open()).unwrap();
+            let after = dump(&stage.open());
+            let variables = [
+                ("LANDFALL_DIE_IN_RESTORE", stage.dir.path().to_str().unwrap().to_owned()),
+                ("LANDFALL_DIE_AT_EVENT", event.to_string()),
+            ];
+            let child = again("backups::a_child_that_dies_in_a_restore", &variables).wait();
+            let passed = child.unwrap().success();
+            let conn = stage.open();
+            assert_eq!(one(&conn, "PRAGMA integrity_check"), "ok", "{mode}, {event}");
+            if passed {
+                assert!(event > 2, "{event}");
+                assert_eq!(dump(&conn), before, "{mode}");
+                break;
+            }
+            let now = dump(&conn);
+            assert!(now == before || now == after, "{mode}, {event}");
+        }
+    }
 }
 
 /// A restore that has to be refused, and to leave everything as it was.
