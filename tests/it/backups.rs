@@ -633,23 +633,27 @@ fn progress_is_told_in_pages() {
 }
 
 #[test]
-fn an_index_on_a_collation_of_the_application_does_not_stand_in_the_way() {
+fn functions_and_collations_of_the_application_do_not_stand_in_the_way() {
     let stage = Stage::new("DELETE");
     let open = || {
         let conn = stage.open();
         conn.create_scalar_function("fine", 1, FunctionFlags::SQLITE_DETERMINISTIC, |_| Ok(true))
             .unwrap();
+        conn.create_collation("backwards", |a, b| b.cmp(a)).unwrap();
         conn
     };
     let mut conn = open();
     conn.execute_batch(
         "CREATE TABLE odd(x CHECK (fine(x)), y); CREATE INDEX odd_x ON odd(fine(y));
-         INSERT INTO odd VALUES (1, 2)",
+         INSERT INTO odd VALUES (1, 2);
+         CREATE TABLE key(x PRIMARY KEY COLLATE backwards) WITHOUT ROWID;
+         INSERT INTO key VALUES ('a'), ('b')",
     )
     .unwrap();
     let report = migrator().backup(stage.backup()).apply(&conn).unwrap();
     migrator().restore(&mut conn, path(&report)).unwrap();
     assert_eq!(one(&conn, "SELECT x FROM odd"), "1");
+    assert_eq!(rows(&conn, "SELECT x FROM key ORDER BY x"), ["b", "a"]);
 }
 
 #[test]
