@@ -54,6 +54,19 @@ impl Run<'_> {
         Ok(Some(lock))
     }
 
+    /// Adds to what to do about a migration that was interrupted: the backup is a way out.
+    pub(super) fn naming_backup(&self, error: Error) -> Error {
+        let history = self.job.ledger.history().unwrap_or_default();
+        let backup = history.iter().rfind(|entry| entry.action == "backup");
+        let Some((file, at)) = backup.and_then(|entry| Some((entry.detail.as_ref()?, &entry.at)))
+        else {
+            return error;
+        };
+        let advice = error.advice().unwrap_or_default();
+        let advice = format!("{advice}; or `restore` a backup: the last on record is {file}, {at}");
+        error.advise(advice)
+    }
+
     fn pass_over(&mut self, why: &'static str) -> Option<Lock> {
         self.report.backup = Some(BackupOutcome::PassedOver { why });
         None

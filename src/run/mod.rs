@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
             }
             let waited = start.elapsed();
             if quiet.elapsed() >= GRACE.min(self.job.patience.limit()) {
-                return Err(error);
+                return Err(self.naming_backup(error));
             }
             if waited >= self.job.patience.limit() {
                 return Err(if goes_on { ErrorKind::Busy { waited }.into() } else { error });

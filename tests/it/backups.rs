@@ -966,6 +966,49 @@ fn what_failed_outside_a_transaction_names_the_backup_to_restore() {
     assert_eq!(pending[1].state, landfall::State::Pending, "and not interrupted");
 }
 
+/// Not a test: dies in the middle of a migration that runs outside a transaction.
+#[test]
+fn a_child_that_dies_outside_with_a_backup() {
+    let Some(path) = variable("LANDFALL_DIE_OUTSIDE") else { return };
+    let conn = Connection::open(Path::new(&path).join("app.db")).unwrap();
+    let die = |_: &landfall::rusqlite::functions::Context<'_>| -> landfall::rusqlite::Result<i64> {
+        std::process::abort()
+    };
+    conn.create_scalar_function("die", 0, FunctionFlags::SQLITE_UTF8, die).unwrap();
+    dying().backup(Backup::to_dir(Path::new(&path).join("backups"))).apply(&conn).unwrap();
+}
+
+fn dying() -> Migrator {
+    let outside = "-- landfall: no-transaction\nDELETE FROM note; INSERT INTO note SELECT 1, die()";
+    Migrator::from_migrations([
+        Migration::sql(1, "note", NOTE),
+        Migration::sql(2, "outside", outside),
+    ])
+}
+
+#[test]
+fn what_was_killed_outside_a_transaction_names_the_backup_at_the_next_start() {
+    for mode in MODES {
+        let stage = Stage::new(mode);
+        let before = dump(&stage.open());
+        let variables = [("LANDFALL_DIE_OUTSIDE", stage.dir.path().to_str().unwrap().to_owned())];
+        let child = again("backups::a_child_that_dies_outside_with_a_backup", &variables).wait();
+        assert!(!child.unwrap().success());
+        let mut conn = stage.open();
+        assert_ne!(dump(&conn), before);
+        let wait = Duration::from_millis(50);
+        let error = dying().backup(stage.backup()).wait(wait).apply(&conn).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Interrupted { .. }), "{error:?}");
+        let names = stage.names();
+        assert_eq!(names.len(), 1, "and none was made of what is half done: {names:?}");
+        let advice = error.advice().unwrap();
+        let named = format!("; or `restore` a backup: the last on record is {}, 2", names[0]);
+        assert!(advice.contains(&named), "{advice}");
+        dying().restore(&mut conn, stage.folder().join(&names[0])).unwrap();
+        assert_eq!(dump(&conn), before, "{mode}");
+    }
+}
+
 #[test]
 fn an_option_that_changes_nothing_to_do_costs_no_start() {
     let stage = Stage::new("DELETE");
