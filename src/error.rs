@@ -227,6 +227,10 @@ pub enum ErrorKind {
     #[error("the database is not current: {pending}")]
     #[non_exhaustive]
     NotCurrent { pending: String },
+    /// A backup could not be made, or not be restored.
+    #[error("{doing} {} failed", path.display())]
+    #[non_exhaustive]
+    Backup { path: PathBuf, doing: &'static str },
     /// Something else that SQLite refused.
     #[error("{doing} failed")]
     #[non_exhaustive]
@@ -382,7 +386,7 @@ impl ErrorKind {
             ErrorKind::NotCurrent { .. } => {
                 "wait for the process that migrates, or run `apply` here"
             }
-            ErrorKind::Sqlite { .. } => return None,
+            ErrorKind::Backup { .. } | ErrorKind::Sqlite { .. } => return None,
         };
         Some(text.to_owned())
     }
@@ -488,7 +492,10 @@ impl Error {
 
     /// What earlier transactions of the same run did stays done, and is told.
     pub(crate) fn after(mut self, report: Report) -> Self {
-        if !report.is_noop() {
+        let backed_up = report.backup.as_ref().is_some_and(|backup| backup.path().is_some());
+        if report.is_noop() && backed_up {
+            self.0.report = Some(report);
+        } else if !report.is_noop() {
             if self.0.changed == Changed::Nothing {
                 self.0.changed = Changed::Told(format!(
                     "what came before stays ({}), nothing else was changed",

@@ -39,6 +39,23 @@ pub enum Event<'a> {
         /// What is about to be done.
         plan: &'a Plan,
     },
+    /// Pages of the backup are written.
+    #[non_exhaustive]
+    Backup {
+        /// So many.
+        done: u64,
+        /// Of so many.
+        total: u64,
+    },
+    /// Pages of a backup are put back into the database, in a transaction that is not yet
+    /// committed.
+    #[non_exhaustive]
+    Restore {
+        /// So many.
+        done: u64,
+        /// Of so many.
+        total: u64,
+    },
     /// A step begins.
     #[non_exhaustive]
     Started {

@@ -11,6 +11,7 @@
     clippy::incompatible_msrv
 )]
 
+mod backup;
 mod error;
 mod event;
 mod ledger;
@@ -25,6 +26,7 @@ pub mod sql;
 mod status;
 pub mod testing;
 
+pub use backup::{Backup, When};
 pub use error::{Error, ErrorKind, Result};
 pub use event::Event;
 pub use migration::{BoxError, Migration, Target, Version};
@@ -34,8 +36,8 @@ pub use plan::{
     Transactions,
 };
 pub use report::{
-    Compatibility, Done, HistoryEntry, MigrationStatus, NewerMigration, Report, SeedDone,
-    SeedState, SeedStatus, State, Status,
+    BackupOutcome, Compatibility, Done, HistoryEntry, MigrationStatus, NewerMigration, Report,
+    SeedDone, SeedState, SeedStatus, State, Status,
 };
 pub use seed::Seeds;
 pub use sql::Position;

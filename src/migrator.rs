@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use include_dir::Dir;
 use rusqlite::{Connection, MAIN_DB};
 
+use crate::backup::{Backup, restore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::{self, Applied, Deed, Ledger};
@@ -44,6 +45,7 @@ pub struct Migrator {
     app_version: Option<String>,
     prefix: String,
     policies: Policies,
+    backup: Option<Backup>,
     wait: Duration,
     listener: Option<Arc<Listener>>,
 }
@@ -118,6 +120,7 @@ impl Migrator {
             app_version: None,
             prefix: "schema".to_owned(),
             policies: Policies::default(),
+            backup: None,
             wait: Duration::from_secs(60),
             listener: None,
         }
@@ -199,6 +202,14 @@ impl Migrator {
     /// What to do with what a rebuild loses besides rows. Default: [`Strictness::Warn`].
     pub fn strictness(mut self, s: Strictness) -> Self {
         self.policies.strictness = s;
+        self
+    }
+
+    /// A backup of the database file before anything is changed in it, by [`apply`](Migrator::apply)
+    /// or [`revert`](Migrator::revert). Where it cannot be made they change nothing and fail with
+    /// [`ErrorKind::Backup`]. Default: none.
+    pub fn backup(mut self, b: Backup) -> Self {
+        self.backup = Some(b);
         self
     }
 
@@ -394,6 +405,89 @@ impl Migrator {
         let amended = repair(&ledger, &set, why)?;
         job.patience.commit(&tx, || ledger.read().map(|applied| applied.mark.is_none()))?;
         told(Ok(Report { amended, took: clock.elapsed(), ..Report::default() }))
+    }
+}
+
+/// Putting a backup back.
+impl Migrator {
+    /// Writes: puts a backup's content in the place of the whole database's, in one transaction,
+    /// through SQLite's backup API: other connections see the one or the other, a `-wal` of what
+    /// was there before is no danger, and the connection keeps its settings. What has been
+    /// written since the backup is lost. The history, which is now the backup's, is told.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Backup`] for a file that is missing, damaged or not a backup of this
+    /// application, told by its `application_id` (where the database has one) and its ledger;
+    /// [`ErrorKind::InTransaction`], [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`]. The database is
+    /// as it was, unless the error says that only the record in the history failed.
+    ///
+    /// ```
+    /// use landfall::{Backup, Migration, Migrator, Target};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let migrator = Migrator::from_migrations([
+    ///     Migration::sql(1, "note", "CREATE TABLE note(text TEXT)"),
+    ///     Migration::sql(2, "clear", "DELETE FROM note"),
+    /// ])
+    /// .backup(Backup::to_dir(folder.path()));
+    /// let mut conn = landfall::rusqlite::Connection::open(folder.path().join("app.db"))?;
+    /// migrator.apply_to(&conn, Target::Steps(1))?;
+    /// conn.execute("INSERT INTO note VALUES ('keep me')", [])?;
+    ///
+    /// let report = migrator.apply(&conn)?;
+    /// let backup = report.backup.as_ref().and_then(|backup| backup.path()).unwrap();
+    /// migrator.restore(&mut conn, backup)?;
+    /// let text: String = conn.query_row("SELECT text FROM note", [], |row| row.get(0))?;
+    /// assert_eq!(text, "keep me");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn restore(&self, conn: &mut Connection, backup: impl AsRef<Path>) -> Result<Report> {
+        preflight::refuse_transaction(conn)?;
+        if let Some(why) = preflight::read_only(conn)? {
+            let steps = "a backup is to be restored".to_owned();
+            return Err(ErrorKind::ReadOnly { steps, why }.into());
+        }
+        let clock = Instant::now();
+        let path = backup.as_ref();
+        let set = self.load()?;
+        let source = restore::Source::open(path, &self.prefix)?;
+        let applied = self.readable(conn)?;
+        let live = restore::Live { conn, applied: &applied, set: &set, prefix: &self.prefix };
+        source.refuse_other(&live)?;
+        conn.flush_prepared_statement_cache();
+        let tell = |event: &Event<'_>| {
+            if let Some(listener) = &self.listener {
+                listener(event);
+            }
+        };
+        source.put_into(conn, self.wait, &tell)?;
+        self.record_restore(conn, path).map_err(|error| {
+            error.changed("the backup is restored, but that could not be recorded in its history")
+        })?;
+        let restored = Some(path.to_owned());
+        told(Ok(Report { restored, took: clock.elapsed(), ..Report::default() }))
+    }
+
+    /// What the ledger says, if it can be read at all: a damaged database is one to restore.
+    fn readable(&self, conn: &Connection) -> Result<Applied> {
+        let ledger = self.ledger_of(conn)?;
+        let read = Patience::new(conn, self.wait, self.listener())?.retry(|| ledger.read());
+        match read {
+            Err(error) if matches!(error.kind(), ErrorKind::Busy { .. }) => Err(error),
+            read => Ok(read.unwrap_or_default()),
+        }
+    }
+
+    fn record_restore(&self, conn: &Connection, path: &Path) -> Result<()> {
+        let ledger = self.ledger_of(conn)?;
+        let patience = Patience::new(conn, self.wait, self.listener())?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let tx = patience.begin()?;
+        ledger.create()?;
+        let detail = Some(name.as_ref());
+        ledger.record([Deed { action: "restore", detail, ..Deed::default() }])?;
+        patience.commit(&tx, || Ok(false))
     }
 }
 
@@ -668,6 +762,7 @@ impl Migrator {
             set,
             seeds: &self.seeds,
             policies: self.policies,
+            backup: self.backup.as_ref(),
             listener: self.listener(),
             patience: self.patience(conn)?,
             fingerprint: None,
@@ -782,6 +877,7 @@ impl fmt::Debug for Migrator {
             .field("app_version", &self.app_version)
             .field("ledger", &self.prefix)
             .field("policies", &self.policies)
+            .field("backup", &self.backup)
             .field("wait", &self.wait)
             .finish_non_exhaustive()
     }

@@ -1,6 +1,7 @@
 //! What was done, and how things stand: values and sentences.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::migration::Version;
@@ -31,6 +32,11 @@ pub struct Report {
     pub amended: Vec<Done>,
     /// Seeds that ran.
     pub seeds: Vec<SeedDone>,
+    /// The backup that was made before anything was changed, or why there is none; `None` where
+    /// no backup was asked for, or nothing was to be done.
+    pub backup: Option<BackupOutcome>,
+    /// The backup whose content the database has now.
+    pub restored: Option<PathBuf>,
     /// Migrations of a newer program, which this one does not know and left alone.
     pub newer: Vec<NewerMigration>,
     /// What is worth a look and did not stop the run.
@@ -49,6 +55,53 @@ pub struct Done {
     pub name: String,
     /// How long it took.
     pub took: Duration,
+}
+
+/// What became of a backup that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BackupOutcome {
+    /// It was made.
+    #[non_exhaustive]
+    Made {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The newest backup holds just what this one would have: an earlier start, which failed, has
+    /// made it.
+    #[non_exhaustive]
+    AlreadyThere {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There was none to make.
+    #[non_exhaustive]
+    PassedOver {
+        /// The reason.
+        why: &'static str,
+    },
+}
+
+impl BackupOutcome {
+    /// The backup's file, if there is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            BackupOutcome::Made { path } | BackupOutcome::AlreadyThere { path } => Some(path),
+            BackupOutcome::PassedOver { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for BackupOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BackupOutcome::Made { path } => write!(f, "backup made: {}", path.display()),
+            BackupOutcome::AlreadyThere { path } => {
+                write!(f, "backup already there: {}", path.display())
+            }
+            BackupOutcome::PassedOver { why } => write!(f, "no backup: {why}"),
+        }
+    }
 }
 
 /// One seed that ran.
@@ -109,7 +162,9 @@ impl Done {
 impl Report {
     /// Whether nothing was done: the database was as it should be.
     pub fn is_noop(&self) -> bool {
-        self.lists().iter().all(|(_, done)| done.is_empty()) && self.seeds.is_empty()
+        self.lists().iter().all(|(_, done)| done.is_empty())
+            && self.seeds.is_empty()
+            && self.restored.is_none()
     }
 
     fn lists(&self) -> [(&'static str, &Vec<Done>); 5] {
@@ -140,6 +195,9 @@ impl Report {
             let names: Vec<_> = self.seeds.iter().map(|seed| seed.name.as_str()).collect();
             parts.push(format!("seeded {}", names.join(", ")));
         }
+        if let Some(path) = &self.restored {
+            parts.push(format!("restored {}", path.display()));
+        }
         if parts.is_empty() { "nothing to do".to_owned() } else { parts.join("; ") }
     }
 }
@@ -150,6 +208,12 @@ impl fmt::Display for Report {
             f.write_str("nothing to do")?;
         } else {
             write!(f, "done in {:.1} ms", self.took.as_secs_f64() * 1000.0)?;
+        }
+        if let Some(backup) = &self.backup {
+            write!(f, "\n  {backup}")?;
+        }
+        if let Some(path) = &self.restored {
+            write!(f, "\n  restored {}", path.display())?;
         }
         for (what, list) in self.lists() {
             for done in list {
@@ -336,7 +400,8 @@ pub struct HistoryEntry {
     /// When, UTC, ISO 8601.
     pub at: String,
     /// What was done: `apply`, `revert`, `repeat`, `baseline`, `amend`, `replace`, `repair`,
-    /// `seed`, `waive` (a rule, with the reason given), `lose` (what a sign-off let go).
+    /// `seed`, `waive` (a rule, with the reason given), `lose` (what a sign-off let go), `backup`,
+    /// `restore`.
     pub action: String,
     /// The migration's version, where it is about one.
     pub version: Option<Version>,

@@ -4,6 +4,7 @@ pub(crate) mod foreign;
 pub(crate) mod format;
 mod seal;
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -18,6 +19,8 @@ pub(crate) struct Ledger<'c> {
     conn: &'c Connection,
     tables: Tables,
     app_version: Option<String>,
+    /// A backup that the next lines of the history begin with.
+    announced: RefCell<Option<String>>,
 }
 
 /// The names, in `main` and quoted: a TEMP table cannot get in between.
@@ -114,7 +117,19 @@ impl<'c> Ledger<'c> {
                 state: name("state"),
             },
             app_version: app_version.map(str::to_owned),
+            announced: RefCell::default(),
         })
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.tables.prefix
+    }
+
+    /// Whether a table of the database is one of ours.
+    pub(crate) fn owns(&self, table: &str) -> bool {
+        format::TABLES
+            .iter()
+            .any(|(what, _)| table.eq_ignore_ascii_case(&format!("{}_{what}", self.tables.prefix)))
     }
 
     /// Reads what has been applied; a database without a ledger has had nothing.
@@ -286,9 +301,20 @@ impl<'c> Ledger<'c> {
             .map_err(Error::sqlite("amending a row of the ledger"))
     }
 
+    /// A backup of this file name was made: the next lines of the history begin with that, so that
+    /// it is told by the first transaction that changes what it is a backup of.
+    pub(crate) fn announce_backup(&self, file: String) {
+        *self.announced.borrow_mut() = Some(file);
+    }
+
     /// Adds lines to the history, each through the one statement.
     pub(crate) fn record<'a>(&self, deeds: impl IntoIterator<Item = Deed<'a>>) -> Result<()> {
-        self.record_all(deeds).map_err(Error::sqlite("writing the history"))
+        let writing = "writing the history";
+        if let Some(file) = self.announced.borrow_mut().take() {
+            let backup = Deed { action: "backup", detail: Some(&file), ..Deed::default() };
+            self.record_all([backup]).map_err(Error::sqlite(writing))?;
+        }
+        self.record_all(deeds).map_err(Error::sqlite(writing))
     }
 
     fn record_all<'a>(&self, deeds: impl IntoIterator<Item = Deed<'a>>) -> rusqlite::Result<()> {

@@ -1,6 +1,7 @@
 //! Carries out what is planned: a plan and a connection become a report.
 
 mod aside;
+mod backup;
 pub(crate) mod foreign_keys;
 mod guard;
 mod lend;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::backup::Backup;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::{Applied, Deed, Ledger};
@@ -36,6 +38,7 @@ pub(crate) struct Job<'a> {
     pub(crate) set: &'a Set,
     pub(crate) seeds: &'a Seeds,
     pub(crate) policies: Policies,
+    pub(crate) backup: Option<&'a Backup>,
     pub(crate) listener: Option<&'a Listener>,
     pub(crate) patience: Patience<'a>,
     /// What to seal the ledger with, where the goal is everything that the program knows.
@@ -94,6 +97,7 @@ impl<'a> Run<'a> {
             self.job.patience.retry(|| preflight::refuse_texts(self.job, &first))?;
             self.job.tell(&Event::Planned { plan: &first });
         }
+        let _alone = self.back_up(&first)?;
         let mut plan = first;
         while !plan.is_empty() {
             match plan.first_segment() {
@@ -135,7 +139,7 @@ impl<'a> Run<'a> {
             }
             let waited = start.elapsed();
             if quiet.elapsed() >= GRACE.min(self.job.patience.limit()) {
-                return Err(error);
+                return Err(self.naming_backup(error));
             }
             if waited >= self.job.patience.limit() {
                 return Err(if goes_on { ErrorKind::Busy { waited }.into() } else { error });

@@ -73,6 +73,7 @@ impl Run<'_> {
         if still {
             job.ledger.create()?;
             job.ledger.set_mark(mark)?;
+            job.ledger.record([])?;
             let stored = || Ok(job.ledger.read()?.mark.as_ref() == Some(mark));
             job.patience.commit(&tx, stored)?;
         }
@@ -139,15 +140,18 @@ impl Run<'_> {
             }
             None => "its first statement may be".to_owned(),
         };
+        let mut advice = "look at the database; then call `repair` with a reason to run it again \
+                          from its start, or `baseline` with its version to take it as done"
+            .to_owned();
+        if let Some(path) = self.report.backup.as_ref().and_then(|backup| backup.path()) {
+            advice.push_str(&format!("; or `restore` the backup {}", path.display()));
+        }
         error
             .changed(format!(
                 "it runs outside a transaction: {ran} in effect, and it is marked as \
                  interrupted"
             ))
-            .advise(
-                "look at the database; then call `repair` with a reason to run it again from its \
-                 start, or `baseline` with its version to take it as done",
-            )
+            .advise(advice)
     }
 
     fn end_outside(&mut self, step: &Step, took: Duration, verdict: Verdict) -> Result<()> {

@@ -4,6 +4,7 @@ use rusqlite::{Connection, MAIN_DB};
 
 use super::Job;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::Ledger;
 use crate::plan::Plan;
 use crate::source::Set;
 use crate::sql::token::{tokens, unquoted};
@@ -65,6 +66,25 @@ pub(crate) fn is_empty(conn: &Connection, set: &Set) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Whether the database holds no table or view but ours.
+pub(crate) fn holds_only_ours(conn: &Connection, ledger: &Ledger<'_>) -> Result<bool> {
+    let any = || {
+        let mut statement = conn.prepare(
+            "SELECT name FROM main.sqlite_master
+             WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let name: String = row.get(0)?;
+            if !ledger.owns(&name) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    any().map_err(Error::sqlite("reading the schema"))
 }
 
 /// Refuses what can be seen to go wrong in the text of every pending script.

@@ -1,5 +1,6 @@
 //! One binary, a module per promise.
 
+mod backups;
 mod bad_sets;
 mod baselines;
 mod boot;

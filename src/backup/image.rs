@@ -1,0 +1,136 @@
+//! One whole copy of a database: written through SQLite's backup API, and looked over.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::error::{Error, ErrorKind};
+use crate::event::Event;
+use crate::ledger::{Applied, Ledger};
+use crate::migration::BoxError;
+
+/// Pages copied between two events.
+const PAGES: i32 = 256;
+
+/// Writes a copy of what `from` sees into an empty file, as one that needs no file beside it.
+pub(super) fn write(
+    from: &Connection,
+    path: &Path,
+    wait: Duration,
+    tell: &dyn Fn(&Event<'_>),
+) -> Result<(), BoxError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut to = Connection::open_with_flags(path, flags)?;
+    // A copy that is not finished is thrown away, and one that is is synced as a file.
+    to.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
+    copy(from, &mut to, wait, tell, |done, total| Event::Backup { done, total })?;
+    to.close().map_err(|(_, error)| error)?;
+    // The copy of a WAL database says in its header that it is one.
+    let conn = Connection::open_with_flags(path, flags)?;
+    let mode: String = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
+    if !mode.eq_ignore_ascii_case("delete") {
+        return Err(format!("the copy's journal mode stayed {mode}").into());
+    }
+    conn.close().map_err(|(_, error)| error.into())
+}
+
+/// Copies a whole database in steps. Locks in the way are waited for.
+pub(super) fn copy(
+    from: &Connection,
+    to: &mut Connection,
+    wait: Duration,
+    tell: &dyn Fn(&Event<'_>),
+    event: fn(u64, u64) -> Event<'static>,
+) -> Result<(), BoxError> {
+    let backup = Backup::new(from, to)?;
+    let mut stuck: Option<Instant> = None;
+    loop {
+        let step = backup.step(PAGES)?;
+        if matches!(step, StepResult::Busy | StepResult::Locked) {
+            let waited = stuck.get_or_insert_with(Instant::now).elapsed();
+            if waited >= wait {
+                return Err(Error::from(ErrorKind::Busy { waited }).into());
+            }
+            tell(&Event::Waiting { waited });
+            std::thread::sleep(Duration::from_millis(10).min(wait));
+            continue;
+        }
+        stuck = None;
+        let progress = backup.progress();
+        let pages = |number: i32| u64::try_from(number).unwrap_or_default();
+        let total = pages(progress.pagecount);
+        tell(&event(total.saturating_sub(pages(progress.remaining)), total));
+        if step == StepResult::Done {
+            return Ok(());
+        }
+    }
+}
+
+pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags)
+}
+
+/// Opens a copy for reading and makes sure that it is whole. Says what its ledger says.
+pub(super) fn check(path: &Path, prefix: &str) -> Result<(Connection, Applied), BoxError> {
+    let conn = open(path)?;
+    refuse_cut_off(&conn, path)?;
+    // Whether the rows are as the application wants them is not the question, and its functions
+    // are not at hand to answer it.
+    conn.execute_batch("PRAGMA ignore_check_constraints = ON")?;
+    match quick_check(&conn, "PRAGMA quick_check(1)") {
+        Err(error) if is_foreign(&error) => check_tables(&conn)?,
+        checked => refuse_wrong(checked?)?,
+    }
+    let applied = Ledger::of(&conn, prefix, None)?.read()?;
+    Ok((conn, applied))
+}
+
+/// What is missing of the last page SQLite takes for zeros.
+fn refuse_cut_off(conn: &Connection, path: &Path) -> Result<(), BoxError> {
+    let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    if mode.eq_ignore_ascii_case("wal") {
+        // Somebody else's copy: its last pages may be in the `-wal` beside it.
+        return Ok(());
+    }
+    let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+    let whole: i64 = conn.query_row(sql, [], |row| row.get(0))?;
+    let length = std::fs::metadata(path)?.len();
+    if i64::try_from(length)? < whole {
+        return Err(format!("the file is damaged: it has {length} of {whole} bytes").into());
+    }
+    Ok(())
+}
+
+/// Table by table. Those that stand on a collation or function of the application cannot be
+/// checked without it.
+fn check_tables(conn: &Connection) -> Result<(), BoxError> {
+    let mut statement = conn.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    for name in names.collect::<rusqlite::Result<Vec<String>>>()? {
+        let sql = format!("PRAGMA quick_check({})", crate::sql::quoted(&name));
+        match quick_check(conn, &sql) {
+            Err(error) if is_foreign(&error) => {}
+            checked => refuse_wrong(checked?)?,
+        }
+    }
+    Ok(())
+}
+
+fn quick_check(conn: &Connection, sql: &str) -> rusqlite::Result<String> {
+    conn.query_row(sql, [], |row| row.get(0))
+}
+
+fn refuse_wrong(answer: String) -> Result<(), BoxError> {
+    match answer.as_str() {
+        "ok" => Ok(()),
+        wrong => Err(format!("the file is damaged: {wrong}").into()),
+    }
+}
+
+/// `SQLITE_ERROR`, which here is "no such collation sequence" or "unknown function".
+fn is_foreign(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::Unknown)
+}

@@ -1,0 +1,137 @@
+//! Whether a backup is due before anything is changed, and of what.
+
+use rusqlite::{Transaction, TransactionBehavior};
+
+use super::{Job, Run, preflight};
+use crate::backup::{Backup, Lock, Snapshot};
+use crate::error::{Error, Result};
+use crate::ledger::Applied;
+use crate::plan::{Direction, Goal, Plan, Step};
+use crate::report::BackupOutcome;
+use crate::sql::action::Change;
+use crate::sql::{Action, Object, Script, Verb};
+
+impl Run<'_> {
+    /// Takes the backup that was asked for, if there is anything to do and to lose. Whoever holds
+    /// the lock has the backups to himself: of several processes that start at once, one makes a
+    /// backup and works, and the others find nothing to do.
+    pub(super) fn back_up(&mut self, preview: &Plan) -> Result<Option<Lock>> {
+        let job = self.job;
+        let Some(backup) = job.backup.filter(|_| !matches!(self.goal, Goal::Mark(_))) else {
+            return Ok(None);
+        };
+        if nothing_runs(preview) {
+            return Ok(None);
+        }
+        let Some(database) = job.conn.path().filter(|path| !path.is_empty()) else {
+            return Ok(self.pass_over("the database is in memory"));
+        };
+        if job.patience.retry(|| preflight::holds_only_ours(job.conn, job.ledger))? {
+            return Ok(self.pass_over("the database is empty"));
+        }
+        if backup.only_destructive() && !job.is_destructive(preview) {
+            return Ok(self.pass_over("nothing that is pending takes anything away"));
+        }
+        let folder = backup.folder_of(database);
+        let lock = job.patience.retry(|| backup.lock(&folder))?;
+        let (snapshot, applied) = self.snapshot()?;
+        if nothing_runs(&job.plan_from(&applied, self.goal)?) {
+            return Ok(Some(lock));
+        }
+        let made = backup.make(
+            &folder,
+            &Snapshot {
+                conn: &snapshot,
+                database,
+                ledger: job.ledger,
+                newest: applied.migrations.last().map(|row| row.version),
+                wait: job.patience.limit(),
+            },
+            &|event| job.tell(event),
+        )?;
+        drop(snapshot);
+        self.keep(backup, database, made);
+        Ok(Some(lock))
+    }
+
+    /// Adds to what to do about a migration that was interrupted: the backup is a way out.
+    pub(super) fn naming_backup(&self, error: Error) -> Error {
+        let history = self.job.ledger.history().unwrap_or_default();
+        let backup = history.iter().rfind(|entry| entry.action == "backup");
+        let Some((file, at)) = backup.and_then(|entry| Some((entry.detail.as_ref()?, &entry.at)))
+        else {
+            return error;
+        };
+        let advice = error.advice().unwrap_or_default();
+        let advice = format!("{advice}; or `restore` a backup: the last on record is {file}, {at}");
+        error.advise(advice)
+    }
+
+    fn pass_over(&mut self, why: &'static str) -> Option<Lock> {
+        self.report.backup = Some(BackupOutcome::PassedOver { why });
+        None
+    }
+
+    fn keep(&mut self, backup: &Backup, database: &str, made: BackupOutcome) {
+        let job = self.job;
+        if let Some(path) = made.path() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            job.ledger.announce_backup(name.into_owned());
+            log::info!("backup {}", path.display());
+            if let Err(error) = backup.prune(&backup.folder_of(database), path) {
+                self.report.warnings.push(format!("old backups could not be deleted: {error}"));
+            }
+        }
+        self.report.backup = Some(made);
+    }
+
+    /// A read transaction: what is copied is one state of the database, whoever writes meanwhile,
+    /// and the version in its name is the one in its ledger.
+    fn snapshot(&self) -> Result<(Transaction<'_>, Applied)> {
+        let job = self.job;
+        loop {
+            let (tx, applied) = job.patience.retry(|| {
+                let tx = Transaction::new_unchecked(job.conn, TransactionBehavior::Deferred)
+                    .map_err(Error::sqlite("beginning a transaction"))?;
+                let applied = job.ledger.read()?;
+                Ok((tx, applied))
+            })?;
+            if !job.is_overtaken(&applied, self.goal) {
+                return Ok((tx, applied));
+            }
+            drop(tx);
+            self.plan_patiently()?;
+        }
+    }
+}
+
+fn nothing_runs(plan: &Plan) -> bool {
+    plan.steps.is_empty() && plan.seeds.is_empty()
+}
+
+impl Job<'_> {
+    /// Whether a step of the plan could take something away that nothing brings back.
+    fn is_destructive(&self, plan: &Plan) -> bool {
+        plan.steps.iter().any(|step| self.takes_away(step))
+    }
+
+    fn takes_away(&self, step: &Step) -> bool {
+        step.direction == Direction::Revert
+            || step.transaction.is_none()
+            || self.code(&step.work).is_some()
+            || self.script(&step.work).is_some_and(overwrites_or_deletes)
+    }
+}
+
+fn overwrites_or_deletes(script: &Script) -> bool {
+    script.statements.iter().any(|statement| match &statement.action {
+        Action::Drop { what, .. } => matches!(what, Object::Table | Object::VirtualTable),
+        Action::Alter { change, .. } => matches!(change, Change::DropColumn(_)),
+        Action::Write { verb: Verb::Insert, .. } => {
+            // `ON CONFLICT … DO UPDATE`
+            script.sql(statement).to_ascii_uppercase().contains("UPDATE")
+        }
+        Action::Write { .. } | Action::Unknown => true,
+        _ => false,
+    })
+}
