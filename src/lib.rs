@@ -17,6 +17,7 @@ mod event;
 mod ledger;
 mod migration;
 mod migrator;
+mod options;
 mod plan;
 mod report;
 mod run;

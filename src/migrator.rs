@@ -1,23 +1,22 @@
 //! The facade: what an application calls.
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use include_dir::Dir;
 use rusqlite::{Connection, MAIN_DB};
 
 use crate::backup::{Backup, restore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::{self, Applied, Deed, Ledger};
-use crate::migration::{Migration, Target, Version};
-use crate::plan::{DataLoss, Goal, Late, Missing, Newer, Plan, Policies, Strictness, Transactions};
-use crate::report::{Done, HistoryEntry, Report, Status};
+use crate::migration::{Target, Version};
+use crate::plan::{Goal, Plan, Policies};
+use crate::report::{HistoryEntry, Report, Status};
 use crate::run::lock::{Listener, Patience};
+use crate::run::repair::{refuse_running, repair};
 use crate::run::{self, Job, preflight, session, statements};
 use crate::seed::Seeds;
 use crate::source::{Set, Source};
@@ -40,205 +39,14 @@ use crate::source::{Set, Source};
 /// ```
 #[derive(Clone)]
 pub struct Migrator {
-    source: Source,
-    seeds: Seeds,
-    app_version: Option<String>,
-    prefix: String,
-    policies: Policies,
-    backup: Option<Backup>,
-    wait: Duration,
-    listener: Option<Arc<Listener>>,
-}
-
-/// Sources.
-impl Migrator {
-    /// Migrations compiled into the program by `include_dir!`.
-    ///
-    /// The macro notices when a file is edited, but not when one is added: a `build.rs` with
-    /// `println!("cargo:rerun-if-changed=migrations");` makes Cargo notice, and
-    /// [`testing::embedded_is_current`](crate::testing::embedded_is_current) proves it.
-    ///
-    /// ```
-    /// use landfall::Migrator;
-    /// use landfall::include_dir::{self, Dir, include_dir};
-    ///
-    /// static MIGRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/migrations-example");
-    /// Migrator::from_embedded(&MIGRATIONS).check()?;
-    /// # Ok::<(), landfall::Error>(())
-    /// ```
-    pub fn from_embedded(dir: impl Borrow<Dir<'static>>) -> Self {
-        Self::new(Source::embedded(dir.borrow().clone()))
-    }
-
-    /// Migrations in a folder, read anew by each verb. A relative path starts from the current
-    /// directory.
-    ///
-    /// ```
-    /// landfall::Migrator::from_dir("migrations-example").check()?;
-    /// # Ok::<(), landfall::Error>(())
-    /// ```
-    pub fn from_dir(path: impl AsRef<Path>) -> Self {
-        Self::new(Source::directory(path.as_ref().to_owned()))
-    }
-
-    /// Migrations made in code.
-    ///
-    /// ```
-    /// use landfall::{Migration, Migrator};
-    ///
-    /// let table = Migration::sql(1, "person", "CREATE TABLE person(id INTEGER PRIMARY KEY, name)");
-    /// Migrator::from_migrations([table]).open_in_memory()?;
-    /// # Ok::<(), landfall::Error>(())
-    /// ```
-    pub fn from_migrations(it: impl IntoIterator<Item = Migration>) -> Self {
-        it.into_iter().fold(Self::new(Source::code()), Self::with)
-    }
-
-    /// Adds a migration, such as Rust code in lockstep with SQL files.
-    ///
-    /// ```
-    /// # use landfall::include_dir::{self, include_dir};
-    /// use landfall::{Migration, Migrator};
-    ///
-    /// let shout = Migration::code(12, "shout", |tx| {
-    ///     tx.execute("UPDATE contact SET name = upper(name)", []).map(drop)
-    /// });
-    /// Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"))
-    ///     .with(shout)
-    ///     .open_in_memory()?;
-    /// # Ok::<(), landfall::Error>(())
-    /// ```
-    pub fn with(mut self, m: Migration) -> Self {
-        self.source.add(m);
-        self
-    }
-
-    fn new(source: Source) -> Self {
-        Migrator {
-            source,
-            seeds: Seeds::new(),
-            app_version: None,
-            prefix: "schema".to_owned(),
-            policies: Policies::default(),
-            backup: None,
-            wait: Duration::from_secs(60),
-            listener: None,
-        }
-    }
-}
-
-/// Options, each with its default. None of them reads or writes anything.
-///
-/// ```
-/// # use landfall::include_dir::{self, include_dir};
-/// use std::time::Duration;
-/// use landfall::{Late, Migrator, Missing, Newer, Seeds, Transactions};
-///
-/// let conn = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"))
-///     .seeds(Seeds::new())
-///     .app_version("2.1.0")
-///     .ledger("contacts")
-///     .transactions(Transactions::Each)
-///     .newer(Newer::Refuse)
-///     .late(Late::Apply)
-///     .missing(Missing::Ignore)
-///     .wait(Duration::from_secs(5))
-///     .open_in_memory()?;
-/// let sql = "SELECT count(*) FROM contacts_migrations WHERE app_version = '2.1.0' AND version > 0";
-/// assert_eq!(conn.query_row(sql, [], |row| row.get::<_, i64>(0))?, 11);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-impl Migrator {
-    /// Seeds to run after the migrations. Default: none.
-    pub fn seeds(mut self, s: Seeds) -> Self {
-        self.seeds = s;
-        self
-    }
-
-    /// The application's version, stored with every row, so that an older program can say which
-    /// newer one has been here. Default: none.
-    pub fn app_version(mut self, v: impl Into<String>) -> Self {
-        self.app_version = Some(v.into());
-        self
-    }
-
-    /// What the tables' names begin with; another prefix is another set, so that several
-    /// libraries can share a database. Default: `schema`, as in `schema_migrations`.
-    pub fn ledger(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = prefix.into();
-        self
-    }
-
-    /// How many transactions pending migrations run in. Default: [`Transactions::Together`].
-    pub fn transactions(mut self, t: Transactions) -> Self {
-        self.policies.transactions = t;
-        self
-    }
-
-    /// What to do with a database of a newer program. Default: [`Newer::AllowCompatible`].
-    pub fn newer(mut self, p: Newer) -> Self {
-        self.policies.newer = p;
-        self
-    }
-
-    /// What to do with a pending migration older than one applied. Default: [`Late::Refuse`].
-    pub fn late(mut self, p: Late) -> Self {
-        self.policies.late = p;
-        self
-    }
-
-    /// What to do with an applied migration that the set lacks. Default: [`Missing::Refuse`].
-    pub fn missing(mut self, p: Missing) -> Self {
-        self.policies.missing = p;
-        self
-    }
-
-    /// What to do with a migration or revert that would lose data. Default: [`DataLoss::Refuse`].
-    pub fn data_loss(mut self, p: DataLoss) -> Self {
-        self.policies.data_loss = p;
-        self
-    }
-
-    /// What to do with what a rebuild loses besides rows. Default: [`Strictness::Warn`].
-    pub fn strictness(mut self, s: Strictness) -> Self {
-        self.policies.strictness = s;
-        self
-    }
-
-    /// A backup of the database file before anything is changed in it, by [`apply`](Migrator::apply)
-    /// or [`revert`](Migrator::revert). Where it cannot be made they change nothing and fail with
-    /// [`ErrorKind::Backup`]. Default: none.
-    pub fn backup(mut self, b: Backup) -> Self {
-        self.backup = Some(b);
-        self
-    }
-
-    /// How long to wait for another connection's lock, which at a start is usually another
-    /// process doing the same work. Default: 60 seconds.
-    pub fn wait(mut self, d: Duration) -> Self {
-        self.wait = d;
-        self
-    }
-
-    /// A function that is told what happens while it happens. Default: none.
-    ///
-    /// ```
-    /// # use landfall::include_dir::{self, include_dir};
-    /// use landfall::{Event, Migrator};
-    ///
-    /// Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"))
-    ///     .on_event(|event| match event {
-    ///         Event::Waiting { waited, .. } => eprintln!("waiting for {waited:?}"),
-    ///         Event::Started { name, .. } => eprintln!("{name} …"),
-    ///         _ => {}
-    ///     })
-    ///     .open_in_memory()?;
-    /// # Ok::<(), landfall::Error>(())
-    /// ```
-    pub fn on_event(mut self, f: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
-        self.listener = Some(Arc::new(f));
-        self
-    }
+    pub(crate) source: Source,
+    pub(crate) seeds: Seeds,
+    pub(crate) app_version: Option<String>,
+    pub(crate) prefix: String,
+    pub(crate) policies: Policies,
+    pub(crate) backup: Option<Backup>,
+    pub(crate) wait: Duration,
+    pub(crate) listener: Option<Arc<Listener>>,
 }
 
 /// Verbs that write.
@@ -402,7 +210,7 @@ impl Migrator {
         refuse_running(&job)?;
         let tx = job.patience.begin()?;
         ledger.create()?;
-        let amended = repair(&ledger, &set, why)?;
+        let amended = repair(&job, why)?;
         job.patience.commit(&tx, || ledger.read().map(|applied| applied.mark.is_none()))?;
         told(Ok(Report { amended, took: clock.elapsed(), ..Report::default() }))
     }
@@ -803,70 +611,6 @@ fn configure(conn: &Connection) -> Result<()> {
         conn.execute_batch("PRAGMA synchronous = NORMAL")
     };
     set().map_err(Error::sqlite("configuring the connection"))
-}
-
-/// A migration that runs outside any transaction in another process is not interrupted: it moves
-/// its mark, or holds the lock.
-fn refuse_running(job: &Job<'_>) -> Result<()> {
-    let mark = || job.patience.retry(|| Ok(job.ledger.read()?.mark));
-    let before = mark()?;
-    if before.is_none() {
-        return Ok(());
-    }
-    let waited = run::GRACE.min(job.patience.limit());
-    std::thread::sleep(waited);
-    if mark()? == before { Ok(()) } else { Err(ErrorKind::Busy { waited }.into()) }
-}
-
-fn repair(ledger: &Ledger<'_>, set: &Set, why: &str) -> Result<Vec<Done>> {
-    let Applied { migrations, mark, .. } = ledger.read()?;
-    let mut amended = Vec::new();
-    for row in &migrations {
-        let (detail, name) = match set.get(row.version) {
-            Some(entry) if entry.checksum == row.checksum => continue,
-            Some(entry) => {
-                let down = entry.down.as_ref().map(|down| down.text.as_ref());
-                ledger.amend(
-                    entry.version,
-                    &entry.name,
-                    &entry.checksum,
-                    down,
-                    entry.compatibility,
-                )?;
-                (format!("{} is now {}", row.checksum, entry.checksum), &entry.name)
-            }
-            None if Some(row.version) > set.newest() => continue,
-            None if set.baselines.iter().any(|b| b.version >= row.version) => continue,
-            None => {
-                ledger.delete(row.version)?;
-                let down = row.down_sql.as_deref().unwrap_or("none");
-                let was = format!("removed: {} of {}; down: {down}", row.checksum, row.applied_at);
-                (was, &row.name)
-            }
-        };
-        ledger.record([Deed {
-            action: "repair",
-            version: Some(row.version),
-            name: Some(name),
-            reason: Some(why),
-            detail: Some(&detail),
-        }])?;
-        let name = name.clone();
-        amended.push(Done { version: Some(row.version), name, took: Duration::ZERO });
-    }
-    if let Some(mark) = mark {
-        ledger.clear_mark()?;
-        ledger.record([Deed {
-            action: "repair",
-            version: Some(mark.version),
-            name: Some(&mark.name),
-            reason: Some(why),
-            detail: Some("was interrupted; will run again"),
-        }])?;
-        let version = Some(mark.version);
-        amended.push(Done { version, name: mark.name, took: Duration::ZERO });
-    }
-    Ok(amended)
 }
 
 impl fmt::Debug for Migrator {

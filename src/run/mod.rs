@@ -9,6 +9,7 @@ pub(crate) mod lock;
 pub(crate) mod objects;
 mod outside;
 pub(crate) mod preflight;
+pub(crate) mod repair;
 mod seeds;
 mod segment;
 pub(crate) mod session;
@@ -58,7 +59,7 @@ struct Run<'a> {
 
 /// How long the lock has to be free and nothing to happen before a migration that was begun
 /// outside a transaction counts as interrupted and not as running in another process.
-pub(crate) const GRACE: Duration = Duration::from_millis(1000);
+const GRACE: Duration = Duration::from_millis(1000);
 
 /// Works towards the goal. What was committed before a failure is in the error's report.
 pub(crate) fn run(job: &Job<'_>, goal: Goal) -> Result<Report> {
