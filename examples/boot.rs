@@ -63,21 +63,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let Err(error) = migrator().with(broken).apply(&conn) else {
         return Err("the broken migration was applied".into());
     };
-    show("a start with a broken migration", chain(&error))?;
+    show("a start with a broken migration", format!("{error:?}"))?;
     assert_eq!(tables(&conn)?, before);
     show("the tables after it", "as they were")?;
     Ok(())
-}
-
-/// The error in its long form, and what caused it.
-fn chain(error: &landfall::Error) -> String {
-    let mut text = format!("{error:#}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!("\ncaused by: {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 /// Every table, with how many rows it has.

@@ -568,7 +568,10 @@ impl fmt::Debug for Error {
         self.long(f)?;
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            write!(f, "\ncaused by: {error}")?;
+            // What rusqlite has as its own cause is the code of the message before it.
+            if !error.is::<rusqlite::ffi::Error>() {
+                write!(f, "\ncaused by: {error}")?;
+            }
             cause = error.source();
         }
         Ok(())
