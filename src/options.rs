@@ -173,7 +173,7 @@ impl Migrator {
 
     /// A backup of the database file before anything is changed in it, by [`apply`](Migrator::apply)
     /// or [`revert`](Migrator::revert). Where it cannot be made they change nothing and fail with
-    /// [`ErrorKind::Backup`]. Default: none.
+    /// [`ErrorKind::Backup`](crate::ErrorKind::Backup). Default: none.
     pub fn backup(mut self, b: Backup) -> Self {
         self.backup = Some(b);
         self
