@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::session::enforces_foreign_keys;
 use super::statements::is_about_sql;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{DataLoss, Strictness};
@@ -153,6 +154,12 @@ impl<'a> Guard<'a> {
                 }
                 Ok(Some(Counted { rows, changes: self.conn.total_changes() }))
             }
+            Action::Drop { what: Object::Table, name }
+                if self.terms.outside && self.losses.is_old(at) && schema(name) == "main" =>
+            {
+                self.before_cascade(at, &name.name)?;
+                Ok(None)
+            }
             Action::Control(Control::Commit) if self.terms.outside && !self.terms.signed_off => {
                 self.before_commit(at)?;
                 Ok(None)
@@ -228,6 +235,39 @@ impl<'a> Guard<'a> {
             self.compare(&rebuilt)?;
         }
         Ok(Verdict { waived: self.waived, warnings: self.warnings })
+    }
+
+    /// Outside a transaction foreign keys are the script's own affair, and where they are on, DROP
+    /// TABLE deletes all rows first, with what that does to those that refer to them:
+    /// <https://sqlite.org/foreignkeys.html#fk_schemacommands>.
+    fn before_cascade(&mut self, at: usize, table: &str) -> Result<()> {
+        if !enforces_foreign_keys(self.conn)? {
+            return Ok(());
+        }
+        let children = || {
+            let mut statement = self.conn.prepare(
+                "SELECT DISTINCT m.name, k.\"from\"
+                 FROM main.sqlite_master m, pragma_foreign_key_list(m.name, 'main') k
+                 WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL%' AND k.seq = 0
+                   AND k.\"table\" = ?1 COLLATE NOCASE AND m.name <> ?1 COLLATE NOCASE
+                   AND k.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT')",
+            )?;
+            let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<rusqlite::Result<Vec<(String, String)>>>()
+        };
+        for (child, column) in children().map_err(Error::sqlite("reading the schema"))? {
+            let (name, from) = (quoted(&child), quoted(&column));
+            let rows = self.ask(at, &format!("SELECT count({from}) FROM main.{name}"))?;
+            if rows > 0 {
+                let what = format!(
+                    "drop table `{table}` while foreign keys are on, which deletes or empties {} \
+                     of `{child}` (`PRAGMA foreign_keys = OFF` before it keeps them)",
+                    shown(rows)
+                );
+                self.lose(at, &child, None, rows, what)?;
+            }
+        }
+        Ok(())
     }
 
     /// Before a script outside any transaction commits one of its own: what that has lost can

@@ -382,3 +382,40 @@ fn an_index_whose_collation_is_not_there_hides_no_table_from_the_guard() {
     let error = set(&[first]).with(code).with(drops).apply(&conn).unwrap_err();
     assert!(error.to_string().starts_with("3_drops would drop table `t` with 2 rows"), "{error}");
 }
+
+#[test]
+fn a_parent_rebuilt_outside_a_transaction_does_not_take_its_children_along() {
+    let first = (
+        1,
+        "t",
+        "CREATE TABLE p(id INTEGER PRIMARY KEY, a);
+         CREATE TABLE c(p REFERENCES p(id) ON DELETE CASCADE)",
+        "",
+    );
+    for (head, end, kept) in [
+        ("", "", false),
+        ("BEGIN;", "; COMMIT", false),
+        ("PRAGMA foreign_keys = OFF; BEGIN;", "; COMMIT", true),
+    ] {
+        let conn = memory();
+        conn.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+        set(&[first]).apply(&conn).unwrap();
+        conn.execute_batch(
+            "INSERT INTO p VALUES (1, 'x'), (2, 'y'); INSERT INTO c VALUES (1), (2)",
+        )
+        .unwrap();
+        let rebuild = format!(
+            "-- landfall: no-transaction
+             {head} CREATE TABLE n(id INTEGER PRIMARY KEY, a); INSERT INTO n SELECT * FROM p;
+             DROP TABLE p; ALTER TABLE n RENAME TO p {end}"
+        );
+        let migrator = set(&[first]).with(landfall::Migration::sql(2, "second", rebuild));
+        let done = migrator.apply(&conn);
+        assert_eq!(rows(&conn, "SELECT p FROM c"), ["1", "2"], "{head} {done:?}");
+        assert_eq!(rows(&conn, "SELECT a FROM p"), ["x", "y"], "{head} {done:?}");
+        match done {
+            Ok(_) => assert!(kept),
+            Err(error) => assert!(matches!(error.kind(), ErrorKind::DataLoss { rows: 2, .. })),
+        }
+    }
+}
