@@ -222,11 +222,24 @@ impl<'a> Guard<'a> {
             Verb::Insert | Verb::Replace => counted.rows + changed - after,
             Verb::Update | Verb::UpdateOrReplace => counted.rows - after,
         };
-        if deleted <= 0 {
+        // A command to a virtual table, such as FTS5's `rebuild`, counts as a change and is no row.
+        let is_command = *verb == Verb::Insert && after >= counted.rows;
+        if deleted <= 0 || is_command && self.is_virtual(table)? {
             return Ok(());
         }
         let what = format!("delete {} of `{}`", shown(deleted), table.name);
         self.lose(at, &table.name, None, deleted, what)
+    }
+
+    fn is_virtual(&self, table: &Name) -> Result<bool> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT 1 FROM {}.sqlite_master
+                            WHERE name = ?1 COLLATE NOCASE AND sql LIKE 'CREATE VIRTUAL%')",
+            quoted(schema(table))
+        );
+        self.conn
+            .query_row(&sql, [&table.name], |row| row.get(0))
+            .map_err(Error::sqlite("reading the schema"))
     }
 
     /// After the last statement: what the rebuilt tables have lost.

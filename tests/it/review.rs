@@ -419,3 +419,21 @@ fn a_parent_rebuilt_outside_a_transaction_does_not_take_its_children_along() {
         }
     }
 }
+
+#[test]
+fn a_command_to_a_search_index_deletes_nothing() {
+    let conn = memory();
+    let first = (
+        1,
+        "t",
+        "CREATE TABLE d(id INTEGER PRIMARY KEY, body TEXT);
+         CREATE VIRTUAL TABLE f USING fts5(body, content='d', content_rowid='id')",
+        "",
+    );
+    set(&[first]).apply(&conn).unwrap();
+    conn.execute_batch("INSERT INTO d VALUES (1, 'one'), (2, 'two')").unwrap();
+    let commands = "INSERT INTO f(f) VALUES ('rebuild'); INSERT INTO f(f) VALUES ('optimize')";
+    let migrator = set(&[first, (2, "second", commands, "")]);
+    migrator.data_loss(landfall::DataLoss::RefuseDeletes).apply(&conn).unwrap();
+    assert_eq!(one(&conn, "SELECT rowid FROM f WHERE f MATCH 'two'"), "2");
+}
