@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::session::enforces_foreign_keys;
+use super::statements::is_about_sql;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{DataLoss, Strictness};
 use crate::source::Entry;
-use crate::sql::action::Change;
+use crate::sql::action::{Change, Name};
 use crate::sql::losses::{DroppedTable, Losses, can_lose, is_schema};
-use crate::sql::token::{Kind, tokens};
-use crate::sql::{Action, Object, Script, Statement, Verb, quoted};
+use crate::sql::token::{Kind, tokens, unquoted};
+use crate::sql::{Action, Control, Object, Script, Statement, Verb, quoted};
 
 /// What an application has decided about losses, and what a script has signed off.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +54,7 @@ pub(crate) struct Verdict {
 /// A table that the script drops and puts another in place of, as it was.
 struct Rebuilt {
     statement: usize,
+    made: bool,
     before: Table,
 }
 
@@ -103,17 +106,19 @@ impl<'a> Guard<'a> {
             return Ok(());
         }
         if !dropped.rebuilt {
-            let rows = self.ask(at, &count(name))?;
+            let rows = self.ask(at, &count(&dropped.schema, name))?;
             let what = format!("drop table `{name}` with {}", shown(rows));
             return self.lose(at, name, None, rows, what);
         }
         let table = Table::read(self.conn, name).map_err(|error| self.undetermined(at, error))?;
-        self.rebuilt.extend(table.map(|before| Rebuilt { statement: at, before }));
+        let made = dropped.made;
+        self.rebuilt.extend(table.map(|before| Rebuilt { statement: at, made, before }));
         Ok(())
     }
 
     fn has_rows(&self, dropped: &DroppedTable) -> Result<bool> {
-        let any = format!("SELECT EXISTS (SELECT 1 FROM main.{})", quoted(&dropped.name));
+        let (schema, name) = (quoted(&dropped.schema), quoted(&dropped.name));
+        let any = format!("SELECT EXISTS (SELECT 1 FROM {schema}.{name})");
         match self.conn.query_row(&any, [], |row| row.get(0)) {
             Ok(some) => Ok(some),
             Err(error) if error.to_string().starts_with("no such table") => Ok(false),
@@ -129,8 +134,8 @@ impl<'a> Guard<'a> {
             Action::Alter { table, change: Change::DropColumn(column) }
                 if self.losses.is_old(at) =>
             {
-                if !self.losses.adds(&table.name, column) {
-                    self.before_drop_column(at, &table.name, column)?;
+                if !self.losses.drops_own_column(at) {
+                    self.before_drop_column(at, table, column)?;
                 }
                 Ok(None)
             }
@@ -142,12 +147,22 @@ impl<'a> Guard<'a> {
             Action::Write { verb, table }
                 if self.terms.tells_deletes() && self.losses.is_old(at) =>
             {
-                let rows = self.ask(at, &count(&table.name))?;
+                let rows = self.ask(at, &count(schema(table), &table.name))?;
                 if self.terms.outside && rows > 0 && !matches!(verb, Verb::Insert | Verb::Update) {
                     let what = format!("delete from `{}`, which has {}", table.name, shown(rows));
                     self.lose(at, &table.name, None, rows, what)?;
                 }
                 Ok(Some(Counted { rows, changes: self.conn.total_changes() }))
+            }
+            Action::Drop { what: Object::Table, name }
+                if self.terms.outside && self.losses.is_old(at) && schema(name) == "main" =>
+            {
+                self.before_cascade(at, &name.name)?;
+                Ok(None)
+            }
+            Action::Control(Control::Commit) if self.terms.outside && !self.terms.signed_off => {
+                self.before_commit(at)?;
+                Ok(None)
             }
             Action::Unknown if self.writes(statement) => {
                 let what = "run a statement of which it cannot be told what it loses".to_owned();
@@ -163,22 +178,24 @@ impl<'a> Guard<'a> {
         self.conn.prepare(self.script.sql(statement)).is_ok_and(|statement| !statement.readonly())
     }
 
-    fn before_drop_column(&mut self, at: usize, table: &str, column: &str) -> Result<()> {
-        let generated = "SELECT hidden <> 0 FROM pragma_table_xinfo(?1, 'main')
+    fn before_drop_column(&mut self, at: usize, table: &Name, column: &str) -> Result<()> {
+        let (schema, table) = (schema(table), table.name.as_str());
+        let generated = "SELECT hidden <> 0 FROM pragma_table_xinfo(?1, ?3)
                          WHERE name = ?2 COLLATE NOCASE";
         let generated: Option<bool> = self
             .conn
-            .query_row(generated, [table, column], |row| row.get(0))
+            .query_row(generated, [table, column, schema], |row| row.get(0))
             .optional()
             .map_err(Error::sqlite("reading the schema"))?;
         // SQLite will say that there is no such column, and what is computed is not lost.
         if generated != Some(false) {
             return Ok(());
         }
-        let (name, filled) = (quoted(column), quoted(table));
-        let any = format!("SELECT EXISTS (SELECT 1 FROM main.{filled} WHERE {name} NOT NULL)");
+        let name = quoted(column);
+        let filled = format!("{}.{}", quoted(schema), quoted(table));
+        let any = format!("SELECT EXISTS (SELECT 1 FROM {filled} WHERE {name} NOT NULL)");
         if self.ask(at, &any)? != 0 {
-            let rows = self.ask(at, &format!("SELECT count({name}) FROM main.{filled}"))?;
+            let rows = self.ask(at, &format!("SELECT count({name}) FROM {filled}"))?;
             let what =
                 format!("drop column `{column}` of `{table}`, which has values in {}", shown(rows));
             self.lose(at, table, Some(column), rows, what)?;
@@ -193,21 +210,36 @@ impl<'a> Guard<'a> {
         };
         let Action::Write { verb, table } = &statement.action else { return Ok(()) };
         let changed = i64::try_from(self.conn.changes()).unwrap_or(i64::MAX);
-        let after = self.ask(at, &count(&table.name))?;
+        let after = self.ask(at, &count(schema(table), &table.name))?;
         // REPLACE does not count the rows that it throws out as changes:
         // <https://sqlite.org/c3ref/changes.html>.
         let deleted = match verb {
             // A statement that changed nothing at all leaves the number of the one before.
             _ if self.conn.total_changes() == counted.changes => 0,
             Verb::Delete => changed,
+            // Rows that `ON CONFLICT … DO UPDATE` changes are counted as well, and are not new.
+            Verb::Insert if has_word(self.script.sql(statement), "DO") => counted.rows - after,
             Verb::Insert | Verb::Replace => counted.rows + changed - after,
             Verb::Update | Verb::UpdateOrReplace => counted.rows - after,
         };
-        if deleted <= 0 {
+        // A command to a virtual table, such as FTS5's `rebuild`, counts as a change and is no row.
+        let is_command = *verb == Verb::Insert && after >= counted.rows;
+        if deleted <= 0 || is_command && self.is_virtual(table)? {
             return Ok(());
         }
         let what = format!("delete {} of `{}`", shown(deleted), table.name);
         self.lose(at, &table.name, None, deleted, what)
+    }
+
+    fn is_virtual(&self, table: &Name) -> Result<bool> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT 1 FROM {}.sqlite_master
+                            WHERE name = ?1 COLLATE NOCASE AND sql LIKE 'CREATE VIRTUAL%')",
+            quoted(schema(table))
+        );
+        self.conn
+            .query_row(&sql, [&table.name], |row| row.get(0))
+            .map_err(Error::sqlite("reading the schema"))
     }
 
     /// After the last statement: what the rebuilt tables have lost.
@@ -218,32 +250,101 @@ impl<'a> Guard<'a> {
         Ok(Verdict { waived: self.waived, warnings: self.warnings })
     }
 
+    /// Outside a transaction foreign keys are the script's own affair, and where they are on, DROP
+    /// TABLE deletes all rows first, with what that does to those that refer to them:
+    /// <https://sqlite.org/foreignkeys.html#fk_schemacommands>.
+    fn before_cascade(&mut self, at: usize, table: &str) -> Result<()> {
+        if !enforces_foreign_keys(self.conn)? {
+            return Ok(());
+        }
+        let children = || {
+            let mut statement = self.conn.prepare(
+                "SELECT DISTINCT m.name, k.\"from\"
+                 FROM main.sqlite_master m, pragma_foreign_key_list(m.name, 'main') k
+                 WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL%' AND k.seq = 0
+                   AND k.\"table\" = ?1 COLLATE NOCASE AND m.name <> ?1 COLLATE NOCASE
+                   AND k.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT')",
+            )?;
+            let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<rusqlite::Result<Vec<(String, String)>>>()
+        };
+        for (child, column) in children().map_err(Error::sqlite("reading the schema"))? {
+            let (name, from) = (quoted(&child), quoted(&column));
+            let rows = self.ask(at, &format!("SELECT count({from}) FROM main.{name}"))?;
+            if rows > 0 {
+                let what = format!(
+                    "drop table `{table}` while foreign keys are on, which deletes or empties {} \
+                     of `{child}` (`PRAGMA foreign_keys = OFF` before it keeps them)",
+                    shown(rows)
+                );
+                self.lose(at, &child, None, rows, what)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Before a script outside any transaction commits one of its own: what that has lost can
+    /// still be taken back. A table that is not there yet may come with the next one.
+    fn before_commit(&mut self, at: usize) -> Result<()> {
+        let rebuilt = std::mem::take(&mut self.rebuilt);
+        for table in rebuilt.iter().filter(|table| table.statement < at) {
+            if let Some(now) = self.read(table)? {
+                self.compare_content(table, &now)?;
+            }
+        }
+        self.rebuilt = rebuilt;
+        Ok(())
+    }
+
+    fn read(&self, rebuilt: &Rebuilt) -> Result<Option<Table>> {
+        Table::read(self.conn, &rebuilt.before.name)
+            .map_err(|error| self.undetermined(rebuilt.statement, error))
+    }
+
     fn compare(&mut self, rebuilt: &Rebuilt) -> Result<()> {
         let (at, before) = (rebuilt.statement, &rebuilt.before);
         let name = &before.name;
-        let now = Table::read(self.conn, name).map_err(|error| self.undetermined(at, error))?;
-        let Some(now) = now else {
+        let Some(now) = self.read(rebuilt)? else {
             let what = format!("leave no table `{name}`, which had {}", shown(before.rows));
             return match before.rows {
                 0 => Ok(()),
                 rows => self.lose(at, name, None, rows, what),
             };
         };
+        self.compare_content(rebuilt, &now)?;
+        for what in before.lost_besides_rows(&now, |object| self.drops(object)) {
+            self.warn(at, name, what)?;
+        }
+        Ok(())
+    }
+
+    /// Rows and columns.
+    fn compare_content(&mut self, rebuilt: &Rebuilt, now: &Table) -> Result<()> {
+        let (at, before) = (rebuilt.statement, &rebuilt.before);
+        let name = &before.name;
         if now.rows < before.rows {
             let what = format!("leave `{name}` with {} of {}", now.rows, shown(before.rows));
             self.lose(at, name, None, before.rows - now.rows, what)?;
         }
-        for (column, filled) in before.lost_columns(&now) {
+        let may_copy = |column: &str| !rebuilt.made || self.names(column);
+        for (column, filled) in before.lost_columns(now, may_copy) {
             let what = format!(
                 "leave `{name}` without its column `{column}`, which had values in {}",
                 shown(filled)
             );
             self.lose(at, name, Some(&column), filled, what)?;
         }
-        for what in before.lost_besides_rows(&now, |object| self.drops(object)) {
-            self.warn(at, name, what)?;
-        }
         Ok(())
+    }
+
+    /// Whether the script's text names a column, or takes all with `*`, or may mean it by `rowid`.
+    fn names(&self, column: &str) -> bool {
+        let text = &self.script.text;
+        let all = [column, "*", "rowid", "_rowid_", "oid"];
+        tokens(text)
+            .filter(|token| token.is_significant())
+            .map(|token| unquoted(token.text(text)))
+            .any(|word| all.iter().any(|name| word.eq_ignore_ascii_case(name)))
     }
 
     /// Whether the script drops an index or trigger by its name.
@@ -299,8 +400,12 @@ impl<'a> Guard<'a> {
         self.conn.query_row(sql, [], |row| row.get(0)).map_err(|error| self.undetermined(at, error))
     }
 
-    /// A table that cannot be read, such as one of a module that is not there.
+    /// A table that cannot be read, such as one of a module that is not there. Where somebody
+    /// interrupted the reading, or is in the way, that is what is told.
     fn undetermined(&self, at: usize, error: rusqlite::Error) -> Error {
+        if !is_about_sql(&error) {
+            return Error::sqlite("looking at what would be lost")(error);
+        }
         let start = self.statements.get(at).map_or(0, |statement| statement.start);
         let position = self.script.position(start);
         let kind = ErrorKind::DataLoss {
@@ -335,24 +440,15 @@ impl Table {
         }
         let Some((name, sql)) = table else { return Ok(None) };
         let columns = columns(conn, &name)?;
-        let counts: Vec<String> =
-            columns.iter().map(|c| format!(", count({})", quoted(c))).collect();
-        let counts = format!("SELECT count(*){} FROM main.{}", counts.concat(), quoted(&name));
-        let (rows, filled) = conn.query_row(&counts, [], |row| {
-            let mut filled = BTreeMap::new();
-            for (at, column) in columns.iter().enumerate() {
-                filled.insert(column.to_ascii_lowercase(), row.get(at + 1)?);
-            }
-            Ok((row.get(0)?, filled))
-        })?;
+        let (rows, filled) = counts(conn, &name, &columns)?;
         let sequence = if has_word(&sql, "AUTOINCREMENT") { sequence(conn, &name)? } else { None };
         let checks = words(&sql, "CHECK");
         Ok(Some(Table { name, rows, filled, objects, checks, sequence }))
     }
 
     /// Columns that had values and are gone. A column that is new and has as many values or more
-    /// may be the old one under another name.
-    fn lost_columns(&self, now: &Table) -> Vec<(String, i64)> {
+    /// may be the old one under another name, where the script may have copied that.
+    fn lost_columns(&self, now: &Table, may_copy: impl Fn(&str) -> bool) -> Vec<(String, i64)> {
         let mut new: Vec<i64> = now
             .filled
             .iter()
@@ -364,7 +460,8 @@ impl Table {
             if filled == 0 || now.filled.contains_key(column) {
                 continue;
             }
-            match new.iter().position(|&other| other >= filled) {
+            let successor = new.iter().position(|&other| other >= filled);
+            match successor.filter(|_| may_copy(column)) {
                 Some(successor) => drop(new.swap_remove(successor)),
                 None => lost.push((column.clone(), filled)),
             }
@@ -399,6 +496,27 @@ impl Table {
     }
 }
 
+/// The rows of a table, and those with a value in each column. A query can have as many columns as
+/// a table by default, 2,000, and the number of rows is one more.
+fn counts(
+    conn: &Connection,
+    table: &str,
+    columns: &[String],
+) -> rusqlite::Result<(i64, BTreeMap<String, i64>)> {
+    let (mut rows, mut filled) = (0, BTreeMap::new());
+    for part in columns.chunks(1_000) {
+        let counts: Vec<String> = part.iter().map(|c| format!(", count({})", quoted(c))).collect();
+        let sql = format!("SELECT count(*){} FROM main.{}", counts.concat(), quoted(table));
+        rows = conn.query_row(&sql, [], |row| {
+            for (at, column) in part.iter().enumerate() {
+                filled.insert(column.to_ascii_lowercase(), row.get(at + 1)?);
+            }
+            row.get(0)
+        })?;
+    }
+    Ok((rows, filled))
+}
+
 fn columns(conn: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement =
         conn.prepare_cached("SELECT name FROM pragma_table_xinfo(?1, 'main') WHERE hidden = 0")?;
@@ -422,8 +540,13 @@ fn has_word(sql: &str, keyword: &str) -> bool {
     words(sql, keyword) > 0
 }
 
-fn count(table: &str) -> String {
-    format!("SELECT count(*) FROM main.{}", quoted(table))
+fn count(schema: &str, table: &str) -> String {
+    format!("SELECT count(*) FROM {}.{}", quoted(schema), quoted(table))
+}
+
+/// Where a table stands that is not the script's own.
+fn schema(table: &Name) -> &str {
+    table.schema.as_deref().unwrap_or("main")
 }
 
 fn shown(rows: i64) -> String {
@@ -433,7 +556,22 @@ fn shown(rows: i64) -> String {
 /// What code would drop: tables that have rows before and are not there after.
 pub(crate) struct CodeGuard<'a> {
     conn: &'a Connection,
-    filled: Vec<String>,
+    filled: Vec<Known>,
+}
+
+/// A table as code finds or leaves it.
+#[derive(PartialEq, Eq)]
+struct Known {
+    name: String,
+    root: i64,
+    columns: Option<String>,
+}
+
+impl Known {
+    /// The same table, perhaps under another name: a RENAME leaves it in its place.
+    fn is_same(&self, other: &Known) -> bool {
+        self.root == other.root && self.columns == other.columns
+    }
 }
 
 impl<'a> CodeGuard<'a> {
@@ -441,24 +579,24 @@ impl<'a> CodeGuard<'a> {
         if policy == DataLoss::Allow {
             return Ok(None);
         }
-        let filled = || {
-            let mut filled = Vec::new();
-            for table in tables(conn)? {
-                let any = format!("SELECT EXISTS (SELECT 1 FROM main.{})", quoted(&table));
-                if conn.query_row(&any, [], |row| row.get(0))? {
-                    filled.push(table);
-                }
-            }
-            Ok(filled)
-        };
-        let filled = filled().map_err(Error::sqlite("looking for tables that have rows"))?;
+        let filled = filled(conn).map_err(Error::sqlite("looking for tables that have rows"))?;
         Ok(Some(CodeGuard { conn, filled }))
     }
 
     pub(crate) fn after(self, entry: &Entry) -> Result<Verdict> {
         let now = tables(self.conn).map_err(Error::sqlite("reading the schema"))?;
+        let full = filled(self.conn).map_err(Error::sqlite("looking for tables that have rows"))?;
+        let stays = |table: &Known| {
+            let named = |other: &&Known| other.name.eq_ignore_ascii_case(&table.name);
+            match now.iter().find(named) {
+                // Rows that code deletes are its own affair, a table that it makes anew is not.
+                Some(other) => other.is_same(table) || full.iter().any(|other| named(&other)),
+                None => full.iter().any(|other| other.is_same(table)),
+            }
+        };
         let mut verdict = Verdict::default();
-        for table in self.filled.into_iter().filter(|table| !now.contains(table)) {
+        for table in self.filled.iter().filter(|table| !stays(table)) {
+            let table = table.name.clone();
             let what = format!("drop table `{table}`, which has rows");
             if entry.allow_data_loss.is_none() {
                 let (file, position, column) = (entry.label.clone(), None, None);
@@ -471,11 +609,32 @@ impl<'a> CodeGuard<'a> {
     }
 }
 
-fn tables(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+/// Tables with rows. One that cannot be looked into counts as one: it is only missed once it is
+/// gone.
+fn filled(conn: &Connection) -> rusqlite::Result<Vec<Known>> {
+    let mut filled = Vec::new();
+    for table in tables(conn)? {
+        let any = format!("SELECT EXISTS (SELECT 1 FROM main.{})", quoted(&table.name));
+        let some = match conn.query_row(&any, [], |row| row.get(0)) {
+            Err(error) if is_about_sql(&error) => true,
+            some => some?,
+        };
+        if some {
+            filled.push(table);
+        }
+    }
+    Ok(filled)
+}
+
+fn tables(conn: &Connection) -> rusqlite::Result<Vec<Known>> {
     let mut statement = conn.prepare(
-        "SELECT name FROM main.sqlite_master
+        "SELECT name, rootpage,
+                (SELECT group_concat(x.name, char(0)) FROM pragma_table_xinfo(m.name, 'main') x)
+         FROM main.sqlite_master m
          WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
     )?;
-    let names = statement.query_map([], |row| row.get(0))?;
-    names.collect()
+    let tables = statement.query_map([], |row| {
+        Ok(Known { name: row.get(0)?, root: row.get(1)?, columns: row.get(2)? })
+    })?;
+    tables.collect()
 }

@@ -28,7 +28,9 @@ impl Run<'_> {
         };
         let settings = Settings::remember(job.conn, |_| true)?;
         let statements: Vec<&Statement> = script.statements.iter().collect();
-        let mut guard = Guard::before(job.conn, script, &statements, job.terms(script, true))?;
+        let terms = job.terms(script, true);
+        let mut guard =
+            job.patience.retry(|| Guard::before(job.conn, script, &statements, terms))?;
         if !self.begin_outside(step, &mark)? {
             return Ok(());
         }

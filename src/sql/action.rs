@@ -62,7 +62,7 @@ pub(crate) struct Reference {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     RenameTable(String),
-    RenameColumn,
+    RenameColumn { from: String, to: String },
     AddColumn(String),
     DropColumn(String),
     Other,
@@ -324,7 +324,11 @@ fn alter(r: &mut Reader<'_>) -> Option<Action> {
             r.advance();
             Change::RenameTable(r.identifier()?)
         }
-        "RENAME" => Change::RenameColumn,
+        "RENAME" => {
+            let from = r.identifier()?;
+            r.skip("TO");
+            Change::RenameColumn { from, to: r.identifier()? }
+        }
         "ADD" if explicit || !(r.at("CONSTRAINT") || r.at("CHECK")) => {
             Change::AddColumn(r.identifier()?)
         }

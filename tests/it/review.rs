@@ -227,3 +227,213 @@ fn a_migration_does_not_roll_back_to_the_savepoint_of_another() {
     let own = "SAVEPOINT \"S\"; CREATE TABLE k(x); ROLLBACK TRANSACTION TO SAVEPOINT s; RELEASE s;";
     set(&[(1, "a", own, "")]).apply(&conn).unwrap();
 }
+
+/// Two rows in `t(id, a, b)` and a second migration, told what becomes of it.
+fn second(text: &str) -> Result<Vec<String>, String> {
+    second_with(text, |migrator| migrator)
+}
+
+fn second_with(text: &str, policies: impl Fn(Migrator) -> Migrator) -> Result<Vec<String>, String> {
+    let conn = memory();
+    let first = (1, "t", "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b)", "");
+    set(&[first]).apply(&conn).unwrap();
+    conn.execute_batch("INSERT INTO t VALUES (1, 'x', 5), (2, 'y', 6)").unwrap();
+    let text = text.to_owned();
+    let migrator = policies(set(&[first]).with(landfall::Migration::sql(2, "second", text)));
+    match migrator.apply(&conn) {
+        Ok(report) => Ok(report.warnings),
+        Err(error) => Err(format!("{error} {}", crate::support::cause(&error))),
+    }
+}
+
+fn is_refused(text: &str, words: &str) {
+    let told = second(text).expect_err(text);
+    assert!(told.starts_with(&format!("2_second would {words}")), "{text}: {told}");
+}
+
+#[test]
+fn a_column_that_is_added_again_after_it_was_dropped_is_still_lost() {
+    let lost = "drop column `a` of `t`";
+    is_refused("ALTER TABLE t DROP COLUMN a; ALTER TABLE t ADD COLUMN a INTEGER", lost);
+    is_refused(
+        "ALTER TABLE t ADD COLUMN c; ALTER TABLE t RENAME COLUMN c TO d;
+         ALTER TABLE t RENAME a TO c; ALTER TABLE t DROP COLUMN c",
+        "drop column `c` of `t`",
+    );
+    // One that the script added is its own under any name.
+    second(
+        "ALTER TABLE t ADD COLUMN c; UPDATE t SET c = 1; ALTER TABLE t RENAME COLUMN c TO d;
+         ALTER TABLE t RENAME TO u; ALTER TABLE u DROP COLUMN d; ALTER TABLE u RENAME TO t",
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_temporary_or_attached_namesake_does_not_hide_what_a_drop_loses() {
+    for text in [
+        "CREATE TEMP TABLE t AS SELECT * FROM main.t; DROP TABLE main.t",
+        "CREATE TEMP TABLE t AS SELECT * FROM main.t; DROP TABLE t; DROP TABLE t",
+        "CREATE TEMP TABLE t AS SELECT * FROM main.t; DROP TABLE temp.t; DROP TABLE t",
+        "CREATE TEMP TABLE t(x); ALTER TABLE temp.t RENAME TO u; DROP TABLE t",
+        "ALTER TABLE t RENAME TO u; CREATE TABLE IF NOT EXISTS u(x); DROP TABLE u",
+        "-- landfall: no-transaction
+         ATTACH ':memory:' AS old; CREATE TABLE old.t AS SELECT * FROM main.t; DROP TABLE main.t",
+    ] {
+        is_refused(text, "drop table `t` with 2 rows");
+    }
+    for text in [
+        "CREATE TEMP TABLE t AS SELECT * FROM main.t; DROP TABLE t",
+        "CREATE TEMP TABLE t AS SELECT * FROM main.t; ALTER TABLE t RENAME TO u; DROP TABLE u",
+    ] {
+        second(text).unwrap();
+    }
+}
+
+#[test]
+fn a_rebuild_that_never_names_a_column_has_not_renamed_it() {
+    is_refused(
+        "CREATE TABLE n(id INTEGER PRIMARY KEY, b, kind TEXT NOT NULL DEFAULT 'plain');
+         INSERT INTO n(id, b) SELECT id, b FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t",
+        "leave `t` without its column `a`, which had values in 2 rows",
+    );
+    second(
+        "CREATE TABLE n(id INTEGER PRIMARY KEY, b, kind TEXT NOT NULL DEFAULT 'plain');
+         INSERT INTO n SELECT id, b, A FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t",
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_rebuild_in_a_transaction_of_its_own_is_judged_before_that_commits() {
+    let conn = memory();
+    let first = (1, "t", "CREATE TABLE t(id INTEGER PRIMARY KEY, a)", "");
+    set(&[first]).apply(&conn).unwrap();
+    conn.execute_batch("INSERT INTO t VALUES (1, 'x'), (2, 'y')").unwrap();
+    let rebuild = "-- landfall: no-transaction
+        PRAGMA foreign_keys = OFF; BEGIN; CREATE TABLE n(id INTEGER PRIMARY KEY, a);
+        INSERT INTO n SELECT * FROM t WHERE id = 1; DROP TABLE t; ALTER TABLE n RENAME TO t;
+        COMMIT; PRAGMA foreign_keys = ON";
+    let error = set(&[first, (2, "second", rebuild, "")]).apply(&conn).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::DataLoss { rows: 1, .. }), "{error}");
+    assert_eq!(rows(&conn, "SELECT a FROM t"), ["x", "y"]);
+}
+
+#[test]
+fn code_may_rename_a_table_and_may_not_recreate_it_empty() {
+    let run = |sql: &'static str| {
+        let conn = memory();
+        let first = (1, "t", "CREATE TABLE t(id INTEGER PRIMARY KEY, a)", "");
+        set(&[first]).apply(&conn).unwrap();
+        conn.execute_batch("INSERT INTO t VALUES (1, 'x'), (2, 'y')").unwrap();
+        let code = landfall::Migration::code(2, "code", move |tx| tx.execute_batch(sql));
+        set(&[first]).with(code).apply(&conn).map(drop).map_err(|error| error.to_string())
+    };
+    run("ALTER TABLE t RENAME TO u").unwrap();
+    run("DELETE FROM t").unwrap();
+    run("DROP TABLE t; CREATE TABLE u(x)").unwrap_err();
+    run("DROP TABLE t; CREATE TABLE t(id INTEGER PRIMARY KEY, a, b)").unwrap_err();
+}
+
+#[test]
+fn a_table_with_two_thousand_columns_can_be_rebuilt() {
+    let columns: Vec<String> = (0..2000).map(|n| format!("c{n}")).collect();
+    let create = format!("CREATE TABLE t({})", columns.join(","));
+    let again = format!(
+        "CREATE TABLE n({}); INSERT INTO n SELECT * FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t",
+        columns.join(",")
+    );
+    let conn = memory();
+    let first = || Migrator::from_migrations([landfall::Migration::sql(1, "t", create.clone())]);
+    first().apply(&conn).unwrap();
+    conn.execute_batch("INSERT INTO t(c0, c1999) VALUES (1, 2)").unwrap();
+    first().with(landfall::Migration::sql(2, "again", again)).apply(&conn).unwrap();
+    assert_eq!(one(&conn, "SELECT c0 || c1999 FROM t"), "12");
+}
+
+#[test]
+fn an_upsert_deletes_nothing() {
+    let refuse = |text: &str| {
+        second_with(text, |migrator| migrator.data_loss(landfall::DataLoss::RefuseDeletes))
+    };
+    refuse("INSERT INTO t VALUES (1, 'z', 1) ON CONFLICT(id) DO UPDATE SET a = 'z'").unwrap();
+    refuse("INSERT INTO t VALUES (1, 'z', 1) ON CONFLICT(id) DO NOTHING").unwrap();
+    refuse("INSERT OR IGNORE INTO t VALUES (1, 'z', 1)").unwrap();
+}
+
+#[test]
+fn an_index_whose_collation_is_not_there_hides_no_table_from_the_guard() {
+    let (path, _) = folder(&[]);
+    let file = path.path().join("a.db");
+    let first = (1, "t", "CREATE TABLE t(a TEXT); CREATE TABLE u(x)", "");
+    {
+        let conn = Connection::open(&file).unwrap();
+        conn.create_collation("mine", |a, b| a.cmp(b)).unwrap();
+        set(&[first]).apply(&conn).unwrap();
+        conn.execute_batch(
+            "CREATE INDEX i ON t(a COLLATE mine); INSERT INTO t VALUES ('x'), ('y')",
+        )
+        .unwrap();
+    }
+    let conn = Connection::open(&file).unwrap();
+    let code = landfall::Migration::code(2, "code", |tx| tx.execute_batch("DROP TABLE u"));
+    set(&[first]).with(code).apply(&conn).unwrap();
+    let code = landfall::Migration::code(2, "code", |tx| tx.execute_batch("DROP TABLE u"));
+    let drops = landfall::Migration::sql(3, "drops", "DROP TABLE t");
+    let error = set(&[first]).with(code).with(drops).apply(&conn).unwrap_err();
+    assert!(error.to_string().starts_with("3_drops would drop table `t` with 2 rows"), "{error}");
+}
+
+#[test]
+fn a_parent_rebuilt_outside_a_transaction_does_not_take_its_children_along() {
+    let first = (
+        1,
+        "t",
+        "CREATE TABLE p(id INTEGER PRIMARY KEY, a);
+         CREATE TABLE c(p REFERENCES p(id) ON DELETE CASCADE)",
+        "",
+    );
+    for (head, end, kept) in [
+        ("", "", false),
+        ("BEGIN;", "; COMMIT", false),
+        ("PRAGMA foreign_keys = OFF; BEGIN;", "; COMMIT", true),
+    ] {
+        let conn = memory();
+        conn.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+        set(&[first]).apply(&conn).unwrap();
+        conn.execute_batch(
+            "INSERT INTO p VALUES (1, 'x'), (2, 'y'); INSERT INTO c VALUES (1), (2)",
+        )
+        .unwrap();
+        let rebuild = format!(
+            "-- landfall: no-transaction
+             {head} CREATE TABLE n(id INTEGER PRIMARY KEY, a); INSERT INTO n SELECT * FROM p;
+             DROP TABLE p; ALTER TABLE n RENAME TO p {end}"
+        );
+        let migrator = set(&[first]).with(landfall::Migration::sql(2, "second", rebuild));
+        let done = migrator.apply(&conn);
+        assert_eq!(rows(&conn, "SELECT p FROM c"), ["1", "2"], "{head} {done:?}");
+        assert_eq!(rows(&conn, "SELECT a FROM p"), ["x", "y"], "{head} {done:?}");
+        match done {
+            Ok(_) => assert!(kept),
+            Err(error) => assert!(matches!(error.kind(), ErrorKind::DataLoss { rows: 2, .. })),
+        }
+    }
+}
+
+#[test]
+fn a_command_to_a_search_index_deletes_nothing() {
+    let conn = memory();
+    let first = (
+        1,
+        "t",
+        "CREATE TABLE d(id INTEGER PRIMARY KEY, body TEXT);
+         CREATE VIRTUAL TABLE f USING fts5(body, content='d', content_rowid='id')",
+        "",
+    );
+    set(&[first]).apply(&conn).unwrap();
+    conn.execute_batch("INSERT INTO d VALUES (1, 'one'), (2, 'two')").unwrap();
+    let commands = "INSERT INTO f(f) VALUES ('rebuild'); INSERT INTO f(f) VALUES ('optimize')";
+    let migrator = set(&[first, (2, "second", commands, "")]);
+    migrator.data_loss(landfall::DataLoss::RefuseDeletes).apply(&conn).unwrap();
+    assert_eq!(one(&conn, "SELECT rowid FROM f WHERE f MATCH 'two'"), "2");
+}
