@@ -56,9 +56,9 @@ impl Name {
     }
 }
 
-/// Whether a file's name is that of a backup of a database of this name.
-pub(super) fn is_backup_of(database: &str, file: &str) -> bool {
-    Name::parse(database, file).is_some()
+/// The version in a file's name, if that is the name of a backup of a database of this name.
+pub(super) fn version_in(database: &str, file: &str) -> Option<i64> {
+    Name::parse(database, file).map(|name| name.version)
 }
 
 impl<'a> Folder<'a> {
@@ -209,7 +209,7 @@ mod tests {
             "app.db.v0000.20261121T120000Z-002",
             "app.db.v20261121120000.20261121T120000Z",
         ] {
-            assert!(is_backup_of("app.db", ours), "{ours}");
+            assert!(version_in("app.db", ours).is_some(), "{ours}");
         }
         for other in [
             "app.db",
@@ -223,7 +223,7 @@ mod tests {
             "my.app.db.v0007.20261121T120000Z",
             "app.db.v+007.20261121T120000Z",
         ] {
-            assert!(!is_backup_of("app.db", other), "{other}");
+            assert!(version_in("app.db", other).is_none(), "{other}");
         }
     }
 

@@ -1018,3 +1018,44 @@ fn an_option_that_changes_nothing_to_do_costs_no_start() {
     assert!(migrator().backup(stage.backup()).apply(&conn).unwrap().is_noop());
     assert_eq!(std::fs::read_dir(stage.folder()).unwrap().count(), 0, "not even a lock");
 }
+
+#[test]
+fn an_empty_file_is_not_restored_under_a_backups_name_either() {
+    let stage = Stage::new("WAL");
+    for name in ["app.db.v0001.20261121T120000Z", "app.db.v0000.20261121T120000Z"] {
+        let file = stage.folder().join(name);
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(cause(&not_restored(&stage, &file)), "the file is empty");
+    }
+    // At version 1 there was a ledger.
+    let file = stage.folder().join("app.db.v0001.20261121T120000Z");
+    Connection::open(&file).unwrap().execute_batch("CREATE TABLE theirs(x)").unwrap();
+    assert!(cause(&not_restored(&stage, &file)).contains("it has no ledger"));
+}
+
+#[test]
+fn a_backup_in_utf16_can_be_restored_into_an_empty_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = Connection::open(dir.path().join("app.db")).unwrap();
+    from.execute_batch("PRAGMA encoding = 'UTF-16'").unwrap();
+    migrator().apply_to(&from, Target::Steps(1)).unwrap();
+    from.execute_batch("INSERT INTO note VALUES (1, 'x')").unwrap();
+    let report = migrator().backup(Backup::to_dir(dir.path())).apply(&from).unwrap();
+    let mut conn = Connection::open(dir.path().join("new.db")).unwrap();
+    migrator().restore(&mut conn, path(&report)).unwrap();
+    assert_eq!(one(&conn, "SELECT text FROM note"), "x");
+}
+
+#[test]
+fn odd_characters_in_paths_mean_nothing() {
+    for name in ["a b.db", "it's.db", "a%20.db", "a?mode=ro.db", "\"q\".db", "file:x.db"] {
+        let dir = tempfile::tempdir().unwrap();
+        let odd = dir.path().join("odd ? % ' \" folder#");
+        std::fs::create_dir(&odd).unwrap();
+        let mut conn = Connection::open(odd.join(name)).unwrap();
+        migrator().apply_to(&conn, Target::Steps(1)).unwrap();
+        conn.execute_batch("INSERT INTO note VALUES (1, 'x')").unwrap();
+        let report = migrator().backup(Backup::to_dir(&odd)).apply(&conn).unwrap();
+        migrator().restore(&mut conn, path(&report)).unwrap();
+    }
+}
