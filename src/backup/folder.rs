@@ -1,5 +1,6 @@
 //! The folder that one database's backups are in: their names, their order, and who may write.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 pub(crate) struct Folder<'a> {
     path: &'a Path,
     /// The database's file name.
-    file: &'a str,
+    file: Cow<'a, str>,
 }
 
 /// Holds off other processes until dropped; a process that is killed lets go too.
@@ -62,7 +63,7 @@ pub(super) fn version_in(database: &str, file: &str) -> Option<i64> {
 }
 
 impl<'a> Folder<'a> {
-    pub(super) fn new(path: &'a Path, file: &'a str) -> Self {
+    pub(super) fn new(path: &'a Path, file: Cow<'a, str>) -> Self {
         Folder { path, file }
     }
 
@@ -99,7 +100,7 @@ impl<'a> Folder<'a> {
     }
 
     /// A file to write into, empty, and readable by nobody who could not read the database.
-    pub(super) fn create_partial(&self, database: &str) -> io::Result<PathBuf> {
+    pub(super) fn create_partial(&self, database: &Path) -> io::Result<PathBuf> {
         self.clear_partial()?;
         let partial = self.partial();
         OpenOptions::new().write(true).create_new(true).open(&partial)?;
@@ -117,7 +118,7 @@ impl<'a> Folder<'a> {
         OpenOptions::new().read(true).write(true).open(&partial)?.sync_all()?;
         let mut nth = 1;
         let path = loop {
-            let path = self.path.join(Name::new(self.file, version, stamp, nth).text);
+            let path = self.path.join(Name::new(&self.file, version, stamp, nth).text);
             if !path.try_exists()? {
                 break path;
             }
@@ -165,7 +166,7 @@ impl<'a> Folder<'a> {
         let mut found = Vec::new();
         for entry in fs::read_dir(self.path)? {
             let entry = entry?;
-            let name = entry.file_name().to_str().and_then(|text| Name::parse(self.file, text));
+            let name = entry.file_name().to_str().and_then(|text| Name::parse(&self.file, text));
             if let Some(name) = name
                 && entry.file_type()?.is_file()
             {

@@ -1059,3 +1059,19 @@ fn odd_characters_in_paths_mean_nothing() {
         migrator().restore(&mut conn, path(&report)).unwrap();
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_database_whose_name_is_no_utf8_is_backed_up_too() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let stage = Stage::new("WAL");
+    let odd = stage.dir.path().join(std::ffi::OsStr::from_bytes(b"app\xff.db"));
+    let report = migrator().backup(stage.backup()).apply(&stage.open()).unwrap();
+    std::fs::copy(path(&report), &odd).unwrap();
+    let mut conn = Connection::open(&odd).unwrap();
+    let before = dump(&conn);
+    let report = migrator().backup(stage.backup()).apply(&conn).unwrap();
+    let backup = path(&report);
+    migrator().restore(&mut conn, backup).unwrap();
+    assert_eq!(dump(&conn), before);
+}
