@@ -6,7 +6,9 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
+
+use crate::migration::BoxError;
 
 /// The backups of one database.
 pub(crate) struct Folder<'a> {
@@ -69,12 +71,21 @@ impl<'a> Folder<'a> {
 
     /// Takes the folder's lock, or fails at once with "busy". It is SQLite's lock on a file that
     /// stays empty: of all locks it is the one that has to work here anyway.
-    pub(super) fn lock(&self) -> rusqlite::Result<Lock> {
+    pub(super) fn lock(&self, database: &Path) -> Result<Lock, BoxError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let path = self.path.join(format!(".{}.backup-lock", self.file));
-        let conn = Connection::open_with_flags(path, flags)?;
+        let there = path.symlink_metadata().is_ok();
+        let conn = Connection::open_with_flags(&path, flags)?;
+        if !there {
+            // Through its path: opening and closing it as a file would let go of SQLite's lock.
+            resemble(&path, database);
+        }
+        if conn.is_readonly(MAIN_DB)? {
+            // The lock would be one for reading, which others can have too.
+            return Err(format!("{} may not be written by this user", path.display()).into());
+        }
         conn.busy_timeout(Duration::ZERO)?;
         // A journal would be a file beside it.
         conn.execute_batch("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE")?;
@@ -104,10 +115,7 @@ impl<'a> Folder<'a> {
         self.clear_partial()?;
         let partial = self.partial();
         OpenOptions::new().write(true).create_new(true).open(&partial)?;
-        if let Ok(metadata) = fs::metadata(database) {
-            // A file system without permissions has none to keep.
-            let _ = fs::set_permissions(&partial, metadata.permissions());
-        }
+        resemble(&partial, database);
         Ok(partial)
     }
 
@@ -176,6 +184,35 @@ impl<'a> Folder<'a> {
         found.sort();
         Ok(found)
     }
+}
+
+/// Gives a file that was just made the database's owner and permissions, as far as this user may.
+/// A file system without permissions has none to keep.
+fn resemble(made: &Path, database: &Path) {
+    let Ok(metadata) = fs::metadata(database) else { return };
+    let permissions = own(made, &metadata);
+    let _ = fs::set_permissions(made, permissions);
+}
+
+/// Hands a file over to the database's owner. Returns the permissions that it may have then: those
+/// of the database's group are not for another one.
+#[cfg(unix)]
+fn own(made: &Path, database: &fs::Metadata) -> fs::Permissions {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
+    let (user, group) = (database.uid(), database.gid());
+    if lchown(made, Some(user), Some(group)).is_err() {
+        let _ = lchown(made, None, Some(group));
+    }
+    let mut permissions = database.permissions();
+    if fs::symlink_metadata(made).is_ok_and(|made| made.gid() != group) {
+        permissions.set_mode(permissions.mode() & !0o070);
+    }
+    permissions
+}
+
+#[cfg(not(unix))]
+fn own(_made: &Path, database: &fs::Metadata) -> fs::Permissions {
+    database.permissions()
 }
 
 /// Whether two files hold the same bytes.

@@ -131,8 +131,8 @@ impl Backup {
     }
 
     /// Takes the folder for this process. Says "busy" where another one has it.
-    pub(crate) fn lock(&self, folder: &Folder<'_>) -> Result<Lock> {
-        folder.lock().map_err(self.failed("writing a backup into"))
+    pub(crate) fn lock(&self, folder: &Folder<'_>, database: &Path) -> Result<Lock> {
+        folder.lock(database).map_err(self.failed("writing a backup into"))
     }
 
     fn failed<E: Into<BoxError>>(&self, doing: &'static str) -> impl FnOnce(E) -> Error {

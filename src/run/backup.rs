@@ -36,7 +36,7 @@ impl Run<'_> {
             return Ok(self.pass_over("nothing that is pending takes anything away"));
         }
         let folder = backup.folder_of(&database);
-        let lock = job.patience.retry(|| backup.lock(&folder))?;
+        let lock = job.patience.retry(|| backup.lock(&folder, &database))?;
         let (snapshot, applied) = self.snapshot()?;
         if nothing_runs(&job.plan_from(&applied, self.goal)?) {
             return Ok(Some(lock));

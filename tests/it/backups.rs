@@ -1075,3 +1075,66 @@ fn a_database_whose_name_is_no_utf8_is_backed_up_too() {
     migrator().restore(&mut conn, backup).unwrap();
     assert_eq!(dump(&conn), before);
 }
+
+/// Not a test: a start of a user who is not the superuser.
+#[test]
+fn a_child_without_rights() {
+    let Some(path) = variable("LANDFALL_NO_RIGHTS") else { return };
+    let dir = Path::new(&path);
+    let conn = Connection::open(dir.join("app.db")).unwrap();
+    let done = migrator().backup(Backup::to_dir(dir.join("backups"))).apply(&conn);
+    let text = match done {
+        Ok(_) => "fine".to_owned(),
+        Err(error) => format!("{error}; {}", cause(&error)),
+    };
+    std::fs::write(dir.join("said"), text).unwrap();
+}
+
+/// What a start says as user and group 65534; `None` where nobody can become another.
+#[cfg(unix)]
+fn as_nobody(stage: &Stage) -> Option<String> {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let path = stage.dir.path();
+    command.args(["backups::a_child_without_rights", "--exact"]).env("LANDFALL_NO_RIGHTS", path);
+    command.uid(65534).gid(65534).output().ok()?;
+    std::fs::read_to_string(path.join("said")).ok()
+}
+
+#[cfg(unix)]
+fn give(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let _ = std::os::unix::fs::chown(path, Some(65534), Some(65534));
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_lock_that_cannot_be_taken_alone_is_not_taken() {
+    let stage = Stage::new("DELETE");
+    for path in [stage.dir.path().to_owned(), stage.folder(), stage.database()] {
+        give(&path, 0o755);
+    }
+    let lock = stage.folder().join(".app.db.backup-lock");
+    std::fs::write(&lock, "").unwrap();
+    let Some(said) = as_nobody(&stage) else { return };
+    assert!(said.contains("may not be written"), "{said}");
+    std::fs::remove_file(&lock).unwrap();
+    assert_eq!(as_nobody(&stage).unwrap(), "fine");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_the_superuser_makes_is_the_databases_owners() {
+    use std::os::unix::fs::MetadataExt as _;
+    let stage = Stage::new("DELETE");
+    for path in [stage.dir.path().to_owned(), stage.folder()] {
+        give(&path, 0o755);
+    }
+    give(&stage.database(), 0o660);
+    let owner = |path: &Path| std::fs::metadata(path).map(|m| (m.uid(), m.gid(), m.mode() & 0o777));
+    let before = owner(&stage.database()).unwrap();
+    let report = migrator().backup(stage.backup()).apply(&stage.open()).unwrap();
+    assert_eq!(owner(&path(&report)).unwrap(), before);
+    assert_eq!(owner(&stage.folder().join(".app.db.backup-lock")).unwrap(), before);
+}
