@@ -1138,3 +1138,37 @@ fn what_the_superuser_makes_is_the_databases_owners() {
     assert_eq!(owner(&path(&report)).unwrap(), before);
     assert_eq!(owner(&stage.folder().join(".app.db.backup-lock")).unwrap(), before);
 }
+
+#[test]
+fn a_backup_of_another_page_size_is_restored_where_sqlite_can_and_else_refused() {
+    for (mode, size, passes) in
+        [("DELETE", 1024, true), ("DELETE", 16384, true), ("WAL", 1024, false)]
+    {
+        let stage = Stage::new("DELETE");
+        let conn = stage.open();
+        let before = dump(&conn);
+        let report = migrator().backup(stage.backup()).apply(&conn).unwrap();
+        conn.execute_batch(&format!("PRAGMA page_size = {size}; VACUUM")).unwrap();
+        drop(conn);
+        let mut conn = stage.open();
+        conn.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())).unwrap();
+        assert_eq!(one(&conn, "PRAGMA page_size"), size.to_string());
+        let other = stage.open();
+        let after = dump(&other);
+        if mode == "DELETE" {
+            // Kept waiting to its end, it leaves everything as it was.
+            other.execute_batch("BEGIN; SELECT count(*) FROM note").unwrap();
+            one(&other, "SELECT count(*) FROM note");
+            let hasty = migrator().wait(Duration::from_millis(50));
+            hasty.restore(&mut conn, path(&report)).unwrap_err();
+            other.execute_batch("COMMIT").unwrap();
+            assert_eq!((dump(&conn), dump(&other)), (after.clone(), after.clone()), "{size}");
+        }
+        let done = migrator().restore(&mut conn, path(&report));
+        assert_eq!(done.is_ok(), passes, "{mode} {size}: {done:?}");
+        let expected = if passes { before } else { after };
+        assert_eq!(dump(&conn), expected, "{mode} {size}");
+        assert_eq!(dump(&other), expected, "{mode} {size}");
+        assert_eq!(one(&conn, "PRAGMA integrity_check"), "ok");
+    }
+}
