@@ -1,17 +1,20 @@
 //! The folder that one database's backups are in: their names, their order, and who may write.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
+
+use crate::migration::BoxError;
 
 /// The backups of one database.
 pub(crate) struct Folder<'a> {
     path: &'a Path,
     /// The database's file name.
-    file: &'a str,
+    file: Cow<'a, str>,
 }
 
 /// Holds off other processes until dropped; a process that is killed lets go too.
@@ -56,24 +59,33 @@ impl Name {
     }
 }
 
-/// Whether a file's name is that of a backup of a database of this name.
-pub(super) fn is_backup_of(database: &str, file: &str) -> bool {
-    Name::parse(database, file).is_some()
+/// The version in a file's name, if that is the name of a backup of a database of this name.
+pub(super) fn version_in(database: &str, file: &str) -> Option<i64> {
+    Name::parse(database, file).map(|name| name.version)
 }
 
 impl<'a> Folder<'a> {
-    pub(super) fn new(path: &'a Path, file: &'a str) -> Self {
+    pub(super) fn new(path: &'a Path, file: Cow<'a, str>) -> Self {
         Folder { path, file }
     }
 
     /// Takes the folder's lock, or fails at once with "busy". It is SQLite's lock on a file that
     /// stays empty: of all locks it is the one that has to work here anyway.
-    pub(super) fn lock(&self) -> rusqlite::Result<Lock> {
+    pub(super) fn lock(&self, database: &Path) -> Result<Lock, BoxError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let path = self.path.join(format!(".{}.backup-lock", self.file));
-        let conn = Connection::open_with_flags(path, flags)?;
+        let there = path.symlink_metadata().is_ok();
+        let conn = Connection::open_with_flags(&path, flags)?;
+        if !there {
+            // Through its path: opening and closing it as a file would let go of SQLite's lock.
+            resemble(&path, database);
+        }
+        if conn.is_readonly(MAIN_DB)? {
+            // The lock would be one for reading, which others can have too.
+            return Err(format!("{} may not be written by this user", path.display()).into());
+        }
         conn.busy_timeout(Duration::ZERO)?;
         // A journal would be a file beside it.
         conn.execute_batch("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE")?;
@@ -99,14 +111,11 @@ impl<'a> Folder<'a> {
     }
 
     /// A file to write into, empty, and readable by nobody who could not read the database.
-    pub(super) fn create_partial(&self, database: &str) -> io::Result<PathBuf> {
+    pub(super) fn create_partial(&self, database: &Path) -> io::Result<PathBuf> {
         self.clear_partial()?;
         let partial = self.partial();
         OpenOptions::new().write(true).create_new(true).open(&partial)?;
-        if let Ok(metadata) = fs::metadata(database) {
-            // A file system without permissions has none to keep.
-            let _ = fs::set_permissions(&partial, metadata.permissions());
-        }
+        resemble(&partial, database);
         Ok(partial)
     }
 
@@ -117,7 +126,7 @@ impl<'a> Folder<'a> {
         OpenOptions::new().read(true).write(true).open(&partial)?.sync_all()?;
         let mut nth = 1;
         let path = loop {
-            let path = self.path.join(Name::new(self.file, version, stamp, nth).text);
+            let path = self.path.join(Name::new(&self.file, version, stamp, nth).text);
             if !path.try_exists()? {
                 break path;
             }
@@ -165,7 +174,7 @@ impl<'a> Folder<'a> {
         let mut found = Vec::new();
         for entry in fs::read_dir(self.path)? {
             let entry = entry?;
-            let name = entry.file_name().to_str().and_then(|text| Name::parse(self.file, text));
+            let name = entry.file_name().to_str().and_then(|text| Name::parse(&self.file, text));
             if let Some(name) = name
                 && entry.file_type()?.is_file()
             {
@@ -175,6 +184,35 @@ impl<'a> Folder<'a> {
         found.sort();
         Ok(found)
     }
+}
+
+/// Gives a file that was just made the database's owner and permissions, as far as this user may.
+/// A file system without permissions has none to keep.
+fn resemble(made: &Path, database: &Path) {
+    let Ok(metadata) = fs::metadata(database) else { return };
+    let permissions = own(made, &metadata);
+    let _ = fs::set_permissions(made, permissions);
+}
+
+/// Hands a file over to the database's owner. Returns the permissions that it may have then: those
+/// of the database's group are not for another one.
+#[cfg(unix)]
+fn own(made: &Path, database: &fs::Metadata) -> fs::Permissions {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
+    let (user, group) = (database.uid(), database.gid());
+    if lchown(made, Some(user), Some(group)).is_err() {
+        let _ = lchown(made, None, Some(group));
+    }
+    let mut permissions = database.permissions();
+    if fs::symlink_metadata(made).is_ok_and(|made| made.gid() != group) {
+        permissions.set_mode(permissions.mode() & !0o070);
+    }
+    permissions
+}
+
+#[cfg(not(unix))]
+fn own(_made: &Path, database: &fs::Metadata) -> fs::Permissions {
+    database.permissions()
 }
 
 /// Whether two files hold the same bytes.
@@ -209,7 +247,7 @@ mod tests {
             "app.db.v0000.20261121T120000Z-002",
             "app.db.v20261121120000.20261121T120000Z",
         ] {
-            assert!(is_backup_of("app.db", ours), "{ours}");
+            assert!(version_in("app.db", ours).is_some(), "{ours}");
         }
         for other in [
             "app.db",
@@ -223,7 +261,7 @@ mod tests {
             "my.app.db.v0007.20261121T120000Z",
             "app.db.v+007.20261121T120000Z",
         ] {
-            assert!(!is_backup_of("app.db", other), "{other}");
+            assert!(version_in("app.db", other).is_none(), "{other}");
         }
     }
 

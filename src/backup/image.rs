@@ -98,6 +98,10 @@ fn refuse_cut_off(conn: &Connection, path: &Path) -> Result<(), BoxError> {
     let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     let whole: i64 = conn.query_row(sql, [], |row| row.get(0))?;
     let length = std::fs::metadata(path)?.len();
+    if length == 0 {
+        // To SQLite an empty database, and to a restore the loss of everything.
+        return Err("the file is empty".into());
+    }
     if i64::try_from(length)? < whole {
         return Err(format!("the file is damaged: it has {length} of {whole} bytes").into());
     }

@@ -4,6 +4,7 @@ mod folder;
 mod image;
 pub(crate) mod restore;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -85,7 +86,7 @@ impl Backup {
     }
 
     /// The backups of a database of this path.
-    pub(crate) fn folder_of<'a>(&'a self, database: &'a str) -> Folder<'a> {
+    pub(crate) fn folder_of<'a>(&'a self, database: &'a Path) -> Folder<'a> {
         Folder::new(&self.folder, file_name(database))
     }
 
@@ -130,8 +131,8 @@ impl Backup {
     }
 
     /// Takes the folder for this process. Says "busy" where another one has it.
-    pub(crate) fn lock(&self, folder: &Folder<'_>) -> Result<Lock> {
-        folder.lock().map_err(self.failed("writing a backup into"))
+    pub(crate) fn lock(&self, folder: &Folder<'_>, database: &Path) -> Result<Lock> {
+        folder.lock(database).map_err(self.failed("writing a backup into"))
     }
 
     fn failed<E: Into<BoxError>>(&self, doing: &'static str) -> impl FnOnce(E) -> Error {
@@ -149,7 +150,7 @@ impl Backup {
 pub(crate) struct Snapshot<'a> {
     /// Inside a read transaction.
     pub(crate) conn: &'a Connection,
-    pub(crate) database: &'a str,
+    pub(crate) database: &'a Path,
     pub(crate) ledger: &'a Ledger<'a>,
     /// The newest applied version.
     pub(crate) newest: Option<Version>,
@@ -162,7 +163,29 @@ fn stamp(conn: &Connection) -> Result<String> {
         .map_err(Error::sqlite("reading the time"))
 }
 
-/// The last part of a database's path.
-pub(crate) fn file_name(database: &str) -> &str {
-    Path::new(database).file_name().and_then(|name| name.to_str()).unwrap_or(database)
+/// The last part of a database's path, as names of backups have it.
+pub(crate) fn file_name(database: &Path) -> Cow<'_, str> {
+    database.file_name().unwrap_or_default().to_string_lossy()
+}
+
+/// The file of a connection's main database; `None` for one in memory.
+pub(crate) fn file_of(conn: &Connection) -> rusqlite::Result<Option<PathBuf>> {
+    if let Some(path) = conn.path() {
+        return Ok((!path.is_empty()).then(|| PathBuf::from(path)));
+    }
+    // There is none, or it is not UTF-8.
+    let sql = "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE seq = 0";
+    let bytes: Option<Vec<u8>> = conn.query_row(sql, [], |row| row.get(0))?;
+    Ok(bytes.filter(|bytes| !bytes.is_empty()).map(as_path))
+}
+
+#[cfg(unix)]
+fn as_path(bytes: Vec<u8>) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt as _;
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+#[cfg(not(unix))]
+fn as_path(bytes: Vec<u8>) -> PathBuf {
+    String::from_utf8_lossy(&bytes).into_owned().into()
 }

@@ -38,13 +38,11 @@ impl<'a> Source<'a> {
     /// `application_id`, its ledger, and the migrations in it.
     pub(crate) fn refuse_other(&self, live: &Live<'_>) -> Result<()> {
         let refuse = |why: String| {
-            Err(failed(self.path, why).advise(
-                "give it a backup of this database; if this one is meant all the same, restore \
-                 it into an empty file",
-            ))
+            Err(failed(self.path, why)
+                .advise("give it a backup of this database, under the name it was made with"))
         };
-        let database = live.conn.path().unwrap_or_default();
-        if same_file(self.path, database) {
+        let database = super::file_of(live.conn).ok().flatten().unwrap_or_default();
+        if same_file(self.path, &database) {
             return refuse("it is the database itself".to_owned());
         }
         let (its, ours) = (application_id(&self.conn), application_id(live.conn).unwrap_or(0));
@@ -56,7 +54,8 @@ impl<'a> Source<'a> {
             ));
         }
         let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if !self.applied.begun && !folder::is_backup_of(file_name(database), name) {
+        // Before the first migration there may be none.
+        if !self.applied.begun && folder::version_in(&file_name(&database), name) != Some(0) {
             return refuse(format!(
                 "it is of another application: it has no ledger `{}_migrations`",
                 live.prefix
@@ -145,8 +144,8 @@ fn application_id(conn: &Connection) -> rusqlite::Result<i64> {
     conn.query_row("PRAGMA main.application_id", [], |row| row.get(0))
 }
 
-fn same_file(path: &Path, database: &str) -> bool {
-    match (path.canonicalize(), Path::new(database).canonicalize()) {
+fn same_file(path: &Path, database: &Path) -> bool {
+    match (path.canonicalize(), database.canonicalize()) {
         (Ok(path), Ok(database)) => path == database,
         _ => false,
     }

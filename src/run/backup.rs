@@ -1,5 +1,7 @@
 //! Whether a backup is due before anything is changed, and of what.
 
+use std::path::Path;
+
 use rusqlite::{Transaction, TransactionBehavior};
 
 use super::{Job, Run, preflight};
@@ -23,7 +25,8 @@ impl Run<'_> {
         if nothing_runs(preview) {
             return Ok(None);
         }
-        let Some(database) = job.conn.path().filter(|path| !path.is_empty()) else {
+        let asked = crate::backup::file_of(job.conn);
+        let Some(database) = asked.map_err(Error::sqlite("asking for the database's file"))? else {
             return Ok(self.pass_over("the database is in memory"));
         };
         if job.patience.retry(|| preflight::holds_only_ours(job.conn, job.ledger))? {
@@ -32,8 +35,8 @@ impl Run<'_> {
         if backup.only_destructive() && !job.is_destructive(preview) {
             return Ok(self.pass_over("nothing that is pending takes anything away"));
         }
-        let folder = backup.folder_of(database);
-        let lock = job.patience.retry(|| backup.lock(&folder))?;
+        let folder = backup.folder_of(&database);
+        let lock = job.patience.retry(|| backup.lock(&folder, &database))?;
         let (snapshot, applied) = self.snapshot()?;
         if nothing_runs(&job.plan_from(&applied, self.goal)?) {
             return Ok(Some(lock));
@@ -42,7 +45,7 @@ impl Run<'_> {
             &folder,
             &Snapshot {
                 conn: &snapshot,
-                database,
+                database: &database,
                 ledger: job.ledger,
                 newest: applied.migrations.last().map(|row| row.version),
                 wait: job.patience.limit(),
@@ -50,7 +53,7 @@ impl Run<'_> {
             &|event| job.tell(event),
         )?;
         drop(snapshot);
-        self.keep(backup, database, made);
+        self.keep(backup, &database, made);
         Ok(Some(lock))
     }
 
@@ -72,7 +75,7 @@ impl Run<'_> {
         None
     }
 
-    fn keep(&mut self, backup: &Backup, database: &str, made: BackupOutcome) {
+    fn keep(&mut self, backup: &Backup, database: &Path, made: BackupOutcome) {
         let job = self.job;
         if let Some(path) = made.path() {
             let name = path.file_name().unwrap_or_default().to_string_lossy();

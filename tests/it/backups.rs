@@ -1018,3 +1018,157 @@ fn an_option_that_changes_nothing_to_do_costs_no_start() {
     assert!(migrator().backup(stage.backup()).apply(&conn).unwrap().is_noop());
     assert_eq!(std::fs::read_dir(stage.folder()).unwrap().count(), 0, "not even a lock");
 }
+
+#[test]
+fn an_empty_file_is_not_restored_under_a_backups_name_either() {
+    let stage = Stage::new("WAL");
+    for name in ["app.db.v0001.20261121T120000Z", "app.db.v0000.20261121T120000Z"] {
+        let file = stage.folder().join(name);
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(cause(&not_restored(&stage, &file)), "the file is empty");
+    }
+    // At version 1 there was a ledger.
+    let file = stage.folder().join("app.db.v0001.20261121T120000Z");
+    Connection::open(&file).unwrap().execute_batch("CREATE TABLE theirs(x)").unwrap();
+    assert!(cause(&not_restored(&stage, &file)).contains("it has no ledger"));
+}
+
+#[test]
+fn a_backup_in_utf16_can_be_restored_into_an_empty_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = Connection::open(dir.path().join("app.db")).unwrap();
+    from.execute_batch("PRAGMA encoding = 'UTF-16'").unwrap();
+    migrator().apply_to(&from, Target::Steps(1)).unwrap();
+    from.execute_batch("INSERT INTO note VALUES (1, 'x')").unwrap();
+    let report = migrator().backup(Backup::to_dir(dir.path())).apply(&from).unwrap();
+    let mut conn = Connection::open(dir.path().join("new.db")).unwrap();
+    migrator().restore(&mut conn, path(&report)).unwrap();
+    assert_eq!(one(&conn, "SELECT text FROM note"), "x");
+}
+
+#[test]
+fn odd_characters_in_paths_mean_nothing() {
+    for name in ["a b.db", "it's.db", "a%20.db", "a?mode=ro.db", "\"q\".db", "file:x.db"] {
+        let dir = tempfile::tempdir().unwrap();
+        let odd = dir.path().join("odd ? % ' \" folder#");
+        std::fs::create_dir(&odd).unwrap();
+        let mut conn = Connection::open(odd.join(name)).unwrap();
+        migrator().apply_to(&conn, Target::Steps(1)).unwrap();
+        conn.execute_batch("INSERT INTO note VALUES (1, 'x')").unwrap();
+        let report = migrator().backup(Backup::to_dir(&odd)).apply(&conn).unwrap();
+        migrator().restore(&mut conn, path(&report)).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_database_whose_name_is_no_utf8_is_backed_up_too() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let stage = Stage::new("WAL");
+    let odd = stage.dir.path().join(std::ffi::OsStr::from_bytes(b"app\xff.db"));
+    let report = migrator().backup(stage.backup()).apply(&stage.open()).unwrap();
+    std::fs::copy(path(&report), &odd).unwrap();
+    let mut conn = Connection::open(&odd).unwrap();
+    let before = dump(&conn);
+    let report = migrator().backup(stage.backup()).apply(&conn).unwrap();
+    let backup = path(&report);
+    migrator().restore(&mut conn, backup).unwrap();
+    assert_eq!(dump(&conn), before);
+}
+
+/// Not a test: a start of a user who is not the superuser.
+#[test]
+fn a_child_without_rights() {
+    let Some(path) = variable("LANDFALL_NO_RIGHTS") else { return };
+    let dir = Path::new(&path);
+    let conn = Connection::open(dir.join("app.db")).unwrap();
+    let done = migrator().backup(Backup::to_dir(dir.join("backups"))).apply(&conn);
+    let text = match done {
+        Ok(_) => "fine".to_owned(),
+        Err(error) => format!("{error}; {}", cause(&error)),
+    };
+    std::fs::write(dir.join("said"), text).unwrap();
+}
+
+/// What a start says as user and group 65534; `None` where nobody can become another.
+#[cfg(unix)]
+fn as_nobody(stage: &Stage) -> Option<String> {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let path = stage.dir.path();
+    command.args(["backups::a_child_without_rights", "--exact"]).env("LANDFALL_NO_RIGHTS", path);
+    command.uid(65534).gid(65534).output().ok()?;
+    std::fs::read_to_string(path.join("said")).ok()
+}
+
+#[cfg(unix)]
+fn give(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let _ = std::os::unix::fs::chown(path, Some(65534), Some(65534));
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_lock_that_cannot_be_taken_alone_is_not_taken() {
+    let stage = Stage::new("DELETE");
+    for path in [stage.dir.path().to_owned(), stage.folder(), stage.database()] {
+        give(&path, 0o755);
+    }
+    let lock = stage.folder().join(".app.db.backup-lock");
+    std::fs::write(&lock, "").unwrap();
+    let Some(said) = as_nobody(&stage) else { return };
+    assert!(said.contains("may not be written"), "{said}");
+    std::fs::remove_file(&lock).unwrap();
+    assert_eq!(as_nobody(&stage).unwrap(), "fine");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_the_superuser_makes_is_the_databases_owners() {
+    use std::os::unix::fs::MetadataExt as _;
+    let stage = Stage::new("DELETE");
+    for path in [stage.dir.path().to_owned(), stage.folder()] {
+        give(&path, 0o755);
+    }
+    give(&stage.database(), 0o660);
+    let owner = |path: &Path| std::fs::metadata(path).map(|m| (m.uid(), m.gid(), m.mode() & 0o777));
+    let before = owner(&stage.database()).unwrap();
+    let report = migrator().backup(stage.backup()).apply(&stage.open()).unwrap();
+    assert_eq!(owner(&path(&report)).unwrap(), before);
+    assert_eq!(owner(&stage.folder().join(".app.db.backup-lock")).unwrap(), before);
+}
+
+#[test]
+fn a_backup_of_another_page_size_is_restored_where_sqlite_can_and_else_refused() {
+    for (mode, size, passes) in
+        [("DELETE", 1024, true), ("DELETE", 16384, true), ("WAL", 1024, false)]
+    {
+        let stage = Stage::new("DELETE");
+        let conn = stage.open();
+        let before = dump(&conn);
+        let report = migrator().backup(stage.backup()).apply(&conn).unwrap();
+        conn.execute_batch(&format!("PRAGMA page_size = {size}; VACUUM")).unwrap();
+        drop(conn);
+        let mut conn = stage.open();
+        conn.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())).unwrap();
+        assert_eq!(one(&conn, "PRAGMA page_size"), size.to_string());
+        let other = stage.open();
+        let after = dump(&other);
+        if mode == "DELETE" {
+            // Kept waiting to its end, it leaves everything as it was.
+            other.execute_batch("BEGIN; SELECT count(*) FROM note").unwrap();
+            one(&other, "SELECT count(*) FROM note");
+            let hasty = migrator().wait(Duration::from_millis(50));
+            hasty.restore(&mut conn, path(&report)).unwrap_err();
+            other.execute_batch("COMMIT").unwrap();
+            assert_eq!((dump(&conn), dump(&other)), (after.clone(), after.clone()), "{size}");
+        }
+        let done = migrator().restore(&mut conn, path(&report));
+        assert_eq!(done.is_ok(), passes, "{mode} {size}: {done:?}");
+        let expected = if passes { before } else { after };
+        assert_eq!(dump(&conn), expected, "{mode} {size}");
+        assert_eq!(dump(&other), expected, "{mode} {size}");
+        assert_eq!(one(&conn, "PRAGMA integrity_check"), "ok");
+    }
+}

@@ -7,6 +7,7 @@ mod boot;
 mod checksums;
 mod directives;
 mod disk_full;
+mod edges;
 mod environment;
 mod interrupted;
 mod killed;
