@@ -22,7 +22,9 @@ pub(crate) use folder::{Folder, Lock};
 ///
 /// A backup is one file: `app.db.v0007.20261121T120000Z` is `app.db` at version 7 at that time,
 /// UTC. The folder has to be there. Two databases of one file name need a folder each, for names
-/// are all that retention goes by. A process that is at it holds a lock on the folder's file
+/// are all that retention goes by. In WAL mode other processes may go on writing while the copy is
+/// made and before the first change: what they write then is in the database and not in the backup.
+/// A process that is at it holds a lock on the folder's file
 /// `.app.db.backup-lock`, which is empty and stays.
 ///
 /// ```

@@ -1172,3 +1172,19 @@ fn a_backup_of_another_page_size_is_restored_where_sqlite_can_and_else_refused()
         assert_eq!(one(&conn, "PRAGMA integrity_check"), "ok");
     }
 }
+
+/// `quick_check` tells it like damage.
+#[test]
+fn a_null_where_none_may_be_any_more_does_not_stop_a_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    let conn = Connection::open(dir.path().join("app.db")).unwrap();
+    conn.execute_batch(
+        "CREATE TABLE p(x); INSERT INTO p VALUES (NULL); PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET sql = 'CREATE TABLE p(x NOT NULL)' WHERE name = 'p';
+         PRAGMA writable_schema = RESET;",
+    )
+    .unwrap();
+    let migrator = crate::support::set(&[(1, "t", "CREATE TABLE t(x)", "")]);
+    let report = migrator.backup(landfall::Backup::to_dir(dir.path())).apply(&conn).unwrap();
+    assert!(report.backup.unwrap().path().is_some());
+}
