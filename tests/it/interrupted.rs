@@ -108,7 +108,7 @@ fn stages(
 /// Interrupts at the n-th step of those that count. Returns also how many of them there were.
 fn interrupted_at(
     n: u64,
-    conn: &Connection,
+    conn: &mut Connection,
     counts: &Arc<AtomicBool>,
     run: impl Fn(&Connection) -> Result<Report>,
 ) -> (Result<Report>, u64) {
@@ -116,9 +116,10 @@ fn interrupted_at(
     let (counted, counts) = (Arc::clone(&count), Arc::clone(counts));
     let interrupt =
         move || counts.load(Ordering::Relaxed) && counted.fetch_add(1, Ordering::Relaxed) + 1 == n;
-    let _ = conn.progress_handler(1, Some(interrupt)); // before rusqlite 0.38 it returns nothing
+    // From rusqlite 0.38 on it returns a result, from 0.41 on it wants the connection alone.
+    let _ = conn.progress_handler(1, Some(interrupt));
     let result = run(conn);
-    let _ = conn.progress_handler(0, None::<fn() -> bool>); // before rusqlite 0.38 it returns nothing
+    let _ = conn.progress_handler(0, None::<fn() -> bool>);
     (result, count.load(Ordering::Relaxed))
 }
 
@@ -138,11 +139,11 @@ fn never_in_between(
     let always = Arc::new(AtomicBool::new(true));
     let (mut n, mut points, mut latest) = (1, 0, 0);
     loop {
-        let conn = copied(template);
+        let mut conn = copied(template);
         conn.execute_batch(&format!("PRAGMA foreign_keys = {foreign_keys}")).unwrap();
         conn.busy_timeout(Duration::from_millis(1234)).unwrap();
         let before = settings(&conn);
-        let (result, reached) = interrupted_at(n, &conn, &always, |conn| verb(migrator, conn));
+        let (result, reached) = interrupted_at(n, &mut conn, &always, |conn| verb(migrator, conn));
         assert!(conn.is_autocommit(), "step {n}: a transaction is open after {result:?}");
         assert_eq!(settings(&conn), before, "step {n}: after {result:?}");
         let now = whole(&conn);
@@ -246,7 +247,7 @@ fn what_is_interrupted_outside_a_transaction_is_never_taken_for_done_or_untouche
     outside().apply_to(&template, Target::Steps(1)).unwrap();
     let (mut n, mut marked) = (1, 0);
     loop {
-        let conn = copied(&template);
+        let mut conn = copied(&template);
         let before = settings(&conn);
         // The steps from the plan to the record of the migration: the others are of no interest.
         let counts = Arc::new(AtomicBool::new(false));
@@ -256,7 +257,7 @@ fn what_is_interrupted_outside_a_transaction_is_never_taken_for_done_or_untouche
             Event::Committed => tells.store(false, Ordering::Relaxed),
             _ => {}
         });
-        let (result, reached) = interrupted_at(n, &conn, &counts, |conn| told.apply(conn));
+        let (result, reached) = interrupted_at(n, &mut conn, &counts, |conn| told.apply(conn));
         assert!(conn.is_autocommit(), "step {n}: a transaction is open after {result:?}");
         assert_eq!(settings(&conn), before, "step {n}: after {result:?}");
         let log = rows(&conn, "SELECT who FROM log ORDER BY id");

@@ -20,7 +20,7 @@ fn a_child_to_be_killed() {
     let Some(path) = variable("LANDFALL_KILLED_AT") else { return };
     let number = |name: &str| variable(name).map_or(u64::MAX, |text| text.parse().unwrap());
     let (event, step) = (number("LANDFALL_DIE_AT_EVENT"), number("LANDFALL_DIE_AT_STEP"));
-    let conn = Connection::open(path).unwrap();
+    let mut conn = Connection::open(path).unwrap();
     if step < u64::MAX {
         let mut steps = 0;
         let count = move || {
@@ -30,7 +30,9 @@ fn a_child_to_be_killed() {
             }
             false
         };
-        let _ = conn.progress_handler(1, Some(count)); // before rusqlite 0.38 it returns nothing
+        // From rusqlite 0.38 on it returns a result, from 0.41 on it wants the connection alone.
+        let alone = &mut conn;
+        let _ = alone.progress_handler(1, Some(count));
     }
     let events = AtomicU64::new(0);
     counting()

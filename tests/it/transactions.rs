@@ -641,7 +641,8 @@ fn a_cached_statement_sees_the_new_columns() {
     let second = "ALTER TABLE t ADD COLUMN y DEFAULT 2";
     set(&[first, (2, "y", second, "")]).apply(&conn).unwrap();
     let mut cached = conn.prepare_cached("SELECT * FROM t").unwrap();
-    assert_eq!(cached.column_names(), ["x", "y"]);
+    let names: Vec<String> = cached.column_names().into_iter().map(str::to_owned).collect();
+    assert_eq!(names, ["x", "y"]);
     assert_eq!(cached.query_row([], |row| row.get::<_, i64>(1)).unwrap(), 2);
 }
 
