@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::Version;
 use crate::report::{Compatibility, HistoryEntry};
+use crate::source::Entry;
 use crate::sql::quoted;
 
 /// Our tables in one database, by their prefix.
@@ -281,22 +282,17 @@ impl<'c> Ledger<'c> {
     }
 
     /// Brings a row in line with the set.
-    pub(crate) fn amend(
-        &self,
-        version: Version,
-        name: &str,
-        checksum: &str,
-        down_sql: Option<&str>,
-        compatibility: Compatibility,
-    ) -> Result<()> {
+    pub(crate) fn amend(&self, entry: &Entry) -> Result<()> {
         let sql = format!(
             "UPDATE {} SET name = ?2, checksum = ?3, down_sql = ?4, compatible = ?5
              WHERE version = ?1",
             self.tables.migrations
         );
-        let compatible = compatibility == Compatibility::Compatible;
+        let Entry { version, name, checksum, .. } = entry;
+        let down = entry.down.as_ref().map(|down| down.text.as_ref());
+        let compatible = entry.compatibility == Compatibility::Compatible;
         self.conn
-            .execute(&sql, params![version.0, name, checksum, down_sql, compatible])
+            .execute(&sql, params![version.0, name, checksum, down, compatible])
             .map(drop)
             .map_err(Error::sqlite("amending a row of the ledger"))
     }

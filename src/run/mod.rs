@@ -203,14 +203,7 @@ impl<'a> Run<'a> {
         let Some(entry) = self.job.set.get(amendment.version) else {
             return Ok(());
         };
-        let down = entry.down.as_ref().map(|down| down.text.as_ref());
-        self.job.ledger.amend(
-            entry.version,
-            &entry.name,
-            &entry.checksum,
-            down,
-            entry.compatibility,
-        )?;
+        self.job.ledger.amend(entry)?;
         let action = if amendment.reason.is_some() { "replace" } else { "amend" };
         self.job.ledger.record([Deed {
             action,

@@ -29,14 +29,7 @@ pub(crate) fn repair(job: &Job<'_>, why: &str) -> Result<Vec<Done>> {
         let (detail, name) = match set.get(row.version) {
             Some(entry) if entry.checksum == row.checksum => continue,
             Some(entry) => {
-                let down = entry.down.as_ref().map(|down| down.text.as_ref());
-                ledger.amend(
-                    entry.version,
-                    &entry.name,
-                    &entry.checksum,
-                    down,
-                    entry.compatibility,
-                )?;
+                ledger.amend(entry)?;
                 (format!("{} is now {}", row.checksum, entry.checksum), &entry.name)
             }
             None if Some(row.version) > set.newest() => continue,
