@@ -40,7 +40,7 @@ pub use report::{
     BackupOutcome, Compatibility, Done, HistoryEntry, MigrationStatus, NewerMigration, Report,
     SeedDone, SeedState, SeedStatus, State, Status,
 };
-pub use seed::Seeds;
+pub use seed::{Seed, Seeds};
 pub use sql::Position;
 
 pub use include_dir;

@@ -39,12 +39,45 @@ pub struct Seeds {
     list: Vec<Seed>,
 }
 
-/// A named function, its revision, and the promise that it runs once.
+/// A named function, and the promise that it runs once: one seed with everything that can be said of
+/// it. [`Seeds::ensure`] is short for one without.
+///
+/// ```
+/// use landfall::{Migrator, Seed, Seeds};
+///
+/// let groups = Seed::new("groups", |tx| {
+///     tx.execute("INSERT OR IGNORE INTO contact_group(name) VALUES ('Family')", []).map(drop)
+/// })
+/// .revision(2);
+/// let conn = Migrator::from_dir("migrations-example")
+///     .seeds(Seeds::new().add(groups))
+///     .open_in_memory()?;
+/// # Ok::<(), landfall::Error>(())
+/// ```
 #[derive(Clone)]
-pub(crate) struct Seed {
+pub struct Seed {
     pub(crate) name: Cow<'static, str>,
     pub(crate) revision: u32,
     pub(crate) deed: Deed,
+}
+
+impl Seed {
+    /// A function that runs once. It works on the transaction that it is handed, and leaves ending
+    /// that to the migrator. If it fails, nothing of it stays, and it runs again at the next start.
+    pub fn new<E: Into<BoxError>>(
+        name: impl Into<Cow<'static, str>>,
+        f: impl Fn(&Transaction<'_>) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Self {
+        let deed: Deed = Arc::new(move |tx| f(tx).map_err(Into::into));
+        Seed { name: name.into(), revision: 1, deed }
+    }
+
+    /// Runs again where the sentinel's revision is lower. Default: 1. It finds what earlier
+    /// revisions wrote.
+    pub fn revision(mut self, r: u32) -> Self {
+        self.revision = r;
+        self
+    }
 }
 
 impl Seeds {
@@ -82,13 +115,18 @@ impl Seeds {
     /// # Ok::<(), landfall::Error>(())
     /// ```
     pub fn ensure_revision<E: Into<BoxError>>(
-        mut self,
+        self,
         name: impl Into<Cow<'static, str>>,
         revision: u32,
         f: impl Fn(&Transaction<'_>) -> Result<(), E> + Send + Sync + 'static,
     ) -> Self {
-        let deed: Deed = Arc::new(move |tx| f(tx).map_err(Into::into));
-        self.list.push(Seed { name: name.into(), revision, deed });
+        self.add(Seed::new(name, f).revision(revision))
+    }
+
+    /// Registers a seed with everything that was said of it.
+    #[allow(clippy::should_implement_trait)] // the word of the trade; `+` would say less
+    pub fn add(mut self, seed: Seed) -> Self {
+        self.list.push(seed);
         self
     }
 
