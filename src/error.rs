@@ -204,6 +204,22 @@ pub enum ErrorKind {
     #[error("migration {version} ({name}) cannot be reverted: {why}")]
     #[non_exhaustive]
     Irreversible { version: Version, name: String, why: String },
+    /// Not all that it changes can be recorded, so that it could not be undone.
+    #[error("{what} cannot be recorded for undo: {why}")]
+    #[non_exhaustive]
+    CannotRecord { what: String, why: String },
+    /// The record of what it changed would be larger than allowed.
+    #[error("the record of what {what} changes is larger than {limit} bytes")]
+    #[non_exhaustive]
+    UndoTooLarge { what: String, limit: u64 },
+    /// There is no record of what it changed, or it fits no longer.
+    #[error("{what} cannot be undone: {why}")]
+    #[non_exhaustive]
+    CannotUndo { what: String, why: String },
+    /// Undoing would overwrite rows that were changed after what is undone.
+    #[error("undoing {what} would overwrite what was written since: {}", list(rows))]
+    #[non_exhaustive]
+    ChangedSince { what: String, rows: Vec<String> },
     /// A migration that runs outside a transaction did not come to its end.
     #[error(
         "migration {version} ({name}), which runs outside a transaction, was interrupted: {progress}"
@@ -377,6 +393,18 @@ impl ErrorKind {
             }
             ErrorKind::Irreversible { .. } => {
                 "restore a backup, or write its `.down.sql` and ship it"
+            }
+            ErrorKind::CannotRecord { .. } => {
+                "take `undo` away from it; a down script or a backup is then the way back"
+            }
+            ErrorKind::UndoTooLarge { .. } => {
+                "raise the limit with `undo_limit(<bytes>)`; or take `undo` away from it, and make \
+                 a backup before it"
+            }
+            ErrorKind::CannotUndo { .. } => "`status` and `history` tell what has run",
+            ErrorKind::ChangedSince { .. } => {
+                "look at these rows; to put them back all the same, use \
+                 `changed_since(ChangedSince::Overwrite)`"
             }
             ErrorKind::Interrupted { .. } => {
                 "look at the database; then call `repair` with a reason to run it again from its \

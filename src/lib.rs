@@ -33,8 +33,8 @@ pub use event::Event;
 pub use migration::{BoxError, Migration, Target, Version};
 pub use migrator::Migrator;
 pub use plan::{
-    Amendment, DataLoss, Direction, ForeignKeys, Late, Missing, Newer, Plan, Step, Strictness,
-    Transactions,
+    Amendment, ChangedSince, DataLoss, Direction, ForeignKeys, Late, Missing, Newer, Plan, Step,
+    Strictness, Transactions,
 };
 pub use report::{
     BackupOutcome, Compatibility, Done, HistoryEntry, MigrationStatus, NewerMigration, Report,

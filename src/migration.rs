@@ -95,6 +95,7 @@ pub struct Migration {
     pub(crate) verify: Option<Text>,
     pub(crate) compatible: Option<String>,
     pub(crate) allow_data_loss: Option<String>,
+    pub(crate) undoable: bool,
 }
 
 /// What a migration does on its way up.
@@ -180,6 +181,7 @@ impl Migration {
             verify: None,
             compatible: None,
             allow_data_loss: None,
+            undoable: false,
         }
     }
 
@@ -217,6 +219,36 @@ impl Migration {
     /// so in its text: `-- landfall: allow-data-loss: <reason>`.
     pub fn allow_data_loss(mut self, reason: impl Into<String>) -> Self {
         self.allow_data_loss = Some(reason.into());
+        self
+    }
+
+    /// Records every row that a code migration changes, so that a revert puts back exactly what was
+    /// there, without a [`down`](Self::down). As the directive `-- landfall: undo`, which an SQL
+    /// migration says in its text.
+    ///
+    /// What it may not do is change the schema or write to virtual tables, which is refused with
+    /// [`ErrorKind::CannotRecord`](crate::ErrorKind::CannotRecord); nor can a write through
+    /// [`blob_open`](rusqlite::Connection::blob_open) or into an attached database be seen.
+    ///
+    /// ```
+    /// use landfall::{Migration, Target};
+    ///
+    /// let migrator = landfall::Migrator::from_dir("migrations-example");
+    /// let conn = migrator.open_in_memory()?;
+    /// conn.execute("INSERT INTO contact(name) VALUES ('Ada')", [])?;
+    ///
+    /// let shout = Migration::code(12, "shout", |tx| {
+    ///     tx.execute("UPDATE contact SET name = upper(name)", []).map(drop)
+    /// });
+    /// let migrator = migrator.with(shout.undoable());
+    /// migrator.apply(&conn)?;
+    /// migrator.revert(&conn, Target::Steps(1))?;
+    /// let name: String = conn.query_row("SELECT name FROM contact", [], |row| row.get(0))?;
+    /// assert_eq!(name, "Ada");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn undoable(mut self) -> Self {
+        self.undoable = true;
         self
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod foreign;
 pub(crate) mod format;
 mod seal;
+pub(crate) mod undo;
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::migration::Version;
 use crate::report::{Compatibility, HistoryEntry};
 use crate::source::Entry;
 use crate::sql::quoted;
+pub(crate) use undo::{ChangedRow, Record, Recorded, Recording};
 
 /// Our tables in one database, by their prefix.
 pub(crate) struct Ledger<'c> {
@@ -31,6 +33,8 @@ struct Tables {
     seeds: String,
     history: String,
     state: String,
+    undo: String,
+    undo_rows: String,
 }
 
 /// A row of `<prefix>_migrations`.
@@ -53,6 +57,8 @@ pub(crate) struct Applied {
     /// What the repeatables' rows say; their versions are negative and mean nothing.
     pub(crate) repeatables: Vec<Row>,
     pub(crate) mark: Option<Mark>,
+    /// What was recorded and can be put back, the oldest first.
+    pub(crate) records: Vec<Record>,
     /// Whether any of our tables is there.
     pub(crate) begun: bool,
     /// Whether all of them are.
@@ -116,6 +122,8 @@ impl<'c> Ledger<'c> {
                 seeds: name("seeds"),
                 history: name("history"),
                 state: name("state"),
+                undo: name("undo"),
+                undo_rows: name("undo_rows"),
             },
             app_version: app_version.map(str::to_owned),
             announced: RefCell::default(),
@@ -130,6 +138,7 @@ impl<'c> Ledger<'c> {
     pub(crate) fn owns(&self, table: &str) -> bool {
         format::TABLES
             .iter()
+            .chain(&format::UNDO)
             .any(|(what, _)| table.eq_ignore_ascii_case(&format!("{}_{what}", self.tables.prefix)))
     }
 
@@ -148,6 +157,10 @@ impl<'c> Ledger<'c> {
         if applied.begun && !found.migrations {
             let table = format!("{}_migrations", self.tables.prefix);
             return Err(ErrorKind::LostLedger { table }.into());
+        }
+        if found.undo && found.history {
+            let records = self.records().map_err(Error::sqlite("reading what was recorded"));
+            applied.records = records?;
         }
         if found.migrations {
             for row in self.rows().map_err(Error::sqlite("reading the ledger"))? {

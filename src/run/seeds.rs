@@ -6,9 +6,10 @@ use super::Run;
 use super::lend::{Stands, lend};
 use super::segment::commit_failed;
 use super::session::Settings;
+use super::undo::Recorder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::ledger::Deed;
+use crate::ledger::{Deed, Recorded};
 use crate::report::SeedDone;
 use crate::seed::Seed;
 
@@ -32,6 +33,10 @@ impl Run<'_> {
         }
         let clock = Instant::now();
         job.tell(&Event::SeedStarted { name });
+        let recorder = match seed.undoable {
+            true => Some(Recorder::of_code(&tx, job.ledger, format!("seed {name}"))?),
+            false => None,
+        };
         let ((returned, rows_changed), stands) = lend(&tx, job.enforces, |tx| {
             let before = tx.total_changes();
             let returned = (seed.deed)(tx);
@@ -41,6 +46,20 @@ impl Run<'_> {
         let failed = || Error::from(ErrorKind::Seed { name: name.to_owned() });
         returned.map_err(|error| failed().because(error))?;
         let took = clock.elapsed();
+        let rows_changed = match recorder {
+            Some(recorder) => {
+                let kept = recorder.kept()?;
+                let before = job.ledger.sentinels()?.into_iter().find(|s| s.name == name);
+                let before = before.map(|sentinel| sentinel.revision);
+                let of = Recorded::Seed { revision: seed.revision, before };
+                recorder.finish(job.ledger, &of, name, &job.undo)?;
+                rows_changed.saturating_sub(kept)
+            }
+            None => {
+                job.ledger.forget_recorded_seed(name)?;
+                rows_changed
+            }
+        };
         job.ledger.sow(name, seed.revision, rows_changed, took)?;
         let detail = format!("revision {}, {rows_changed} rows", seed.revision);
         let (name, detail) = (Some(name), Some(detail.as_str()));

@@ -59,6 +59,7 @@ pub struct Seed {
     pub(crate) name: Cow<'static, str>,
     pub(crate) revision: u32,
     pub(crate) deed: Deed,
+    pub(crate) undoable: bool,
 }
 
 impl Seed {
@@ -69,13 +70,27 @@ impl Seed {
         f: impl Fn(&Transaction<'_>) -> Result<(), E> + Send + Sync + 'static,
     ) -> Self {
         let deed: Deed = Arc::new(move |tx| f(tx).map_err(Into::into));
-        Seed { name: name.into(), revision: 1, deed }
+        Seed { name: name.into(), revision: 1, deed, undoable: false }
     }
 
     /// Runs again where the sentinel's revision is lower. Default: 1. It finds what earlier
     /// revisions wrote.
     pub fn revision(mut self, r: u32) -> Self {
         self.revision = r;
+        self
+    }
+
+    /// Records every row that it changes, directly, through triggers or through foreign keys'
+    /// actions, so that [`Migrator::revert_seed`](crate::Migrator::revert_seed) can put back
+    /// exactly what was there. So does a [`revert`](crate::Migrator::revert) that takes back a
+    /// migration which was there when the seed ran: the seed goes first. Default: nothing is
+    /// recorded, and what the seed wrote stays.
+    ///
+    /// What it may not do is change the schema or write to virtual tables, which is refused with
+    /// [`ErrorKind::CannotRecord`](crate::ErrorKind::CannotRecord); nor can a write through
+    /// [`blob_open`](rusqlite::Connection::blob_open) or into an attached database be seen.
+    pub fn undoable(mut self) -> Self {
+        self.undoable = true;
         self
     }
 }

@@ -13,6 +13,7 @@ pub(crate) struct Directives {
     pub(crate) compatible: Option<String>,
     pub(crate) breaking: bool,
     pub(crate) requires: Vec<Requirement>,
+    pub(crate) undo: bool,
 }
 
 /// `replaces sha256:…: reason`: an edit of an applied migration, on purpose.
@@ -45,10 +46,10 @@ pub(crate) enum Requirement {
 pub(crate) const FORMS: &str = "no-transaction | foreign-keys off | breaking | \
     compatible: <reason> | irreversible: <reason> | allow-data-loss: <reason> | \
     replaces sha256:<hex>: <reason> | requires sqlite >= <version> | \
-    requires module|function|collation <name>";
+    requires module|function|collation <name> | undo";
 
 /// The words that directives begin with.
-const WORDS: [&str; 8] = [
+const WORDS: [&str; 9] = [
     "allow-data-loss",
     "breaking",
     "compatible",
@@ -57,6 +58,7 @@ const WORDS: [&str; 8] = [
     "no-transaction",
     "replaces",
     "requires",
+    "undo",
 ];
 
 impl Directives {
@@ -71,6 +73,7 @@ impl Directives {
             self.no_transaction,
             self.replaces.is_some(),
             !self.requires.is_empty(),
+            self.undo,
         ];
         WORDS.into_iter().zip(said).filter_map(|(word, said)| said.then_some(word))
     }
@@ -129,6 +132,10 @@ impl Directives {
             "replaces" => {
                 once(self.replaces.is_some())?;
                 self.replaces = Some(replaces(rest).map_err(fault)?);
+            }
+            "undo" if argument(rest).is_empty() => {
+                once(self.undo)?;
+                self.undo = true;
             }
             "requires" => self.requires.push(requirement(rest).map_err(fault)?),
             _ => return Err(fault(format!("`{body}` is no directive"))),

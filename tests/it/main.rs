@@ -28,3 +28,4 @@ mod support;
 mod texts;
 mod together;
 mod transactions;
+mod undo;
