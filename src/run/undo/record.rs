@@ -33,6 +33,8 @@ pub(crate) struct Recorder<'c> {
     /// Tables of virtual tables, and what they held.
     shadows: Vec<(String, u64)>,
     schema: i64,
+    /// Whether all that was made is dropped again.
+    ended: bool,
 }
 
 /// The table whose rows' first images are in `temp.landfall_undo_<n>`.
@@ -109,7 +111,14 @@ impl<'c> Recorder<'c> {
         });
         let schema = schema_version(conn)?;
         // The guard comes first: what is made and not dropped would go on recording.
-        let recorder = Recorder { conn, what, logs: logs.collect(), shadows: Vec::new(), schema };
+        let recorder = Recorder {
+            conn,
+            what,
+            logs: logs.collect(),
+            shadows: Vec::new(),
+            schema,
+            ended: false,
+        };
         let begin = || {
             conn.execute_batch(&format!("CREATE TEMP TABLE {SEEN}(name TEXT PRIMARY KEY)"))?;
             recorder.logs.iter().try_for_each(|log| conn.execute_batch(&log.begin()))
@@ -133,7 +142,7 @@ impl<'c> Recorder<'c> {
     /// Stores what changed since the start, if all of it could be recorded and is no more than
     /// the limit.
     pub(crate) fn finish(
-        self,
+        mut self,
         ledger: &Ledger<'_>,
         of: &Recorded,
         name: &str,
@@ -161,7 +170,9 @@ impl<'c> Recorder<'c> {
             }
         }
         ledger.end_recording(recording, of, name, &signatures)?;
-        self.drop_all().map_err(Error::sqlite("ending the record of changed rows"))
+        self.drop_all().map_err(Error::sqlite("ending the record of changed rows"))?;
+        self.ended = true;
+        Ok(())
     }
 
     /// Why not all of it could be recorded: a table that was written to.
@@ -239,10 +250,12 @@ enum Pushed {
 }
 
 impl Drop for Recorder<'_> {
-    /// An interrupt takes down one attempt and not the next. In a transaction that is rolled back
-    /// nothing of it was ever there.
+    /// An interrupt takes down one attempt and not the next, and perhaps the transaction, which has
+    /// failed by then anyway.
     fn drop(&mut self) {
-        let _ = self.drop_all().or_else(|_| self.drop_all());
+        if !self.ended {
+            let _ = self.drop_all().or_else(|_| self.drop_all());
+        }
     }
 }
 
