@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use landfall::include_dir::{Dir, DirEntry, File};
 use landfall::rusqlite::{self, Connection};
-use landfall::{DataLoss, Migrator};
+use landfall::{DataLoss, Migration, Migrator, Target};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -188,6 +188,9 @@ fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(Duration, T)> {
 
 fn main() -> Result<()> {
     machine()?;
+    if std::env::args().any(|argument| argument == "undo") {
+        return undo();
+    }
     println!("### Every migration, on a fresh database in memory\n");
     let sets = SIZES.map(|size| (size, generate(Kind::Realistic, size)));
     in_memory(&sets)?;
@@ -195,7 +198,8 @@ fn main() -> Result<()> {
     in_memory(&SIZES.map(|size| (size, generate(Kind::TablesOnly, size))))?;
     fresh_file(&sets)?;
     nothing_to_do(&sets)?;
-    guard()
+    guard()?;
+    undo()
 }
 
 fn machine() -> Result<()> {
@@ -260,6 +264,49 @@ fn guard() -> Result<()> {
     println!("| `DataLoss::Allow` | `DataLoss::Refuse` | ratio |");
     println!("|---:|---:|---:|");
     println!("| {} | {} | {} |\n", without.cell(), with.cell(), with.ratio(&without));
+    Ok(())
+}
+
+/// What it costs to record a data migration over 100,000 rows, and to put them back.
+fn undo() -> Result<()> {
+    const DATA: &str = "UPDATE note SET text = upper(text)";
+    let plain = Migrator::from_migrations([Migration::sql(1, "upper", DATA)]);
+    let recorded = Migration::sql(1, "upper", format!("-- landfall: undo\n{DATA}"));
+    let recorded = Migrator::from_migrations([recorded]);
+    let filled = || {
+        let conn = Connection::open_in_memory()?;
+        conn.execute_batch(
+            "CREATE TABLE note(id INTEGER PRIMARY KEY, owner INTEGER, text TEXT);
+             WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 100000)
+             INSERT INTO note SELECT n, n % 100, 'some words about ' || n FROM c;",
+        )?;
+        Ok::<_, rusqlite::Error>(conn)
+    };
+    let apply = |migrator: &Migrator| {
+        let conn = filled()?;
+        Ok(timed(|| Ok(migrator.apply(&conn)?))?.0)
+    };
+    let ways: [Way<'_>; 3] = [
+        Box::new(|| apply(&plain)),
+        Box::new(|| apply(&recorded)),
+        Box::new(|| {
+            let conn = filled()?;
+            recorded.apply(&conn)?;
+            Ok(timed(|| Ok(recorded.revert(&conn, Target::Empty)?))?.0)
+        }),
+    ];
+    let [without, with, back] = race(9, ways)?;
+    println!("### An update of 100,000 rows that is recorded for undo, in memory\n");
+    println!("| not recorded | recorded | ratio | taken back | ratio |");
+    println!("|---:|---:|---:|---:|---:|");
+    println!(
+        "| {} | {} | {} | {} | {} |\n",
+        without.cell(),
+        with.cell(),
+        with.ratio(&without),
+        back.cell(),
+        back.ratio(&without)
+    );
     Ok(())
 }
 

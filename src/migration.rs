@@ -228,7 +228,8 @@ impl Migration {
     ///
     /// What it may not do is change the schema or write to virtual tables, which is refused with
     /// [`ErrorKind::CannotRecord`](crate::ErrorKind::CannotRecord); nor can a write through
-    /// [`blob_open`](rusqlite::Connection::blob_open) or into an attached database be seen.
+    /// an [incremental BLOB handle](https://sqlite.org/c3ref/blob_open.html) or into an attached
+    /// database be seen.
     ///
     /// ```
     /// use landfall::{Migration, Target};

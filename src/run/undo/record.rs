@@ -299,60 +299,60 @@ impl Log {
                 .collect();
             format!("NOT EXISTS (SELECT 1 FROM temp.{table} WHERE {})", same.join(" AND "))
         };
-        let keep = |of: &str| {
+        let all = format!("INSERT INTO {table} ({names}, was, {images})");
+        let row_of = |of: &str| {
             let (key, columns) = (shape.key_of(of).join(", "), shape.columns_of(of).join(", "));
-            format!("INSERT INTO {table} ({names}, was, {images}) SELECT {key}, 1, {columns}")
+            format!("{key}, 1, {columns}")
         };
         if self.kind == LogKind::Copy {
-            sql.push_str(&format!("{} FROM {};\n", keep(""), shape.table()));
+            sql.push_str(&format!("{all} SELECT {} FROM {};\n", row_of(""), shape.table()));
             return sql;
         }
-        let keep_old = format!("{} WHERE {}", keep("OLD."), unkept("OLD."));
-        let none_before = format!(
-            "INSERT INTO {table} ({names}, was) SELECT {}, 0 WHERE {}",
-            shape.key_of("NEW.").join(", "),
-            unkept("NEW.")
+        let none = format!(
+            "INSERT INTO {table} ({names}, was) VALUES ({}, 0)",
+            shape.key_of("NEW.").join(", ")
         );
-        let row = format!("{ROW}.");
-        let pushed_out = format!(
-            "{} FROM {} AS {ROW} WHERE ({}) AND {}",
-            keep(&row),
-            shape.table(),
-            shape.pushed_out.join(" OR "),
-            unkept(&row)
-        );
-        let bodies = [
-            ("BEFORE INSERT", vec![&pushed_out]),
-            ("AFTER INSERT", vec![&none_before]),
-            ("BEFORE UPDATE", vec![&keep_old, &pushed_out, &none_before]),
-            ("BEFORE DELETE", vec![&keep_old]),
+        let old = format!("{all} VALUES ({})", row_of("OLD."));
+        let rows = |which: &str| format!("FROM {} AS {ROW} WHERE {which}", shape.table());
+        let in_the_way =
+            format!("({}) AND {}", shape.pushed_out.join(" OR "), unkept(&format!("{ROW}.")));
+        let others = format!("NOT ({}) AND {in_the_way}", shape.same_key("OLD."));
+        let exists = |which: &str| format!("EXISTS (SELECT 1 {})", rows(which));
+        let those =
+            |which: &str| format!("{all} SELECT {} {}", row_of(&format!("{ROW}.")), rows(which));
+        let absent = format!("{} AND NOT {}", unkept("NEW."), exists(&shape.same_key("NEW.")));
+        // In whatever order those of one event fire. What decides stands in WHEN: an INSERT that
+        // looks into its own table builds a table of its own for every row.
+        let triggers = [
+            ("BEFORE INSERT", exists(&in_the_way), those(&in_the_way)),
+            ("AFTER INSERT", unkept("NEW."), none.clone()),
+            ("BEFORE UPDATE", unkept("OLD."), old.clone()),
+            ("BEFORE UPDATE", exists(&others), those(&others)),
+            ("BEFORE UPDATE", absent, none),
+            ("BEFORE DELETE", unkept("OLD."), old),
         ];
-        for (at, (when, body)) in bodies.into_iter().enumerate() {
-            sql.push_str(&self.trigger(at, when, &body));
+        for (at, (event, when, body)) in triggers.into_iter().enumerate() {
+            sql.push_str(&self.trigger(at, event, &when, &body));
         }
         sql
     }
 
     fn begin_to_see(&self) -> String {
         let name = self.shape.name.replace('\'', "''");
-        let see = format!(
-            "INSERT INTO {SEEN} SELECT '{name}'
-             WHERE NOT EXISTS (SELECT 1 FROM temp.{SEEN} WHERE name = '{name}')"
-        );
-        let whens = ["BEFORE INSERT", "BEFORE UPDATE", "BEFORE DELETE"];
-        let triggers = whens.into_iter().enumerate();
-        triggers.map(|(at, when)| self.trigger(at, when, &[&see])).collect()
+        let unseen = format!("NOT EXISTS (SELECT 1 FROM temp.{SEEN} WHERE name = '{name}')");
+        let see = format!("INSERT INTO {SEEN} VALUES ('{name}')");
+        let events = ["BEFORE INSERT", "BEFORE UPDATE", "BEFORE DELETE"].into_iter().enumerate();
+        events.map(|(at, event)| self.trigger(at, event, &unseen, &see)).collect()
     }
 
-    fn trigger(&self, at: usize, when: &str, body: &[&String]) -> String {
+    fn trigger(&self, at: usize, event: &str, when: &str, body: &str) -> String {
         let (table, on) = (&self.table, self.shape.table());
-        let body: String = body.iter().map(|statement| format!("  {statement};\n")).collect();
-        format!("CREATE TEMP TRIGGER {table}_{at} {when} ON {on} BEGIN\n{body}END;\n")
+        format!("CREATE TEMP TRIGGER {table}_{at} {event} ON {on} WHEN {when} BEGIN {body}; END;\n")
     }
 
     fn end(&self) -> String {
         let table = &self.table;
-        let triggers = (0..4).map(|at| format!("DROP TRIGGER IF EXISTS temp.{table}_{at};\n"));
+        let triggers = (0..6).map(|at| format!("DROP TRIGGER IF EXISTS temp.{table}_{at};\n"));
         let triggers: String = triggers.collect();
         format!("{triggers}DROP TABLE IF EXISTS temp.{table};")
     }

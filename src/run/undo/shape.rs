@@ -152,6 +152,15 @@ impl Shape {
         )
     }
 
+    /// That [`ROW`] has the key of `of`, such as `NEW.`.
+    pub(super) fn same_key(&self, of: &str) -> String {
+        let parts = self.key.iter().map(|part| {
+            let (name, collation) = (quoted(&part.name), quoted(&part.collation));
+            format!("{ROW}.{name} COLLATE {collation} = {of}{name}")
+        });
+        parts.collect::<Vec<_>>().join(" AND ")
+    }
+
     fn has_key(&self) -> String {
         let parts = self.key.iter().enumerate().map(|(at, part)| {
             let (name, collation) = (quoted(&part.name), quoted(&part.collation));
