@@ -188,8 +188,12 @@ fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(Duration, T)> {
 
 fn main() -> Result<()> {
     machine()?;
-    if std::env::args().any(|argument| argument == "undo") {
-        return undo();
+    for argument in std::env::args() {
+        match argument.as_str() {
+            "undo" => return undo(),
+            "fresh" => return fresh_databases(),
+            _ => {}
+        }
     }
     println!("### Every migration, on a fresh database in memory\n");
     let sets = SIZES.map(|size| (size, generate(Kind::Realistic, size)));
@@ -199,6 +203,7 @@ fn main() -> Result<()> {
     fresh_file(&sets)?;
     nothing_to_do(&sets)?;
     guard()?;
+    fresh_databases()?;
     undo()
 }
 
@@ -264,6 +269,56 @@ fn guard() -> Result<()> {
     println!("| `DataLoss::Allow` | `DataLoss::Refuse` | ratio |");
     println!("|---:|---:|---:|");
     println!("| {} | {} | {} |\n", without.cell(), with.cell(), with.ratio(&without));
+    Ok(())
+}
+
+/// A database for a unit test, ready for its first query: migrated, copied, or lent.
+fn fresh_databases() -> Result<()> {
+    println!("### A fresh database in memory and a first query\n");
+    println!(
+        "| migrations | bare SQL | `open_in_memory` | times faster | `sandbox` | times faster |"
+    );
+    println!("|---:|---:|---:|---:|---:|---:|");
+    for size in SIZES {
+        let set = generate(Kind::Realistic, size);
+        let migrator = Migrator::from_embedded(&set.embedded);
+        let rounds = if size < 1000 { 61 } else { 9 };
+        let first_query = |conn: &Connection| {
+            conn.query_row("SELECT count(*) FROM entity_1", [], |row| row.get::<_, i64>(0))
+        };
+        let [bare, copied, lent] = race(
+            rounds,
+            [
+                Box::new(|| {
+                    let work = || {
+                        let conn = Connection::open_in_memory()?;
+                        set.execute(&conn)?;
+                        Ok(first_query(&conn)?)
+                    };
+                    Ok(timed(work)?.0)
+                }),
+                Box::new(|| {
+                    let work = || Ok(first_query(&migrator.open_in_memory()?)?);
+                    Ok(timed(work)?.0)
+                }),
+                Box::new(|| {
+                    let work = || Ok(landfall::testing::sandbox(&migrator, first_query)??);
+                    Ok(timed(work)?.0)
+                }),
+            ],
+        )?;
+        let times = |other: &Times| {
+            format!("{:.0}", bare.median().as_secs_f64() / other.median().as_secs_f64())
+        };
+        let (copied_times, lent_times) = (times(&copied), times(&lent));
+        println!(
+            "| {size} | {} | {} | {copied_times} | {} | {lent_times} |",
+            bare.cell(),
+            copied.cell(),
+            lent.cell()
+        );
+    }
+    println!();
     Ok(())
 }
 

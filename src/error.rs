@@ -243,6 +243,13 @@ pub enum ErrorKind {
     #[error("the database is not current: {pending}")]
     #[non_exhaustive]
     NotCurrent { pending: String },
+    /// A test that was lent a database inside a transaction ended that.
+    #[error("the test ended the transaction that its database was lent in")]
+    SandboxLeft,
+    /// A file that was to be made is there already, and not empty.
+    #[error("`{}` is already there, and not empty", path.display())]
+    #[non_exhaustive]
+    NotFresh { path: PathBuf },
     /// A backup could not be made, or not be restored.
     #[error("{doing} {} failed", path.display())]
     #[non_exhaustive]
@@ -410,6 +417,10 @@ impl ErrorKind {
                 "look at the database; then call `repair` with a reason to run it again from its \
                  start, or `baseline` with its version to take it as done"
             }
+            ErrorKind::SandboxLeft => {
+                "use `open_in_memory` for a test that begins or ends transactions"
+            }
+            ErrorKind::NotFresh { .. } => "open it with `open`; or remove it first",
             ErrorKind::NoReason { .. } => "say why in a few words",
             ErrorKind::NotCurrent { .. } => {
                 "wait for the process that migrates, or run `apply` here"

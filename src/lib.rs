@@ -14,6 +14,7 @@
 mod backup;
 mod error;
 mod event;
+mod fresh;
 mod ledger;
 mod migration;
 mod migrator;

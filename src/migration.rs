@@ -1,8 +1,10 @@
 //! A migration as an application gives it: a version, a name, and what to do.
 
+use std::any::TypeId;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Transaction;
 
@@ -11,6 +13,24 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A function of the application that works inside a transaction of ours.
 pub(crate) type Deed = Arc<dyn Fn(&Transaction<'_>) -> Result<(), BoxError> + Send + Sync>;
+
+/// Tells one function from another, as far as that can be told: a function or closure that holds
+/// no value is its type, and any other is told from all but its own clones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Identity {
+    Type(TypeId),
+    Made(u64),
+}
+
+impl Identity {
+    pub(crate) fn of<F: 'static>(_: &F) -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        match size_of::<F>() {
+            0 => Identity::Type(TypeId::of::<F>()),
+            _ => Identity::Made(MADE.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+}
 
 /// The number of a migration. Numbered files carry it as it stands, timestamps as
 /// YYYYMMDDhhmmss, so that both order together.
@@ -102,7 +122,7 @@ pub struct Migration {
 #[derive(Clone)]
 pub(crate) enum Up {
     Sql(Text),
-    Code { deed: Deed, revision: u32 },
+    Code { deed: Deed, revision: u32, identity: Identity },
 }
 
 /// A script not yet read, and the file it came from.
@@ -168,8 +188,9 @@ impl Migration {
         name: impl Into<Cow<'static, str>>,
         f: impl Fn(&Transaction<'_>) -> Result<(), E> + Send + Sync + 'static,
     ) -> Self {
+        let identity = Identity::of(&f);
         let deed: Deed = Arc::new(move |tx| f(tx).map_err(Into::into));
-        Self::new(version.into(), name.into(), Up::Code { deed, revision: 1 })
+        Self::new(version.into(), name.into(), Up::Code { deed, revision: 1, identity })
     }
 
     fn new(version: Version, name: Cow<'static, str>, up: Up) -> Self {

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, MAIN_DB};
+use rusqlite::Connection;
 
 use crate::backup::{Backup, restore};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::{self, Applied, Deed, Ledger, Record, Recorded};
 use crate::migration::{Target, Version};
@@ -576,56 +576,6 @@ impl Migrator {
     }
 }
 
-/// Fresh databases.
-impl Migrator {
-    /// Writes: makes a fresh database in memory, applied to. For unit tests that want one each.
-    ///
-    /// # Errors
-    ///
-    /// As [`apply`](Migrator::apply).
-    ///
-    /// ```
-    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
-    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
-    /// let db = migrator.open_in_memory()?;
-    /// db.execute("INSERT INTO contact(name) VALUES ('Ada')", [])?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn open_in_memory(&self) -> Result<Connection> {
-        let conn =
-            Connection::open_in_memory().map_err(Error::sqlite("opening a database in memory"))?;
-        self.apply(&conn)?;
-        Ok(conn)
-    }
-
-    /// Writes: opens a database file, made if it is not there, and applies to it. The connection has
-    /// foreign keys on, a busy timeout of 5 seconds, and the file is in WAL mode with
-    /// `synchronous=NORMAL`, which [SQLite recommends](https://sqlite.org/wal.html) for
-    /// applications; not for a file on a network file system, where WAL does not work.
-    ///
-    /// # Errors
-    ///
-    /// As [`apply`](Migrator::apply), and where the file cannot be opened. A file that was made
-    /// stays, and WAL mode stays on.
-    ///
-    /// ```
-    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
-    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
-    /// # let folder = tempfile::tempdir()?;
-    /// # let path = folder.path().join("contacts.db");
-    /// let conn = migrator.open(path)?;
-    /// assert!(migrator.is_current(&conn)?);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<Connection> {
-        let conn = Connection::open(path).map_err(Error::sqlite("opening the database"))?;
-        let patience = self.patience(&conn)?;
-        patience.retry(|| configure(&conn))?;
-        self.apply(&conn)?;
-        Ok(conn)
-    }
-}
-
 impl Migrator {
     pub(crate) fn load(&self) -> Result<Arc<Set>> {
         ledger::check_prefix(&self.prefix)?;
@@ -647,7 +597,7 @@ impl Migrator {
         Ok(patience.at_once(|| ledger.is_sealed(fingerprint)))
     }
 
-    fn patience<'a>(&'a self, conn: &'a Connection) -> Result<Patience<'a>> {
+    pub(crate) fn patience<'a>(&'a self, conn: &'a Connection) -> Result<Patience<'a>> {
         Patience::new(conn, self.wait, self.listener())
     }
 
@@ -677,7 +627,7 @@ impl Migrator {
     }
 
     /// Everything that decides what `apply` does, in a number: the set, the seeds, the policies.
-    fn fingerprint(&self) -> Result<u64> {
+    pub(crate) fn fingerprint(&self) -> Result<u64> {
         let mut hasher = DefaultHasher::new();
         env!("CARGO_PKG_VERSION").hash(&mut hasher);
         self.policies.hash(&mut hasher);
@@ -695,20 +645,6 @@ fn told(result: Result<Report>) -> Result<Report> {
         log::info!("{} in {:?}", report.gist(), report.took);
     }
     result
-}
-
-fn configure(conn: &Connection) -> Result<()> {
-    let set = || {
-        conn.execute_batch("PRAGMA foreign_keys = ON")?;
-        let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
-        let changes = !mode.eq_ignore_ascii_case("wal") && !conn.is_readonly(MAIN_DB)?;
-        if changes {
-            // This needs the database alone and says "locked" at once, whatever the busy timeout.
-            conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-        }
-        conn.execute_batch("PRAGMA synchronous = NORMAL")
-    };
-    set().map_err(Error::sqlite("configuring the connection"))
 }
 
 impl fmt::Debug for Migrator {

@@ -27,9 +27,13 @@ impl Run<'_> {
             let sentinel = job.ledger.sentinel(&seed.name)?;
             Ok(sentinel.is_some_and(|sentinel| sentinel.revision >= seed.revision))
         };
-        let plan = job.plan(self.goal)?;
+        let applied = job.ledger.read()?;
+        let plan = job.plan_from(&applied, self.goal)?;
         if !plan.seeds.iter().any(|pending| pending == name) || !plan.steps.is_empty() {
             return Ok(());
+        }
+        if !applied.complete {
+            job.ledger.create()?;
         }
         let clock = Instant::now();
         job.tell(&Event::SeedStarted { name });

@@ -9,7 +9,7 @@ use rusqlite::Transaction;
 
 use crate::error::{ErrorKind, Result};
 use crate::ledger::Sentinel;
-use crate::migration::{BoxError, Deed};
+use crate::migration::{BoxError, Deed, Identity};
 
 /// The registry of an application's seeds, which run in the order they are registered in, after
 /// the migrations.
@@ -60,6 +60,7 @@ pub struct Seed {
     pub(crate) revision: u32,
     pub(crate) deed: Deed,
     pub(crate) undoable: bool,
+    pub(crate) identity: Identity,
 }
 
 impl Seed {
@@ -69,8 +70,9 @@ impl Seed {
         name: impl Into<Cow<'static, str>>,
         f: impl Fn(&Transaction<'_>) -> Result<(), E> + Send + Sync + 'static,
     ) -> Self {
+        let identity = Identity::of(&f);
         let deed: Deed = Arc::new(move |tx| f(tx).map_err(Into::into));
-        Seed { name: name.into(), revision: 1, deed, undoable: false }
+        Seed { name: name.into(), revision: 1, deed, undoable: false, identity }
     }
 
     /// Runs again where the sentinel's revision is lower. Default: 1. It finds what earlier
@@ -190,9 +192,14 @@ impl Seeds {
         self.list.iter().filter(|seed| !is_done(seed)).collect()
     }
 
+    /// The functions, which no hash can tell apart.
+    pub(crate) fn identities(&self) -> impl Iterator<Item = Identity> {
+        self.list.iter().map(|seed| seed.identity)
+    }
+
     pub(crate) fn hash(&self, hasher: &mut impl Hasher) {
         for seed in &self.list {
-            (&seed.name, seed.revision).hash(hasher);
+            (&seed.name, seed.revision, seed.undoable).hash(hasher);
         }
     }
 }

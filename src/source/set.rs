@@ -186,7 +186,7 @@ impl Shelf {
         };
         let mut entry = match up {
             Up::Sql(text) => Entry::from_script(*version, name.to_string(), script("", text)?)?,
-            Up::Code { deed, revision } => Entry {
+            Up::Code { deed, revision, .. } => Entry {
                 version: *version,
                 name: name.to_string(),
                 label: label.clone(),

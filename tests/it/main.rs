@@ -9,6 +9,7 @@ mod directives;
 mod disk_full;
 mod edges;
 mod environment;
+mod fresh;
 mod interrupted;
 mod killed;
 mod ledgers;
