@@ -61,7 +61,7 @@ impl Migrator {
     ///
     /// A transaction that fails leaves nothing behind, and the connection and its settings are as
     /// before. What earlier transactions of the same call committed stays, and is in the error's
-    /// [`report`](Error::report). With [`Transactions::Together`](crate::Transactions::Together) the migrations are usually one
+    /// [`report`](crate::Error::report). With [`Transactions::Together`](crate::Transactions::Together) the migrations are usually one
     /// transaction; each seed is one after them, so that a seed that fails leaves the migrations
     /// applied and the seeds before it done.
     ///
