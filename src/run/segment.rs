@@ -35,7 +35,9 @@ impl<'a> Run<'a> {
     pub(super) fn segment(&mut self, preview: &[Step]) -> Result<()> {
         let job = self.job;
         let code = preview.iter().any(|step| job.code(&step.work).is_some());
-        let settings = Settings::remember(job.conn, |name| code || self.names(preview, name))?;
+        let named = self.pragmas(preview);
+        let settings = Settings::remember(job.conn, |name| code || named.contains(name))?;
+        drop(named);
         let off = preview.first().is_some_and(|step| step.foreign_keys == ForeignKeys::Off);
         let keys = if off { Some(KeysOff::switch(job.conn)?) } else { None };
         let tx = job.patience.begin()?;
@@ -57,14 +59,14 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Whether a script of the segment gives this setting a value.
-    fn names(&self, steps: &[Step], setting: &str) -> bool {
-        self.scripts(steps).any(|script| {
-            script.statements.iter().any(|statement| match &statement.action {
-                Action::Pragma { name, .. } => name == setting,
-                _ => false,
-            })
-        })
+    /// The settings that the segment's scripts name.
+    fn pragmas<'s>(&'s self, steps: &'s [Step]) -> BTreeSet<&'s str> {
+        let statements = self.scripts(steps).flat_map(|script| &script.statements);
+        let names = statements.filter_map(|statement| match &statement.action {
+            Action::Pragma { name, .. } => Some(name.as_str()),
+            _ => None,
+        });
+        names.collect()
     }
 
     fn scripts<'s>(&'s self, steps: &'s [Step]) -> impl Iterator<Item = &'s Script> {
