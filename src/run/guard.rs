@@ -1,18 +1,16 @@
 //! What a migration is about to lose, judged by the data. Nothing is refused for what a statement
 //! could do, only for what it would do to rows that are there.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::session::enforces_foreign_keys;
 use super::statements::is_about_sql;
+use super::table::{Table, has_word};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{DataLoss, Strictness};
-use crate::source::Entry;
 use crate::sql::action::{Change, Name};
 use crate::sql::losses::{DroppedTable, Losses, can_lose, is_schema};
-use crate::sql::token::{Kind, tokens, unquoted};
+use crate::sql::token::{tokens, unquoted};
 use crate::sql::{Action, Control, Object, Script, Statement, Verb, quoted};
 
 /// What an application has decided about losses, and what a script has signed off.
@@ -56,18 +54,6 @@ struct Rebuilt {
     statement: usize,
     made: bool,
     before: Table,
-}
-
-/// A table as it stands.
-struct Table {
-    name: String,
-    rows: i64,
-    /// How many rows have a value in each column.
-    filled: BTreeMap<String, i64>,
-    /// Its indexes and triggers, as `index i`.
-    objects: Vec<String>,
-    checks: usize,
-    sequence: Option<i64>,
 }
 
 /// How many rows a statement found, to tell afterwards how many are gone.
@@ -420,126 +406,6 @@ impl<'a> Guard<'a> {
     }
 }
 
-impl Table {
-    /// Reads a table in two queries: one over its part of the schema, one over its rows.
-    fn read(conn: &Connection, name: &str) -> rusqlite::Result<Option<Self>> {
-        let mut table = None;
-        let mut objects = Vec::new();
-        let mut parts = conn.prepare_cached(
-            "SELECT type, name, sql FROM main.sqlite_master
-             WHERE tbl_name = ?1 COLLATE NOCASE AND sql NOT NULL",
-        )?;
-        let mut rows = parts.query([name])?;
-        while let Some(row) = rows.next()? {
-            let (kind, part, sql): (String, String, String) =
-                (row.get(0)?, row.get(1)?, row.get(2)?);
-            match kind.as_str() {
-                "table" => table = Some((part, sql)),
-                _ => objects.push(format!("{kind} {part}")),
-            }
-        }
-        let Some((name, sql)) = table else { return Ok(None) };
-        let columns = columns(conn, &name)?;
-        let (rows, filled) = counts(conn, &name, &columns)?;
-        let sequence = if has_word(&sql, "AUTOINCREMENT") { sequence(conn, &name)? } else { None };
-        let checks = words(&sql, "CHECK");
-        Ok(Some(Table { name, rows, filled, objects, checks, sequence }))
-    }
-
-    /// Columns that had values and are gone. A column that is new and has as many values or more
-    /// may be the old one under another name, where the script may have copied that.
-    fn lost_columns(&self, now: &Table, may_copy: impl Fn(&str) -> bool) -> Vec<(String, i64)> {
-        let mut new: Vec<i64> = now
-            .filled
-            .iter()
-            .filter(|(column, _)| !self.filled.contains_key(*column))
-            .map(|(_, filled)| *filled)
-            .collect();
-        let mut lost = Vec::new();
-        for (column, &filled) in &self.filled {
-            if filled == 0 || now.filled.contains_key(column) {
-                continue;
-            }
-            let successor = new.iter().position(|&other| other >= filled);
-            match successor.filter(|_| may_copy(column)) {
-                Some(successor) => drop(new.swap_remove(successor)),
-                None => lost.push((column.clone(), filled)),
-            }
-        }
-        lost
-    }
-
-    fn lost_besides_rows(&self, now: &Table, is_dropped: impl Fn(&str) -> bool) -> Vec<String> {
-        let mut lost: Vec<String> = self
-            .objects
-            .iter()
-            .filter(|object| !now.objects.contains(object) && !is_dropped(object))
-            .map(|object| format!("its {object} is gone"))
-            .collect();
-        if now.checks < self.checks {
-            lost.push(format!("it has {} CHECK of {}", now.checks, self.checks));
-        }
-        if let Some(before) = self.sequence
-            && now.sequence.is_none_or(|now| now < before)
-        {
-            lost.push(format!("AUTOINCREMENT has forgotten {before}, and gives ids again"));
-        }
-        for (column, &filled) in &self.filled {
-            match now.filled.get(column) {
-                Some(&left) if left < filled && now.rows >= self.rows => {
-                    lost.push(format!("its column `{column}` has {left} values of {filled}"));
-                }
-                _ => {}
-            }
-        }
-        lost
-    }
-}
-
-/// The rows of a table, and those with a value in each column. A query can have as many columns as
-/// a table by default, 2,000, and the number of rows is one more.
-fn counts(
-    conn: &Connection,
-    table: &str,
-    columns: &[String],
-) -> rusqlite::Result<(i64, BTreeMap<String, i64>)> {
-    let (mut rows, mut filled) = (0, BTreeMap::new());
-    for part in columns.chunks(1_000) {
-        let counts: Vec<String> = part.iter().map(|c| format!(", count({})", quoted(c))).collect();
-        let sql = format!("SELECT count(*){} FROM main.{}", counts.concat(), quoted(table));
-        rows = conn.query_row(&sql, [], |row| {
-            for (at, column) in part.iter().enumerate() {
-                filled.insert(column.to_ascii_lowercase(), row.get(at + 1)?);
-            }
-            row.get(0)
-        })?;
-    }
-    Ok((rows, filled))
-}
-
-fn columns(conn: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
-    let mut statement =
-        conn.prepare_cached("SELECT name FROM pragma_table_xinfo(?1, 'main') WHERE hidden = 0")?;
-    let names = statement.query_map([table], |row| row.get(0))?;
-    names.collect()
-}
-
-fn sequence(conn: &Connection, table: &str) -> rusqlite::Result<Option<i64>> {
-    conn.query_row("SELECT seq FROM main.sqlite_sequence WHERE name = ?1", [table], |row| {
-        row.get(0)
-    })
-    .optional()
-}
-
-fn words(sql: &str, keyword: &str) -> usize {
-    let words = tokens(sql).filter(|token| token.kind == Kind::Word);
-    words.filter(|token| token.text(sql).eq_ignore_ascii_case(keyword)).count()
-}
-
-fn has_word(sql: &str, keyword: &str) -> bool {
-    words(sql, keyword) > 0
-}
-
 fn count(schema: &str, table: &str) -> String {
     format!("SELECT count(*) FROM {}.{}", quoted(schema), quoted(table))
 }
@@ -551,90 +417,4 @@ fn schema(table: &Name) -> &str {
 
 fn shown(rows: i64) -> String {
     if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
-}
-
-/// What code would drop: tables that have rows before and are not there after.
-pub(crate) struct CodeGuard<'a> {
-    conn: &'a Connection,
-    filled: Vec<Known>,
-}
-
-/// A table as code finds or leaves it.
-#[derive(PartialEq, Eq)]
-struct Known {
-    name: String,
-    root: i64,
-    columns: Option<String>,
-}
-
-impl Known {
-    /// The same table, perhaps under another name: a RENAME leaves it in its place.
-    fn is_same(&self, other: &Known) -> bool {
-        self.root == other.root && self.columns == other.columns
-    }
-}
-
-impl<'a> CodeGuard<'a> {
-    pub(crate) fn before(conn: &'a Connection, policy: DataLoss) -> Result<Option<Self>> {
-        if policy == DataLoss::Allow {
-            return Ok(None);
-        }
-        let filled = filled(conn).map_err(Error::sqlite("looking for tables that have rows"))?;
-        Ok(Some(CodeGuard { conn, filled }))
-    }
-
-    pub(crate) fn after(self, entry: &Entry) -> Result<Verdict> {
-        let now = tables(self.conn).map_err(Error::sqlite("reading the schema"))?;
-        let full = filled(self.conn).map_err(Error::sqlite("looking for tables that have rows"))?;
-        let stays = |table: &Known| {
-            let named = |other: &&Known| other.name.eq_ignore_ascii_case(&table.name);
-            match now.iter().find(named) {
-                // Rows that code deletes are its own affair, a table that it makes anew is not.
-                Some(other) => other.is_same(table) || full.iter().any(|other| named(&other)),
-                None => full.iter().any(|other| other.is_same(table)),
-            }
-        };
-        let mut verdict = Verdict::default();
-        for table in self.filled.iter().filter(|table| !stays(table)) {
-            let table = table.name.clone();
-            let what = format!("drop table `{table}`, which has rows");
-            if entry.allow_data_loss.is_none() {
-                let (file, position, column) = (entry.label.clone(), None, None);
-                let kind = ErrorKind::DataLoss { file, position, what, table, column, rows: 0 };
-                return Err(kind.into());
-            }
-            verdict.waived.push(what);
-        }
-        Ok(verdict)
-    }
-}
-
-/// Tables with rows. One that cannot be looked into counts as one: it is only missed once it is
-/// gone.
-fn filled(conn: &Connection) -> rusqlite::Result<Vec<Known>> {
-    let mut filled = Vec::new();
-    for table in tables(conn)? {
-        let any = format!("SELECT EXISTS (SELECT 1 FROM main.{})", quoted(&table.name));
-        let some = match conn.query_row(&any, [], |row| row.get(0)) {
-            Err(error) if is_about_sql(&error) => true,
-            some => some?,
-        };
-        if some {
-            filled.push(table);
-        }
-    }
-    Ok(filled)
-}
-
-fn tables(conn: &Connection) -> rusqlite::Result<Vec<Known>> {
-    let mut statement = conn.prepare(
-        "SELECT name, rootpage,
-                (SELECT group_concat(x.name, char(0)) FROM pragma_table_xinfo(m.name, 'main') x)
-         FROM main.sqlite_master m
-         WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
-    )?;
-    let tables = statement.query_map([], |row| {
-        Ok(Known { name: row.get(0)?, root: row.get(1)?, columns: row.get(2)? })
-    })?;
-    tables.collect()
 }

@@ -2,6 +2,7 @@
 
 mod aside;
 mod backup;
+mod code_guard;
 pub(crate) mod foreign_keys;
 mod guard;
 mod lend;
@@ -14,6 +15,7 @@ mod seeds;
 mod segment;
 pub(crate) mod session;
 pub(crate) mod statements;
+mod table;
 
 use std::time::{Duration, Instant};
 
