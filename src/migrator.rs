@@ -301,7 +301,8 @@ impl Migrator {
 
 /// Verbs that only read.
 impl Migrator {
-    /// Reads no database: whether the set and the registry of seeds are sound, and every sign-off
+    /// Reads no database: whether the set, the registry of seeds and the folder's name for backups
+    /// are sound, and every sign-off
     /// of a loss stands over something that can lose.
     ///
     /// # Errors
@@ -533,6 +534,7 @@ impl Migrator {
     pub(crate) fn load(&self) -> Result<Arc<Set>> {
         ledger::check_prefix(&self.prefix)?;
         self.seeds.check()?;
+        self.backup.as_ref().map_or(Ok(()), Backup::refuse_nameless)?;
         self.source.load()
     }
 

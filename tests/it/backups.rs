@@ -353,12 +353,30 @@ fn a_folder_that_is_missing_or_a_file_or_cannot_be_written_stops_the_run() {
     assert!(!missing.exists());
     let file = stage.dir.path().join("file");
     std::fs::write(&file, "a file").unwrap();
-    stopped(&stage, Backup::to_dir(&file));
+    let error = stopped(&stage, Backup::to_dir(&file));
+    assert_eq!(cause(&error), "it is a file and no folder");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "a file");
+    // Also where no backup would be due: not only once there is something to lose.
+    let error = migrator().backup(Backup::to_dir(&file)).apply(&memory()).unwrap_err();
+    assert_eq!(cause(&error), "it is a file and no folder");
+    migrator().backup(Backup::to_dir(&missing)).open_in_memory().unwrap();
     // A folder where nothing but what is there can be: on Linux, whoever asks.
     if Path::new("/proc/self").is_dir() {
         stopped(&stage, Backup::to_dir("/proc/self"));
     }
+}
+
+#[test]
+fn a_folder_without_a_name_is_refused_before_anything_is_done() {
+    let stage = Stage::new("DELETE");
+    let error = stopped(&stage, Backup::to_dir(""));
+    assert_eq!(error.to_string(), "writing a backup into \"\" failed; nothing was changed");
+    assert_eq!(cause(&error), "the folder has no name");
+    let advice = "give `Backup::to_dir` the path of a folder; the current one is `.`";
+    assert_eq!(error.advice(), Some(advice));
+    assert!(!Path::new(".app.db.backup-lock").exists(), "it is not the current folder");
+    migrator().backup(Backup::to_dir("")).check().unwrap_err();
+    migrator().backup(Backup::to_dir("")).open_in_memory().unwrap_err();
 }
 
 #[test]
