@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::session::enforces_foreign_keys;
 use super::statements::is_about_sql;
-use super::table::{Table, has_word};
+use super::table::{self, LostColumn, Table, has_word};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{DataLoss, Strictness};
 use crate::sql::action::{Change, Name};
@@ -313,12 +313,20 @@ impl<'a> Guard<'a> {
             self.lose(at, name, None, before.rows - now.rows, what)?;
         }
         let may_copy = |column: &str| !rebuilt.made || self.names(column);
-        for (column, filled) in before.lost_columns(now, may_copy) {
-            let what = format!(
-                "leave `{name}` without its column `{column}`, which had values in {}",
-                shown(filled)
-            );
-            self.lose(at, name, Some(&column), filled, what)?;
+        let has_own = |column: &str| table::has_own(self.conn, &now.name, column);
+        let lost = before.lost_columns(now, may_copy, has_own);
+        for column in lost.map_err(|error| self.undetermined(at, error))? {
+            let LostColumn { name: column, values, stays } = &column;
+            let had = shown(*values);
+            let what = match stays {
+                true => format!(
+                    "leave column `{column}` of `{name}` without a value, which had values in {had}"
+                ),
+                false => format!(
+                    "leave `{name}` without its column `{column}`, which had values in {had}"
+                ),
+            };
+            self.lose(at, name, Some(column), *values, what)?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::sql::quoted;
-use crate::sql::token::{Kind, tokens};
+use crate::sql::token::{Kind, tokens, unquoted};
 
 /// A table as it stands.
 pub(crate) struct Table {
@@ -17,6 +17,15 @@ pub(crate) struct Table {
     objects: Vec<String>,
     checks: usize,
     sequence: Option<i64>,
+}
+
+/// A column that had values and has none.
+pub(crate) struct LostColumn {
+    pub(crate) name: String,
+    /// In how many rows it had one.
+    pub(crate) values: i64,
+    /// Whether the column itself is still there.
+    pub(crate) stays: bool,
 }
 
 impl Table {
@@ -45,31 +54,41 @@ impl Table {
         Ok(Some(Table { name, rows, filled, objects, checks, sequence }))
     }
 
-    /// Columns that had values and are gone. A column that is new and has as many values or more
-    /// may be the old one under another name, where the script may have copied that.
+    /// Columns that had values and are gone, or are left without one. A column that has so many
+    /// values more than before may hold them under another name, where the script may have copied
+    /// the old one, and where the new one `has_own` values.
     pub(crate) fn lost_columns(
         &self,
         now: &Table,
         may_copy: impl Fn(&str) -> bool,
-    ) -> Vec<(String, i64)> {
-        let mut new: Vec<i64> = now
-            .filled
-            .iter()
-            .filter(|(column, _)| !self.filled.contains_key(*column))
-            .map(|(_, filled)| *filled)
-            .collect();
+        has_own: impl Fn(&str) -> rusqlite::Result<bool>,
+    ) -> rusqlite::Result<Vec<LostColumn>> {
+        let more = |(column, &filled): (&String, &i64)| {
+            let more = filled - self.filled.get(column).unwrap_or(&0);
+            (more > 0).then(|| (column.clone(), more))
+        };
+        let mut grown: Vec<(String, i64)> = now.filled.iter().filter_map(more).collect();
         let mut lost = Vec::new();
-        for (column, &filled) in &self.filled {
-            if filled == 0 || now.filled.contains_key(column) {
+        for (name, &values) in &self.filled {
+            let left = now.filled.get(name);
+            if values == 0 || left.is_some_and(|&left| left > 0 || now.rows == 0) {
                 continue;
             }
-            let successor = new.iter().position(|&other| other >= filled);
-            match successor.filter(|_| may_copy(column)) {
-                Some(successor) => drop(new.swap_remove(successor)),
-                None => lost.push((column.clone(), filled)),
+            let mut successor = None;
+            if may_copy(name) {
+                for (at, (column, more)) in grown.iter().enumerate() {
+                    if *more >= values && has_own(column)? {
+                        successor = Some(at);
+                        break;
+                    }
+                }
+            }
+            match successor {
+                Some(successor) => drop(grown.swap_remove(successor)),
+                None => lost.push(LostColumn { name: name.clone(), values, stays: left.is_some() }),
             }
         }
-        lost
+        Ok(lost)
     }
 
     pub(crate) fn lost_besides_rows(
@@ -93,7 +112,7 @@ impl Table {
         }
         for (column, &filled) in &self.filled {
             match now.filled.get(column) {
-                Some(&left) if left < filled && now.rows >= self.rows => {
+                Some(&left) if 0 < left && left < filled && now.rows >= self.rows => {
                     lost.push(format!("its column `{column}` has {left} values of {filled}"));
                 }
                 _ => {}
@@ -129,6 +148,44 @@ fn columns(conn: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
         conn.prepare_cached("SELECT name FROM pragma_table_xinfo(?1, 'main') WHERE hidden = 0")?;
     let names = statement.query_map([table], |row| row.get(0))?;
     names.collect()
+}
+
+/// Whether a column has a value that its DEFAULT did not give it. Of a DEFAULT that is computed
+/// nobody can tell.
+pub(crate) fn has_own(conn: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
+    let sql =
+        "SELECT dflt_value FROM pragma_table_xinfo(?1, 'main') WHERE name = ?2 COLLATE NOCASE";
+    let default: Option<Option<String>> =
+        conn.query_row(sql, [table, column], |row| row.get(0)).optional()?;
+    let Some(default) = default.flatten().as_deref().and_then(literal) else { return Ok(true) };
+    let (table, column) = (quoted(table), quoted(column));
+    let any = format!(
+        "SELECT EXISTS (SELECT 1 FROM main.{table} WHERE {column} NOT NULL AND {column} IS NOT {default})"
+    );
+    conn.query_row(&any, [], |row| row.get(0))
+}
+
+/// A DEFAULT as an expression, if it is a number or a string. SQLite takes one in double quotes as
+/// a string, which in an expression could be a column.
+fn literal(default: &str) -> Option<String> {
+    let significant: Vec<_> = tokens(default).filter(|token| token.is_significant()).collect();
+    let (sign, token) = match significant.as_slice() {
+        [token] => ("", token),
+        [sign, token] if sign.text(default) == "-" => ("-", token),
+        [sign, token] if sign.text(default) == "+" => ("", token),
+        _ => return None,
+    };
+    let text = token.text(default);
+    match token.kind {
+        Kind::Text => Some(text.to_owned()),
+        Kind::Quoted => Some(format!("'{}'", unquoted(text).replace('\'', "''"))),
+        _ if text.starts_with(|c: char| c.is_ascii_digit() || c == '.') => {
+            Some(format!("{sign}{text}"))
+        }
+        _ if text.eq_ignore_ascii_case("true") => Some("1".to_owned()),
+        _ if text.eq_ignore_ascii_case("false") => Some("0".to_owned()),
+        _ => None,
+    }
 }
 
 fn sequence(conn: &Connection, table: &str) -> rusqlite::Result<Option<i64>> {

@@ -113,6 +113,20 @@ fn a_rebuild_that_keeps_every_row_is_no_loss_in_whatever_order() {
 }
 
 #[test]
+fn a_new_column_full_of_its_default_is_no_successor_of_one_that_is_gone() {
+    let rebuild = |column: &str, copy: &str| {
+        format!(
+            "CREATE TABLE n(id INTEGER PRIMARY KEY, b TEXT, {column});
+             INSERT INTO n{copy}; -- without a
+             DROP TABLE t; ALTER TABLE n RENAME TO t; CREATE VIEW v AS SELECT b AS a FROM t"
+        )
+    };
+    let told = lost(T, TWO, &rebuild("kind TEXT DEFAULT 'plain'", "(id, b) SELECT id, b FROM t"));
+    assert!(told.starts_with("leave `t` without its column `a`"), "{told}");
+    kept(T, TWO, &rebuild("kind TEXT DEFAULT 'plain'", "(id, b, kind) SELECT id, b, a FROM t"));
+}
+
+#[test]
 fn a_rebuild_with_fewer_rows_is_refused_in_whatever_order() {
     for rebuild in REBUILDS {
         let told = lost(T, TWO, &rebuild.replace("<rows>", "id = 1"));
@@ -131,6 +145,52 @@ fn a_rebuild_that_leaves_a_column_out_is_refused_and_one_that_renames_it_is_not(
     let renamed = "CREATE TABLE n(id INTEGER PRIMARY KEY, label TEXT, b TEXT);
          INSERT INTO n SELECT * FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t";
     kept(T, TWO, renamed);
+}
+
+#[test]
+fn a_rebuild_that_keeps_a_column_and_none_of_its_values_is_refused() {
+    let rebuild = |columns: &str, copy: &str| {
+        format!(
+            "CREATE TABLE n(id INTEGER PRIMARY KEY, {columns});
+             INSERT INTO n{copy}; DROP TABLE t; ALTER TABLE n RENAME TO t"
+        )
+    };
+    for (columns, copy) in [
+        ("a TEXT, b TEXT", "(id, b) SELECT id, b FROM t"),
+        ("a TEXT, b TEXT", " SELECT id, NULL, b FROM t"),
+        ("\"A\" TEXT, b TEXT", " SELECT id, nullif(a, a), b FROM t"),
+        // What is new and as its default wants it holds nothing of what was there.
+        ("a TEXT, b TEXT, kind TEXT NOT NULL DEFAULT 'plain'", "(id, b) SELECT id, b FROM t"),
+        ("a TEXT, b TEXT, n INT DEFAULT -1", "(id, b) SELECT id, b FROM t"),
+        ("a TEXT, b TEXT, q TEXT DEFAULT \"id\"", "(id, b) SELECT id, b FROM t"),
+    ] {
+        assert_eq!(
+            lost(T, TWO, &rebuild(columns, copy)).split(" at line").next().unwrap(),
+            "leave column `a` of `t` without a value, which had values in 2 rows",
+            "{columns} {copy}"
+        );
+    }
+    for (columns, copy) in [
+        ("a TEXT, b TEXT", " SELECT id, nullif(a, 'x'), b FROM t"),
+        // Values that moved to another column are there.
+        ("a TEXT, b TEXT", " SELECT id, b, a FROM t"),
+        ("a TEXT, b TEXT, c TEXT", "(id, c) SELECT id, a FROM t"),
+        ("a TEXT, b TEXT, c TEXT NOT NULL DEFAULT 'x'", "(id, c) SELECT id, a FROM t"),
+        // One that had none before has lost none.
+        ("a TEXT, b INTEGER", "(id, a) SELECT id, a FROM t"),
+    ] {
+        kept(T, TWO, &rebuild(columns, copy));
+    }
+    let signed = format!(
+        "-- landfall: allow-data-loss: a was a mistake\n{}",
+        rebuild("a TEXT, b TEXT", "(id, b) SELECT id, b FROM t")
+    );
+    let conn = with_rows(T, TWO);
+    then(T, signed).apply(&conn).unwrap();
+    assert_eq!(
+        one(&conn, "SELECT detail FROM schema_history WHERE action = 'lose'"),
+        "leave column `a` of `t` without a value, which had values in 2 rows"
+    );
 }
 
 #[test]
