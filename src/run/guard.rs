@@ -3,15 +3,16 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::rebuilt::{Loss, Rebuilt, shown};
 use super::session::enforces_foreign_keys;
 use super::statements::is_about_sql;
-use super::table::{self, LostColumn, Table, has_word};
+use super::table::{Table, has_word};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{DataLoss, Strictness};
 use crate::sql::action::{Change, Name};
 use crate::sql::losses::{DroppedTable, Losses, can_lose, is_schema};
 use crate::sql::token::{tokens, unquoted};
-use crate::sql::{Action, Control, Object, Script, Statement, Verb, quoted};
+use crate::sql::{Action, Object, Script, Statement, Verb, quoted};
 
 /// What an application has decided about losses, and what a script has signed off.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct Guard<'a> {
     terms: Terms,
     losses: Losses,
     rebuilt: Vec<Rebuilt>,
+    /// Tables with rows that take the name of one that is dropped.
+    filled: Vec<String>,
     /// What was lost with a sign-off, in words.
     waived: Vec<String>,
     warnings: Vec<String>,
@@ -47,13 +50,6 @@ pub(crate) struct Guard<'a> {
 pub(crate) struct Verdict {
     pub(crate) waived: Vec<String>,
     pub(crate) warnings: Vec<String>,
-}
-
-/// A table that the script drops and puts another in place of, as it was.
-struct Rebuilt {
-    statement: usize,
-    made: bool,
-    before: Table,
 }
 
 /// How many rows a statement found, to tell afterwards how many are gone.
@@ -74,41 +70,98 @@ impl<'a> Guard<'a> {
         if terms.data_loss == DataLoss::Allow || !can_lose(script) && !terms.tells_deletes() {
             return Ok(None);
         }
-        let losses = Losses::of(statements);
-        let (rebuilt, waived, warnings) = Default::default();
+        let losses = Losses::of(script, statements);
+        let (rebuilt, filled, waived, warnings) = Default::default();
         let mut guard =
-            Guard { conn, script, statements, terms, losses, rebuilt, waived, warnings };
+            Guard { conn, script, statements, terms, losses, rebuilt, filled, waived, warnings };
         for dropped in guard.losses.tables.clone() {
-            guard.before_drop(&dropped)?;
+            guard.before_drop(&dropped, &dropped.name)?;
+            guard.refuse_uncopied(&dropped)?;
+            if let Some(heir) = guard.losses.old_heir(&dropped)
+                && guard.has_rows(dropped.statement, "main", heir)?
+            {
+                guard.filled.push(heir.to_owned());
+            }
         }
         Ok(Some(guard))
     }
 
-    /// A table without rows is not looked at any further: an empty database pays one query for
-    /// each table that is dropped.
-    fn before_drop(&mut self, dropped: &DroppedTable) -> Result<()> {
+    /// Looks at a table that is dropped, by the name that it has now. One without rows is not
+    /// looked at any further: an empty database pays one query for each table that is dropped.
+    fn before_drop(&mut self, dropped: &DroppedTable, stands_as: &str) -> Result<()> {
         let (at, name) = (dropped.statement, &dropped.name);
-        if !self.has_rows(dropped)? {
+        let schema = match dropped.qualified {
+            true => dropped.schema.clone(),
+            false => self.schema_of(&dropped.schema, stands_as)?,
+        };
+        if !self.has_rows(at, &schema, stands_as)? {
             return Ok(());
         }
-        if !dropped.rebuilt {
-            let rows = self.ask(at, &count(&dropped.schema, name))?;
+        if !dropped.rebuilt || schema != dropped.schema {
+            let rows = self.ask(at, &count(&schema, stands_as))?;
             let what = format!("drop table `{name}` with {}", shown(rows));
             return self.lose(at, name, None, rows, what);
         }
-        let table = Table::read(self.conn, name).map_err(|error| self.undetermined(at, error))?;
-        let made = dropped.made;
-        self.rebuilt.extend(table.map(|before| Rebuilt { statement: at, made, before }));
+        let found = Table::read(self.conn, stands_as).map_err(|e| self.undetermined(at, e))?;
+        if let Some(mut before) = found {
+            before.name.clone_from(name);
+            // What others have written since the first look counts as well.
+            let known = |r: &Rebuilt| r.dropped.statement == at && !before.has_more_than(&r.before);
+            if !self.rebuilt.iter().any(known) {
+                self.rebuilt.push(Rebuilt::new(dropped.clone(), before));
+            }
+        }
         Ok(())
     }
 
-    fn has_rows(&self, dropped: &DroppedTable) -> Result<bool> {
-        let (schema, name) = (quoted(&dropped.schema), quoted(&dropped.name));
-        let any = format!("SELECT EXISTS (SELECT 1 FROM {schema}.{name})");
+    /// Outside any transaction nothing comes back: what is to be rebuilt must be in another table
+    /// before it is dropped, one that outlives a crash.
+    fn refuse_uncopied(&mut self, dropped: &DroppedTable) -> Result<()> {
+        let at = dropped.statement;
+        let stays =
+            !self.losses.filled_at(at).is_empty() || self.losses.old_heir(dropped).is_some();
+        if !self.terms.outside || self.losses.is_inside(at) || stays {
+            return Ok(());
+        }
+        let rows = self.rebuilt.iter().find(|rebuilt| rebuilt.dropped == *dropped);
+        let Some(rows) = rows.map(|rebuilt| rebuilt.before.rows) else { return Ok(()) };
+        let what = uncopied(&dropped.name, rows);
+        self.lose(at, &dropped.name, None, rows, what)
+    }
+
+    /// The database that SQLite finds a table in whose name has no schema, or that it was said to
+    /// be in: <https://sqlite.org/lang_naming.html>.
+    fn schema_of(&self, schema: &str, table: &str) -> Result<String> {
+        let find = || {
+            let mut databases = self.conn.prepare_cached(
+                "SELECT name FROM pragma_database_list WHERE name <> 'temp' ORDER BY seq",
+            )?;
+            let names = databases.query_map([], |row| row.get(0))?;
+            for name in names.collect::<rusqlite::Result<Vec<String>>>()? {
+                let any = format!(
+                    "SELECT EXISTS (SELECT 1 FROM {}.sqlite_master
+                                    WHERE name = ?1 COLLATE NOCASE AND type = 'table')",
+                    quoted(&name)
+                );
+                if self.conn.query_row(&any, [table], |row| row.get(0))? {
+                    return Ok(name);
+                }
+            }
+            Ok(schema.to_owned())
+        };
+        match schema {
+            "main" => find().map_err(Error::sqlite("reading the schema")),
+            _ => Ok(schema.to_owned()),
+        }
+    }
+
+    fn has_rows(&self, at: usize, schema: &str, table: &str) -> Result<bool> {
+        let (schema, table) = (quoted(schema), quoted(table));
+        let any = format!("SELECT EXISTS (SELECT 1 FROM {schema}.{table})");
         match self.conn.query_row(&any, [], |row| row.get(0)) {
             Ok(some) => Ok(some),
             Err(error) if error.to_string().starts_with("no such table") => Ok(false),
-            Err(error) => Err(self.undetermined(dropped.statement, error)),
+            Err(error) => Err(self.undetermined(at, error)),
         }
     }
 
@@ -140,14 +193,17 @@ impl<'a> Guard<'a> {
                 }
                 Ok(Some(Counted { rows, changes: self.conn.total_changes() }))
             }
-            Action::Drop { what: Object::Table, name }
-                if self.terms.outside && self.losses.is_old(at) && schema(name) == "main" =>
-            {
-                self.before_cascade(at, &name.name)?;
+            Action::Drop { what: Object::Table, name } => {
+                if self.losses.is_old(at) {
+                    self.before_old_goes(at, name)?;
+                }
+                if self.terms.outside && self.conn.is_autocommit() {
+                    self.refuse_unkept(at)?;
+                }
                 Ok(None)
             }
-            Action::Control(Control::Commit) if self.terms.outside && !self.terms.signed_off => {
-                self.before_commit(at)?;
+            Action::Control(_) if self.terms.outside && self.losses.commits(at) => {
+                self.refuse_unkept(at)?;
                 Ok(None)
             }
             Action::Unknown if self.writes(statement) => {
@@ -159,13 +215,51 @@ impl<'a> Guard<'a> {
         }
     }
 
+    /// The old table of a rebuild, or one that goes for good, at the last moment.
+    fn before_old_goes(&mut self, at: usize, name: &Name) -> Result<()> {
+        let Some(dropped) = self.losses.tables.iter().find(|table| table.statement == at).cloned()
+        else {
+            return Ok(());
+        };
+        if self.terms.outside && dropped.schema == "main" {
+            self.before_cascade(at, &name.name)?;
+        }
+        if self.terms.outside && !self.terms.signed_off {
+            self.before_drop(&dropped, &name.name)?;
+        }
+        let Some(heir) = self.losses.heir_at(&dropped, at) else { return Ok(()) };
+        let mut rebuilt = std::mem::take(&mut self.rebuilt);
+        for table in rebuilt.iter_mut().filter(|table| table.dropped.statement == at) {
+            table
+                .look_at_both(self.conn, &name.name, &heir)
+                .map_err(|error| self.undetermined(at, error))?;
+            let missing = match self.losses.old_heir(&dropped) {
+                Some(old) if self.filled.iter().any(|filled| filled == old) => table
+                    .missing_in(self.conn, &name.name, &heir)
+                    .map_err(|error| self.undetermined(at, error))?,
+                _ => 0,
+            };
+            if missing > 0 {
+                let (table, all) = (&dropped.name, shown(table.before.rows));
+                let what = format!("leave `{table}` without {missing} of {all}");
+                self.lose(at, table, None, missing, what)?;
+            }
+        }
+        self.rebuilt = rebuilt;
+        Ok(())
+    }
+
     /// Whether a statement that we do not understand is one to SQLite, and one that writes.
     fn writes(&self, statement: &Statement) -> bool {
         self.conn.prepare(self.script.sql(statement)).is_ok_and(|statement| !statement.readonly())
     }
 
     fn before_drop_column(&mut self, at: usize, table: &Name, column: &str) -> Result<()> {
-        let (schema, table) = (schema(table), table.name.as_str());
+        let schema = match &table.schema {
+            Some(schema) => schema.clone(),
+            None => self.schema_of("main", &table.name)?,
+        };
+        let (schema, table) = (schema.as_str(), table.name.as_str());
         let generated = "SELECT hidden <> 0 FROM pragma_table_xinfo(?1, ?3)
                          WHERE name = ?2 COLLATE NOCASE";
         let generated: Option<bool> = self
@@ -269,28 +363,43 @@ impl<'a> Guard<'a> {
         Ok(())
     }
 
-    /// Before a script outside any transaction commits one of its own: what that has lost can
-    /// still be taken back. A table that is not there yet may come with the next one.
-    fn before_commit(&mut self, at: usize) -> Result<()> {
+    /// Before what cannot be taken back, a drop outside any transaction or a commit of the script's
+    /// own: whether everything that is rebuilt is in the table that takes its place, or else at
+    /// least as many rows are in another one.
+    fn refuse_unkept(&mut self, at: usize) -> Result<()> {
+        if self.terms.signed_off {
+            return Ok(());
+        }
         let rebuilt = std::mem::take(&mut self.rebuilt);
-        for table in rebuilt.iter().filter(|table| table.statement < at) {
-            if let Some(now) = self.read(table)? {
-                self.compare_content(table, &now)?;
+        for table in rebuilt.iter().filter(|table| table.dropped.statement <= at) {
+            if let Some(heir) = self.losses.heir_at(&table.dropped, at) {
+                if let Some(now) = self.read(at, &heir)? {
+                    self.compare_content(table, &now)?;
+                }
+                continue;
+            }
+            let mut most = 0;
+            for other in self.losses.filled_at(at) {
+                most = most.max(self.ask(at, &count("main", other))?);
+            }
+            let (name, rows) = (&table.before.name, table.before.rows);
+            if most < rows {
+                let what = uncopied(name, rows);
+                self.lose(at, name, None, rows, what)?;
             }
         }
         self.rebuilt = rebuilt;
         Ok(())
     }
 
-    fn read(&self, rebuilt: &Rebuilt) -> Result<Option<Table>> {
-        Table::read(self.conn, &rebuilt.before.name)
-            .map_err(|error| self.undetermined(rebuilt.statement, error))
+    fn read(&self, at: usize, table: &str) -> Result<Option<Table>> {
+        Table::read(self.conn, table).map_err(|error| self.undetermined(at, error))
     }
 
     fn compare(&mut self, rebuilt: &Rebuilt) -> Result<()> {
-        let (at, before) = (rebuilt.statement, &rebuilt.before);
+        let (at, before) = (rebuilt.dropped.statement, &rebuilt.before);
         let name = &before.name;
-        let Some(now) = self.read(rebuilt)? else {
+        let Some(now) = self.read(at, name)? else {
             let what = format!("leave no table `{name}`, which had {}", shown(before.rows));
             return match before.rows {
                 0 => Ok(()),
@@ -298,7 +407,8 @@ impl<'a> Guard<'a> {
             };
         };
         self.compare_content(rebuilt, &now)?;
-        for what in before.lost_besides_rows(&now, |object| self.drops(object)) {
+        let changes = rebuilt.changes(self.conn, &now, |object| self.drops(object));
+        for what in changes.map_err(|error| self.undetermined(at, error))? {
             self.warn(at, name, what)?;
         }
         Ok(())
@@ -306,27 +416,11 @@ impl<'a> Guard<'a> {
 
     /// Rows and columns.
     fn compare_content(&mut self, rebuilt: &Rebuilt, now: &Table) -> Result<()> {
-        let (at, before) = (rebuilt.statement, &rebuilt.before);
-        let name = &before.name;
-        if now.rows < before.rows {
-            let what = format!("leave `{name}` with {} of {}", now.rows, shown(before.rows));
-            self.lose(at, name, None, before.rows - now.rows, what)?;
-        }
-        let may_copy = |column: &str| !rebuilt.made || self.names(column);
-        let has_own = |column: &str| table::has_own(self.conn, &now.name, column);
-        let lost = before.lost_columns(now, may_copy, has_own);
-        for column in lost.map_err(|error| self.undetermined(at, error))? {
-            let LostColumn { name: column, values, stays } = &column;
-            let had = shown(*values);
-            let what = match stays {
-                true => format!(
-                    "leave column `{column}` of `{name}` without a value, which had values in {had}"
-                ),
-                false => format!(
-                    "leave `{name}` without its column `{column}`, which had values in {had}"
-                ),
-            };
-            self.lose(at, name, Some(column), *values, what)?;
+        let at = rebuilt.dropped.statement;
+        let losses = rebuilt.losses(self.conn, now, |column| self.names(column));
+        for loss in losses.map_err(|error| self.undetermined(at, error))? {
+            let Loss { column, rows, what } = loss;
+            self.lose(at, &rebuilt.before.name, column.as_deref(), rows, what)?;
         }
         Ok(())
     }
@@ -423,6 +517,9 @@ fn schema(table: &Name) -> &str {
     table.schema.as_deref().unwrap_or("main")
 }
 
-fn shown(rows: i64) -> String {
-    if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
+fn uncopied(table: &str, rows: i64) -> String {
+    format!(
+        "drop table `{table}`, outside any transaction, before another table has its {}",
+        shown(rows)
+    )
 }

@@ -10,6 +10,7 @@ pub(crate) mod lock;
 pub(crate) mod objects;
 mod outside;
 pub(crate) mod preflight;
+mod rebuilt;
 pub(crate) mod repair;
 mod seeds;
 mod segment;

@@ -54,33 +54,44 @@ impl Table {
         Ok(Some(Table { name, rows, filled, objects, checks, sequence }))
     }
 
+    /// The columns that have values, and in how many rows.
+    pub(crate) fn with_values(&self) -> impl Iterator<Item = (&String, i64)> {
+        self.filled.iter().map(|(column, values)| (column, *values)).filter(|(_, some)| *some > 0)
+    }
+
+    pub(crate) fn has_values_in(&self, column: &str) -> bool {
+        self.filled.get(column).is_some_and(|values| *values > 0)
+    }
+
+    /// Whether it has more than another look at it has found, in rows or in any column.
+    pub(crate) fn has_more_than(&self, other: &Table) -> bool {
+        let more = |(column, values)| values > *other.filled.get(column).unwrap_or(&0);
+        self.rows > other.rows || self.with_values().any(more)
+    }
+
     /// Columns that had values and are gone, or are left without one. A column that has so many
-    /// values more than before may hold them under another name, where the script may have copied
-    /// the old one, and where the new one `has_own` values.
+    /// values more than before may hold them under another name, where the old one `may_be` it.
     pub(crate) fn lost_columns(
         &self,
         now: &Table,
-        may_copy: impl Fn(&str) -> bool,
-        has_own: impl Fn(&str) -> rusqlite::Result<bool>,
+        may_be: impl Fn(&str, &str) -> rusqlite::Result<bool>,
     ) -> rusqlite::Result<Vec<LostColumn>> {
-        let more = |(column, &filled): (&String, &i64)| {
-            let more = filled - self.filled.get(column).unwrap_or(&0);
+        let more = |(column, values): (&String, i64)| {
+            let more = values - self.filled.get(column).unwrap_or(&0);
             (more > 0).then(|| (column.clone(), more))
         };
-        let mut grown: Vec<(String, i64)> = now.filled.iter().filter_map(more).collect();
+        let mut grown: Vec<(String, i64)> = now.with_values().filter_map(more).collect();
         let mut lost = Vec::new();
-        for (name, &values) in &self.filled {
+        for (name, values) in self.with_values() {
             let left = now.filled.get(name);
-            if values == 0 || left.is_some_and(|&left| left > 0 || now.rows == 0) {
+            if left.is_some_and(|&left| left > 0 || now.rows == 0) {
                 continue;
             }
             let mut successor = None;
-            if may_copy(name) {
-                for (at, (column, more)) in grown.iter().enumerate() {
-                    if *more >= values && has_own(column)? {
-                        successor = Some(at);
-                        break;
-                    }
+            for (at, (column, more)) in grown.iter().enumerate() {
+                if *more >= values && may_be(name, column)? {
+                    successor = Some(at);
+                    break;
                 }
             }
             match successor {
@@ -143,7 +154,7 @@ fn counts(
     Ok((rows, filled))
 }
 
-fn columns(conn: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+pub(crate) fn columns(conn: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement =
         conn.prepare_cached("SELECT name FROM pragma_table_xinfo(?1, 'main') WHERE hidden = 0")?;
     let names = statement.query_map([table], |row| row.get(0))?;
@@ -153,15 +164,35 @@ fn columns(conn: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
 /// Whether a column has a value that its DEFAULT did not give it. Of a DEFAULT that is computed
 /// nobody can tell.
 pub(crate) fn has_own(conn: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
+    match default_of(conn, table, column)? {
+        Some(default) => has_other_than(conn, table, column, &default),
+        None => Ok(true),
+    }
+}
+
+/// A column's DEFAULT as an expression, if it is a number or a string.
+pub(crate) fn default_of(
+    conn: &Connection,
+    table: &str,
+    column: &str,
+) -> rusqlite::Result<Option<String>> {
     let sql =
         "SELECT dflt_value FROM pragma_table_xinfo(?1, 'main') WHERE name = ?2 COLLATE NOCASE";
     let default: Option<Option<String>> =
         conn.query_row(sql, [table, column], |row| row.get(0)).optional()?;
-    let Some(default) = default.flatten().as_deref().and_then(literal) else { return Ok(true) };
+    Ok(default.flatten().as_deref().and_then(literal))
+}
+
+/// Whether a column has a value that is not this one.
+pub(crate) fn has_other_than(
+    conn: &Connection,
+    table: &str,
+    column: &str,
+    value: &str,
+) -> rusqlite::Result<bool> {
     let (table, column) = (quoted(table), quoted(column));
-    let any = format!(
-        "SELECT EXISTS (SELECT 1 FROM main.{table} WHERE {column} NOT NULL AND {column} IS NOT {default})"
-    );
+    let other = format!("{column} NOT NULL AND {column} IS NOT {value}");
+    let any = format!("SELECT EXISTS (SELECT 1 FROM main.{table} WHERE {other})");
     conn.query_row(&any, [], |row| row.get(0))
 }
 

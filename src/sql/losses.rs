@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::action::{Action, Change, Name, Object, Verb};
+use super::action::{Action, Change, Control, Name, Object, Verb};
 use super::script::{Script, Statement};
+use super::token::{tokens, unquoted};
 
 /// A table that was there before a script, as far as the text tells, and that it drops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,12 +14,25 @@ pub(crate) struct DroppedTable {
     pub(crate) schema: String,
     /// The name it had before the script.
     pub(crate) name: String,
+    /// Whether the statement that drops it names a schema. Where not, SQLite looks for it in what
+    /// is attached, too.
+    pub(crate) qualified: bool,
     /// The statement that drops it.
     pub(crate) statement: usize,
     /// Whether a table has that name again at the end: then it was rebuilt.
     pub(crate) rebuilt: bool,
     /// Whether the script makes that table itself, so that its text tells what went into it.
     pub(crate) made: bool,
+    /// The table that has its name in the end.
+    heir: Option<Origin>,
+}
+
+/// The tables in `main` at one place in a script.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    origins: BTreeMap<Key, Origin>,
+    /// Those that the script made and has put rows into, as they are called.
+    filled: Vec<String>,
 }
 
 /// What a script makes and takes away.
@@ -29,6 +43,12 @@ pub(crate) struct Losses {
     old: Vec<bool>,
     /// Statements that drop a column which the script itself added.
     own_columns: BTreeSet<usize>,
+    /// What stands after each statement that drops a table or commits.
+    standing: BTreeMap<usize, Standing>,
+    /// Whether each statement runs inside a transaction of the script's own, as far as the text
+    /// tells, and whether it ends that.
+    inside: Vec<bool>,
+    ends: Vec<bool>,
 }
 
 /// Where a table of some name comes from, at one place in a script.
@@ -36,8 +56,8 @@ pub(crate) struct Losses {
 enum Origin {
     /// It was there before, under this name.
     Before(String),
-    /// The script made it.
-    Made,
+    /// The script made it, in this statement.
+    Made(usize),
     /// It was dropped or renamed.
     Gone,
 }
@@ -51,6 +71,8 @@ struct Names {
     origins: BTreeMap<Key, Origin>,
     /// Columns that the script has added.
     added: BTreeSet<(Key, String)>,
+    /// The statements of which the tables have been given rows since.
+    filled: BTreeSet<usize>,
 }
 
 impl Names {
@@ -62,26 +84,44 @@ impl Names {
         }
         let temp = ("temp".to_owned(), table);
         match self.origins.get(&temp) {
-            Some(Origin::Made) => temp,
+            Some(Origin::Made(_)) => temp,
             _ => ("main".to_owned(), temp.1),
         }
     }
 
     fn origin(&self, key: &Key, name: &str) -> Origin {
         let unknown = || match key.0.as_str() {
-            "temp" => Origin::Made,
+            // The connection's own, like one that the script makes.
+            "temp" => Origin::Made(usize::MAX),
             _ => Origin::Before(name.to_owned()),
         };
         self.origins.get(key).cloned().unwrap_or_else(unknown)
     }
 
-    fn create(&mut self, key: Key, lenient: bool) {
+    fn create(&mut self, key: Key, lenient: bool, at: usize) {
         // `IF NOT EXISTS` of a name that is taken, or that the script has not touched, may do
         // nothing.
         if !lenient || self.origins.get(&key) == Some(&Origin::Gone) {
             self.added.retain(|(table, _)| *table != key);
-            self.origins.insert(key, Origin::Made);
+            self.origins.insert(key, Origin::Made(at));
         }
+    }
+
+    fn fill(&mut self, origin: &Origin) {
+        if let Origin::Made(at) = origin {
+            self.filled.insert(*at);
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        let mut origins = self.origins.clone();
+        origins.retain(|(schema, _), _| schema == "main");
+        let filled = |(key, origin): (&Key, &Origin)| match origin {
+            Origin::Made(at) if self.filled.contains(at) => Some(key.1.clone()),
+            _ => None,
+        };
+        let filled = origins.iter().filter_map(filled).collect();
+        Standing { origins, filled }
     }
 
     fn rename(&mut self, key: Key, to: &str, origin: Origin) {
@@ -97,17 +137,25 @@ impl Names {
 }
 
 impl Losses {
-    pub(crate) fn of(statements: &[&Statement]) -> Self {
+    pub(crate) fn of(script: &Script, statements: &[&Statement]) -> Self {
         let mut losses = Losses::default();
         let mut names = Names::default();
+        let mut transaction = Transaction::default();
         for (at, statement) in statements.iter().enumerate() {
             let mut old = false;
+            losses.inside.push(transaction.is_open());
+            let ends = transaction.step(&statement.action, script.sql(statement));
+            losses.ends.push(ends);
+            if ends {
+                losses.standing.insert(at, names.standing());
+            }
             match &statement.action {
                 Action::Create {
                     what: Object::Table | Object::VirtualTable,
                     name,
                     lenient,
                     temp,
+                    filled,
                     ..
                 } => {
                     let schema = match (temp, &name.schema) {
@@ -115,7 +163,12 @@ impl Losses {
                         (false, Some(schema)) => schema.to_ascii_lowercase(),
                         (false, None) => "main".to_owned(),
                     };
-                    names.create((schema, name.name.to_ascii_lowercase()), *lenient);
+                    let key = (schema, name.name.to_ascii_lowercase());
+                    names.create(key.clone(), *lenient, at);
+                    if *filled {
+                        let made = names.origin(&key, &name.name);
+                        names.fill(&made);
+                    }
                 }
                 Action::Drop { what: Object::Table, name } => {
                     let key = names.key(name);
@@ -124,13 +177,16 @@ impl Losses {
                         losses.tables.push(DroppedTable {
                             schema: key.0.clone(),
                             name: before,
+                            qualified: name.schema.is_some(),
                             statement: at,
                             rebuilt: false,
                             made: false,
+                            heir: None,
                         });
                     }
                     names.added.retain(|(table, _)| *table != key);
                     names.origins.insert(key, Origin::Gone);
+                    losses.standing.insert(at, names.standing());
                 }
                 Action::Alter { table, change } => {
                     let key = names.key(table);
@@ -156,7 +212,9 @@ impl Losses {
                 }
                 Action::Write { table, .. } => {
                     let key = names.key(table);
-                    old = matches!(names.origin(&key, &table.name), Origin::Before(_));
+                    let origin = names.origin(&key, &table.name);
+                    old = matches!(origin, Origin::Before(_));
+                    names.fill(&origin);
                 }
                 _ => {}
             }
@@ -166,11 +224,55 @@ impl Losses {
             let key = (table.schema.clone(), table.name.to_ascii_lowercase());
             let last = names.origins.get(&key);
             // Of other databases only that they had rows is known.
-            table.made = last == Some(&Origin::Made);
-            table.rebuilt =
-                key.0 == "main" && matches!(last, Some(Origin::Made | Origin::Before(_)));
+            table.made = matches!(last, Some(Origin::Made(_)));
+            if key.0 == "main" {
+                table.heir = last.filter(|origin| **origin != Origin::Gone).cloned();
+            }
+            table.rebuilt = table.heir.is_some();
         }
         losses
+    }
+
+    /// What the table that takes a dropped one's name in the end is called at a statement that
+    /// drops a table or commits, if it is there already and stays.
+    pub(crate) fn heir_at(&self, dropped: &DroppedTable, statement: usize) -> Option<String> {
+        let heir = dropped.heir.as_ref()?;
+        let origins = &self.standing.get(&statement)?.origins;
+        if let Some(((_, name), _)) = origins.iter().find(|(_, origin)| *origin == heir) {
+            return Some(name.clone());
+        }
+        match heir {
+            // Under its own name, as long as the script has not touched that.
+            Origin::Before(name) => {
+                let key = ("main".to_owned(), name.to_ascii_lowercase());
+                (!origins.contains_key(&key)).then(|| name.clone())
+            }
+            _ => None,
+        }
+    }
+
+    /// The tables that the script has made and put rows into, and that stay, at a statement that
+    /// drops another one or commits.
+    pub(crate) fn filled_at(&self, statement: usize) -> &[String] {
+        self.standing.get(&statement).map_or(&[], |standing| &standing.filled)
+    }
+
+    /// Whether a statement runs inside a transaction that the script itself has begun.
+    pub(crate) fn is_inside(&self, statement: usize) -> bool {
+        self.inside.get(statement).is_some_and(|inside| *inside)
+    }
+
+    /// Whether a statement commits a transaction that the script itself has begun.
+    pub(crate) fn commits(&self, statement: usize) -> bool {
+        self.ends.get(statement).is_some_and(|ends| *ends)
+    }
+
+    /// Whether a dropped table's name goes to another one that was there before.
+    pub(crate) fn old_heir<'a>(&self, dropped: &'a DroppedTable) -> Option<&'a str> {
+        match &dropped.heir {
+            Some(Origin::Before(name)) => Some(name),
+            _ => None,
+        }
     }
 
     /// Whether a statement is about a table that was there before the script.
@@ -181,6 +283,50 @@ impl Losses {
     /// Whether a statement drops a column that the script itself added.
     pub(crate) fn drops_own_column(&self, statement: usize) -> bool {
         self.own_columns.contains(&statement)
+    }
+}
+
+/// A transaction of a script's own, followed through its text. One is begun by `BEGIN`, or by a
+/// savepoint outside of it: <https://sqlite.org/lang_savepoint.html>.
+#[derive(Default)]
+struct Transaction {
+    begun: bool,
+    savepoints: Vec<String>,
+}
+
+impl Transaction {
+    fn is_open(&self) -> bool {
+        self.begun || !self.savepoints.is_empty()
+    }
+
+    /// Says whether the statement commits it.
+    fn step(&mut self, action: &Action, sql: &str) -> bool {
+        match action {
+            Action::Control(Control::Begin) => self.begun = true,
+            Action::Control(control @ (Control::Commit | Control::Rollback)) => {
+                *self = Transaction::default();
+                return *control == Control::Commit;
+            }
+            Action::Control(Control::Savepoint) => return self.step_savepoint(sql),
+            _ => {}
+        }
+        false
+    }
+
+    /// `SAVEPOINT name`, `RELEASE [SAVEPOINT] name` or `ROLLBACK … TO name`, which leaves it open.
+    fn step_savepoint(&mut self, sql: &str) -> bool {
+        let mut words = tokens(sql).filter(|token| token.is_significant()).map(|t| t.text(sql));
+        let verb = words.next().unwrap_or_default();
+        let name = words.last().map(unquoted).unwrap_or_default().to_ascii_lowercase();
+        if verb.eq_ignore_ascii_case("SAVEPOINT") {
+            self.savepoints.push(name);
+        } else if verb.eq_ignore_ascii_case("RELEASE")
+            && let Some(at) = self.savepoints.iter().rposition(|open| *open == name)
+        {
+            self.savepoints.truncate(at);
+            return !self.is_open();
+        }
+        false
     }
 }
 

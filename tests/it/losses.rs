@@ -123,7 +123,22 @@ fn a_new_column_full_of_its_default_is_no_successor_of_one_that_is_gone() {
     };
     let told = lost(T, TWO, &rebuild("kind TEXT DEFAULT 'plain'", "(id, b) SELECT id, b FROM t"));
     assert!(told.starts_with("leave `t` without its column `a`"), "{told}");
-    kept(T, TWO, &rebuild("kind TEXT DEFAULT 'plain'", "(id, b, kind) SELECT id, b, a FROM t"));
+    let copied = rebuild("kind TEXT DEFAULT 'plain'", "(id, b, kind) SELECT id, b, a FROM t");
+    kept(T, TWO, &copied);
+    // One whose values all were what is the default now is there.
+    kept(T, "INSERT INTO t VALUES (1, 'plain', 1), (2, 'plain', 2)", &copied);
+}
+
+#[test]
+fn a_column_that_a_rebuild_resets_to_its_default_is_told() {
+    let rebuild = "CREATE TABLE n(id INTEGER PRIMARY KEY, a TEXT DEFAULT '', b TEXT DEFAULT 1.5);
+                   INSERT INTO n(id) SELECT id FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t";
+    let conn = with_rows(T, "INSERT INTO t VALUES (1, 'x', '1.5'), (2, 'y', '1.5')");
+    let report = then(T, rebuild).apply(&conn).unwrap();
+    let told = "2_second: after the rebuild of `t` its column `a` has only its DEFAULT";
+    assert_eq!(report.warnings, [told]);
+    let strict = then(T, rebuild).strictness(Strictness::Refuse);
+    refused(&with_rows(T, TWO), &strict);
 }
 
 #[test]
@@ -236,6 +251,181 @@ fn a_refused_drop_leaves_what_came_before_it_in_the_same_script_undone() {
     let outside = format!("-- landfall: no-transaction\n{second}");
     refused(&conn, &then(T, outside));
     assert_eq!(dump(&conn), before);
+}
+
+fn outside(text: &str) -> String {
+    format!("-- landfall: no-transaction\n{text}")
+}
+
+#[test]
+fn outside_a_transaction_a_rebuild_that_keeps_nothing_is_refused_before_its_first_statement() {
+    let new = "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b, c)";
+    for text in [
+        // A TEMP table does not outlive the process.
+        format!(
+            "CREATE TEMP TABLE k AS SELECT * FROM t; DROP TABLE t; {new}; INSERT INTO t SELECT *, 1 FROM k"
+        ),
+        format!("DROP TABLE t; {new}"),
+        format!("CREATE TABLE n(id, a, b); DROP TABLE t; ALTER TABLE n RENAME TO t"),
+        format!(
+            "ALTER TABLE t RENAME TO o; {new}; DROP TABLE o; INSERT INTO t VALUES (1, 2, 3, 4)"
+        ),
+        format!(
+            "BEGIN; CREATE TABLE x(y); COMMIT; CREATE TEMP TABLE k AS SELECT * FROM t; DROP TABLE t; {new}"
+        ),
+        format!("SAVEPOINT s; RELEASE s; DROP TABLE t; {new}"),
+    ] {
+        let text = outside(&text);
+        let error = refused(&with_rows(T, TWO), &then(T, text.clone()));
+        let words = "2_second would drop table `t`, outside any transaction, before another table \
+                     has its 2 rows at line 2, column ";
+        assert!(error.to_string().starts_with(words), "{text}: {error}");
+        assert!(error.to_string().ends_with("; nothing was changed"), "{text}: {error}");
+        then(T, text).apply(&with_rows(T, "")).unwrap();
+    }
+}
+
+#[test]
+fn outside_a_transaction_what_a_copy_lacks_is_seen_before_the_original_goes() {
+    for (text, words) in [
+        (
+            "CREATE TABLE n(id INTEGER PRIMARY KEY, a, b); INSERT INTO n SELECT * FROM t WHERE id = 1;
+             DROP TABLE t; ALTER TABLE n RENAME TO t",
+            "leave `t` with 1 of 2 rows at line 3",
+        ),
+        (
+            "CREATE TABLE n(id INTEGER PRIMARY KEY, b); INSERT INTO n SELECT id, b FROM t;
+             DROP TABLE t; ALTER TABLE n RENAME TO t",
+            "leave `t` without its column `a`, which had values in 2 rows at line 3",
+        ),
+        (
+            "CREATE TABLE n(id INTEGER PRIMARY KEY, a, b); INSERT INTO n SELECT id, b, b FROM t;
+             DROP TABLE t; ALTER TABLE n RENAME TO t",
+            "leave column `a` of `t` without a value, which had values in 2 rows at line 3",
+        ),
+        (
+            "ALTER TABLE t RENAME TO o; CREATE TABLE t AS SELECT * FROM o WHERE id = 2;
+             DROP TABLE o",
+            "leave `t` with 1 of 2 rows at line 3",
+        ),
+        (
+            "CREATE TABLE k AS SELECT * FROM t WHERE id = 1;
+             DROP TABLE t; CREATE TABLE t(id, a, b); INSERT INTO t SELECT * FROM k; DROP TABLE k",
+            "drop table `t`, outside any transaction, before another table has its 2 rows at line 3",
+        ),
+        (
+            "CREATE TABLE k AS SELECT * FROM t; DROP TABLE t; CREATE TABLE t(id, a, b);
+             INSERT INTO t SELECT * FROM k WHERE id = 1; DROP TABLE k",
+            "leave `t` with 1 of 2 rows at line 2",
+        ),
+        (
+            "SAVEPOINT s; CREATE TABLE n(id INTEGER PRIMARY KEY, a, b); DROP TABLE t;
+             ALTER TABLE n RENAME TO t; SAVEPOINT i; RELEASE i; RELEASE s",
+            "leave `t` with 0 of 2 rows at line 2",
+        ),
+        (
+            "BEGIN; CREATE TEMP TABLE k AS SELECT * FROM t; DROP TABLE t; COMMIT;
+             CREATE TABLE t(id, a, b); INSERT INTO t SELECT * FROM k",
+            "drop table `t`, outside any transaction, before another table has its 2 rows at line 2",
+        ),
+    ] {
+        let conn = with_rows(T, TWO);
+        let error = then(T, outside(text)).apply(&conn).expect_err(text);
+        let told = error.to_string();
+        assert!(told.starts_with(&format!("2_second would {words}")), "{text}: {told}");
+        let all = ["t", "o", "k"].iter().any(|table| {
+            let sql = format!("SELECT group_concat(a) FROM {table}");
+            conn.query_row(&sql, [], |row| row.get(0)) == Ok("x,y".to_owned())
+        });
+        assert!(all, "{text}: {}", dump(&conn));
+        then(T, outside(text)).apply(&with_rows(T, "")).unwrap();
+    }
+}
+
+#[test]
+fn outside_a_transaction_a_rebuild_that_keeps_everything_passes() {
+    for text in [
+        "CREATE TABLE n(id INTEGER PRIMARY KEY, a, b); INSERT INTO n SELECT * FROM t;
+         DROP TABLE t; ALTER TABLE n RENAME TO t",
+        "ALTER TABLE t RENAME TO o; CREATE TABLE t AS SELECT * FROM o; DROP TABLE o",
+        "CREATE TABLE k AS SELECT * FROM t; DROP TABLE t; CREATE TABLE t(id, a, b);
+         INSERT INTO t SELECT * FROM k; DROP TABLE k",
+        "BEGIN; CREATE TEMP TABLE k AS SELECT * FROM t; DROP TABLE t; CREATE TABLE t(id, a, b);
+         INSERT INTO t SELECT * FROM k; DROP TABLE k; COMMIT",
+        "SAVEPOINT s; CREATE TEMP TABLE k AS SELECT * FROM t; DROP TABLE t; SAVEPOINT i;
+         CREATE TABLE t(id, a, b); RELEASE i; INSERT INTO t SELECT * FROM k; RELEASE s",
+        "CREATE TABLE IF NOT EXISTS n(id INTEGER PRIMARY KEY, a, b); INSERT INTO n SELECT id, upper(a), b FROM t;
+         DROP TABLE t; ALTER TABLE n RENAME TO t",
+    ] {
+        let conn = with_rows(T, TWO);
+        then(T, outside(text)).apply(&conn).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+        assert_eq!(one(&conn, "SELECT lower(group_concat(a)) FROM t"), "x,y");
+    }
+    // With a sign-off it is as the script will have it, and on record once.
+    let signed = "-- landfall: no-transaction\n-- landfall: allow-data-loss: only the first\n
+         CREATE TABLE n(id INTEGER PRIMARY KEY, a, b); INSERT INTO n SELECT * FROM t WHERE id = 1;
+         DROP TABLE t; ALTER TABLE n RENAME TO t";
+    let conn = with_rows(T, TWO);
+    then(T, signed).apply(&conn).unwrap();
+    let lost = rows(&conn, "SELECT detail FROM schema_history WHERE action = 'lose'");
+    assert_eq!(lost, ["leave `t` with 1 of 2 rows"]);
+}
+
+#[test]
+fn a_table_that_only_takes_the_name_of_another_has_not_got_its_rows() {
+    let two = "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b); CREATE TABLE u(id INTEGER PRIMARY KEY, a, b)";
+    let content = "INSERT INTO t VALUES (1, 'x', 1), (2, 'y', 2);
+                   INSERT INTO u VALUES (2, 'y', 2), (8, 'p', 1), (9, 'q', 2)";
+    for drop in [
+        "DROP TABLE t; ALTER TABLE u RENAME TO t",
+        "ALTER TABLE t RENAME TO o; ALTER TABLE u RENAME TO t; DROP TABLE o",
+    ] {
+        for text in [drop.to_owned(), outside(drop)] {
+            let error = refused_or_stopped(two, content, &text);
+            let words = "2_second would leave `t` without 1 of 2 rows at line ";
+            assert!(error.starts_with(words), "{text}: {error}");
+        }
+        // A copy that an earlier migration has made is one, and so is a merger.
+        kept(two, "INSERT INTO t VALUES (1, 'x', 1); INSERT INTO u SELECT * FROM t", drop);
+        kept(two, content, &format!("INSERT OR IGNORE INTO u SELECT * FROM t; {drop}"));
+    }
+}
+
+#[test]
+fn a_name_that_sqlite_finds_in_what_is_attached_hides_nothing() {
+    let attached = "ATTACH ':memory:' AS side; CREATE TABLE side.s(a, b);
+                    INSERT INTO side.s VALUES (1, 2)";
+    for (text, words) in [
+        ("DROP TABLE s", "drop table `s` with 1 row"),
+        ("DROP TABLE s; CREATE TABLE s(a, b)", "drop table `s` with 1 row"),
+        ("DROP TABLE IF EXISTS side.S", "drop table `S` with 1 row"),
+        ("ALTER TABLE s RENAME TO r; DROP TABLE r", "drop table `s` with 1 row"),
+        ("ALTER TABLE s DROP COLUMN a", "drop column `a` of `s`, which has values in 1 row"),
+        ("ALTER TABLE side.s DROP a", "drop column `a` of `s`, which has values in 1 row"),
+    ] {
+        let conn = with_rows(T, "");
+        conn.execute_batch(attached).unwrap();
+        let error = refused(&conn, &then(T, text));
+        let told = format!("2_second would {words} at line 1");
+        assert!(error.to_string().starts_with(&told), "{text}: {error}");
+        let dir = tempfile::tempdir().unwrap();
+        let side = dir.path().join("side.db");
+        let made = "CREATE TABLE s(a, b); INSERT INTO s VALUES (1, 2)";
+        Connection::open(&side).unwrap().execute_batch(made).unwrap();
+        let own = outside(&format!("ATTACH '{}' AS side; {text}", side.display()));
+        let error = then(T, own).apply(&with_rows(T, "")).expect_err(text).to_string();
+        assert!(error.starts_with(&format!("2_second would {words} at line")), "{text}: {error}");
+    }
+    let conn = with_rows(T, "");
+    conn.execute_batch(attached).unwrap();
+    then(T, "DROP TABLE IF EXISTS main.s; DROP TABLE t").apply(&conn).unwrap();
+}
+
+fn refused_or_stopped(schema: &'static str, content: &str, second: &str) -> String {
+    let conn = with_rows(schema, content);
+    let error = then(schema, second).apply(&conn).expect_err(second);
+    assert!(matches!(error.kind(), ErrorKind::DataLoss { .. }), "{error:?}");
+    error.to_string()
 }
 
 #[test]
