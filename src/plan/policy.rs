@@ -104,7 +104,7 @@ pub enum Missing {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum DataLoss {
     /// Refuse to drop a table that has rows or a column that has values, and a rebuild that ends
-    /// with fewer rows or without such a column.
+    /// with fewer rows, or without such a column or with none of its values.
     #[default]
     Refuse,
     /// Refuse these, and `DELETE`, `REPLACE` and `UPDATE OR REPLACE` that delete rows.

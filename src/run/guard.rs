@@ -165,6 +165,18 @@ impl<'a> Guard<'a> {
         }
     }
 
+    /// Whether a statement, outside any transaction, takes away what others may be writing to: then
+    /// the question and the deed have to be one.
+    pub(crate) fn wants_lock(&self, at: usize) -> bool {
+        let takes = |statement: &Statement| match &statement.action {
+            Action::Drop { what, .. } => *what == Object::Table,
+            Action::Alter { change, .. } => matches!(change, Change::DropColumn(_)),
+            Action::Write { .. } => self.terms.tells_deletes(),
+            _ => false,
+        };
+        !self.terms.signed_off && self.statements.get(at).is_some_and(|statement| takes(statement))
+    }
+
     /// Before each statement: a column that would go with its values is refused, and rows are
     /// counted where deletes are to be told.
     pub(crate) fn before_statement(&mut self, at: usize) -> Result<Option<Counted>> {
@@ -183,21 +195,15 @@ impl<'a> Guard<'a> {
                 self.lose(at, &table.name, None, 0, what)?;
                 Ok(None)
             }
-            Action::Write { verb, table }
-                if self.terms.tells_deletes() && self.losses.is_old(at) =>
-            {
+            Action::Write { table, .. } if self.terms.tells_deletes() && self.losses.is_old(at) => {
                 let rows = self.ask(at, &count(schema(table), &table.name))?;
-                if self.terms.outside && rows > 0 && !matches!(verb, Verb::Insert | Verb::Update) {
-                    let what = format!("delete from `{}`, which has {}", table.name, shown(rows));
-                    self.lose(at, &table.name, None, rows, what)?;
-                }
                 Ok(Some(Counted { rows, changes: self.conn.total_changes() }))
             }
             Action::Drop { what: Object::Table, name } => {
                 if self.losses.is_old(at) {
                     self.before_old_goes(at, name)?;
                 }
-                if self.terms.outside && self.conn.is_autocommit() {
+                if self.terms.outside && !self.losses.is_inside(at) {
                     self.refuse_unkept(at)?;
                 }
                 Ok(None)

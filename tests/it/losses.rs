@@ -1,9 +1,12 @@
 //! Nothing is lost unasked: what a migration or revert would lose is judged by the data that is
 //! there, and refused unless it is signed off.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
 use landfall::rusqlite::Connection;
 use landfall::{
-    DataLoss, ErrorKind, Migration, Migrator, Strictness, Target, Transactions, Version,
+    DataLoss, ErrorKind, Event, Migration, Migrator, Strictness, Target, Transactions, Version,
 };
 
 use crate::support::{dump, memory, one, refused, rows, set};
@@ -369,6 +372,78 @@ fn outside_a_transaction_a_rebuild_that_keeps_everything_passes() {
     then(T, signed).apply(&conn).unwrap();
     let lost = rows(&conn, "SELECT detail FROM schema_history WHERE action = 'lose'");
     assert_eq!(lost, ["leave `t` with 1 of 2 rows"]);
+}
+
+/// Runs a second migration, and has another connection write a row at the n-th step that SQLite
+/// takes in it, for every n from `first` on. A row that was committed is in `t`, or in what stands
+/// for it. Returns how often it was, and how often the migration was refused for its sake.
+fn written_in_between(second: &str, write: &str, still: &str, first: u64) -> (u64, u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut written, mut refused) = (0, 0);
+    for n in (first..).step_by(7) {
+        let path = dir.path().join(format!("{n}.db"));
+        let conn = &mut Connection::open(&path).unwrap();
+        conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF").unwrap();
+        set(&[(1, "first", T, "")]).apply(conn).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("PRAGMA synchronous = OFF; PRAGMA busy_timeout = 0").unwrap();
+        let begun = Arc::new(AtomicBool::new(false));
+        let (steps, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let intrude = {
+            let (begun, steps, done) = (Arc::clone(&begun), Arc::clone(&steps), Arc::clone(&done));
+            let (other, write) = (Mutex::new(other), write.to_owned());
+            move || {
+                let now =
+                    begun.load(Ordering::Relaxed) && steps.fetch_add(1, Ordering::Relaxed) + 1 == n;
+                if now {
+                    let wrote = other.lock().unwrap().execute_batch(&write).is_ok();
+                    done.store(wrote, Ordering::Relaxed);
+                }
+                false
+            }
+        };
+        // From rusqlite 0.38 on it returns a result, from 0.41 on it wants the connection alone.
+        let _ = conn.progress_handler(1, Some(intrude));
+        let tell = Arc::clone(&begun);
+        let result = then(T, second)
+            .data_loss(DataLoss::RefuseDeletes)
+            .on_event(move |event| {
+                if matches!(event, Event::Started { .. }) {
+                    tell.store(true, Ordering::Relaxed);
+                }
+            })
+            .apply(conn);
+        let _ = conn.progress_handler(0, None::<fn() -> bool>);
+        if done.load(Ordering::Relaxed) {
+            written += 1;
+            let there = conn.query_row(still, [], |row| row.get::<_, bool>(0));
+            assert_eq!(there, Ok(true), "{second}: written at step {n} and lost: {result:?}");
+        }
+        match result {
+            Err(error) if matches!(error.kind(), ErrorKind::DataLoss { .. }) => refused += 1,
+            Err(error) => assert!(!error.to_string().is_empty(), "{error:?}"),
+            Ok(_) if steps.load(Ordering::Relaxed) < n => break,
+            Ok(_) => {}
+        }
+    }
+    (written, refused)
+}
+
+#[test]
+fn outside_a_transaction_what_others_write_up_to_the_last_moment_is_not_lost() {
+    let row = "INSERT INTO t VALUES (7, 'new', NULL)";
+    let there = "SELECT EXISTS (SELECT 1 FROM t WHERE a = 'new')";
+    let (written, refused) = written_in_between(&outside("SELECT 1; DROP TABLE t"), row, there, 1);
+    assert_eq!(written, refused);
+    assert!(written > 0);
+    for text in ["DELETE FROM t", "ALTER TABLE t DROP COLUMN a"] {
+        let (written, _) = written_in_between(&outside(text), row, there, 1);
+        assert!(written > 0, "{text}");
+    }
+    let rebuild = "CREATE TABLE n(id INTEGER PRIMARY KEY, a, b); INSERT INTO n SELECT * FROM t;
+                   DROP TABLE t; ALTER TABLE n RENAME TO t";
+    let (written, refused) = written_in_between(&outside(rebuild), row, there, 1);
+    assert!(0 < refused && refused < written, "{refused} of {written}");
 }
 
 #[test]
