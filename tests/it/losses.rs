@@ -571,6 +571,23 @@ fn reverts_are_judged_too_also_those_from_stored_downs() {
     set(&both).data_loss(DataLoss::Allow).revert(&conn, Target::Empty).unwrap();
 }
 
+/// What becomes of code that runs this SQL: the losses it is refused for, and nothing without rows.
+fn code(schema: &'static str, content: &str, sql: &'static str, policy: DataLoss) -> String {
+    let deed = || Migration::code(2, "code", move |tx| tx.execute_batch(sql));
+    let base = |code| Migrator::from_migrations([Migration::sql(1, "first", schema), code]);
+    let migrator = base(deed()).data_loss(policy);
+    migrator.apply(&with_rows(schema, "")).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    let conn = with_rows(schema, content);
+    if migrator.apply(&with_rows(schema, content)).is_ok() {
+        return "kept".to_owned();
+    }
+    let told = refused(&conn, &migrator).to_string();
+    base(deed().allow_data_loss("meant")).data_loss(policy).apply(&conn).unwrap();
+    let lost = rows(&conn, "SELECT detail FROM schema_history WHERE action = 'lose'");
+    assert_eq!(told, format!("2_code would {}; nothing was changed", lost[0]));
+    lost.join("; ")
+}
+
 #[test]
 fn code_that_drops_a_table_with_rows_is_refused_unless_it_is_signed_off() {
     let drops = || Migration::code(2, "drops", |tx| tx.execute_batch("DROP TABLE t"));
@@ -578,15 +595,125 @@ fn code_that_drops_a_table_with_rows_is_refused_unless_it_is_signed_off() {
     base().with(drops()).apply(&with_rows(T, "")).unwrap();
     let conn = with_rows(T, TWO);
     let error = refused(&conn, &base().with(drops()));
-    assert_eq!(
-        error.to_string(),
-        "2_drops would drop table `t`, which has rows; nothing was changed"
-    );
+    assert_eq!(error.to_string(), "2_drops would drop table `t` with 2 rows; nothing was changed");
+    assert!(matches!(error.kind(), ErrorKind::DataLoss { rows: 2, .. }), "{error:?}");
     base().with(drops().allow_data_loss("retired")).apply(&conn).unwrap();
     assert_eq!(
         one(&conn, "SELECT reason || ': ' || detail FROM schema_history WHERE action = 'lose'"),
-        "retired: drop table `t`, which has rows"
+        "retired: drop table `t` with 2 rows"
     );
+}
+
+#[test]
+fn code_that_drops_a_column_with_values_or_rebuilds_with_fewer_rows_is_refused() {
+    let refuse = |sql| code(T, TWO, sql, DataLoss::Refuse);
+    let gone = "leave `t` without its column `a`, which had values";
+    assert_eq!(refuse("ALTER TABLE t DROP COLUMN a"), gone);
+    assert_eq!(refuse("ALTER TABLE t DROP COLUMN a; ALTER TABLE t ADD COLUMN c DEFAULT 'x'"), gone);
+    assert_eq!(
+        refuse(
+            "CREATE TABLE n(id INTEGER PRIMARY KEY, b, kind TEXT NOT NULL DEFAULT 'plain');
+             INSERT INTO n(id, b) SELECT id, b FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t"
+        ),
+        gone
+    );
+    assert_eq!(
+        refuse(
+            "CREATE TABLE n(id INTEGER PRIMARY KEY, a, b); INSERT INTO n(id, b) SELECT id, b FROM t;
+             DROP TABLE t; ALTER TABLE n RENAME TO t"
+        ),
+        "leave column `a` of `t` without a value, which had values"
+    );
+    for fewer in [
+        "CREATE TABLE n(id INTEGER PRIMARY KEY, a, b); INSERT INTO n SELECT * FROM t WHERE id = 1;
+         DROP TABLE t; ALTER TABLE n RENAME TO t",
+        "ALTER TABLE t RENAME TO o; CREATE TABLE t(id INTEGER PRIMARY KEY, a, b);
+         INSERT INTO t SELECT * FROM o WHERE id = 1; DROP TABLE o",
+        // The new table is where the old one was in the file.
+        "CREATE TEMP TABLE k AS SELECT * FROM t WHERE id = 1; DROP TABLE t;
+         CREATE TABLE t(id INTEGER PRIMARY KEY, a, b NOT NULL DEFAULT 1);
+         INSERT INTO t(id, a) SELECT id, a FROM k; DROP TABLE k",
+    ] {
+        assert_eq!(refuse(fewer), "leave `t` with 1 of 2 rows", "{fewer}");
+    }
+    let gone = "drop table `t` with 2 rows";
+    for drop in [
+        "DROP TABLE t; CREATE TABLE u(x); INSERT INTO u VALUES (1), (2)",
+        "DROP TABLE t; CREATE VIEW t AS SELECT 1 AS a",
+        "CREATE TABLE u AS SELECT * FROM t; DROP TABLE t",
+    ] {
+        assert_eq!(refuse(drop), gone, "{drop}");
+    }
+}
+
+#[test]
+fn code_may_do_what_loses_nothing_and_delete_rows_of_what_it_does_not_redefine() {
+    for keeps in [
+        "ALTER TABLE t DROP COLUMN b",
+        "ALTER TABLE t RENAME COLUMN a TO c",
+        "ALTER TABLE t RENAME TO u",
+        "ALTER TABLE t RENAME TO u; ALTER TABLE u ADD COLUMN c",
+        "ALTER TABLE t ADD COLUMN c; UPDATE t SET c = upper(a); ALTER TABLE t DROP COLUMN a",
+        "CREATE TABLE n(id INTEGER PRIMARY KEY, label, b); INSERT INTO n SELECT * FROM t;
+         DROP TABLE t; ALTER TABLE n RENAME TO t",
+        "CREATE TABLE n(id INTEGER PRIMARY KEY, a, b); INSERT INTO n SELECT * FROM t;
+         INSERT INTO n VALUES (3, 'z', 1); DROP TABLE t; ALTER TABLE n RENAME TO t",
+        "DELETE FROM t; CREATE INDEX i ON t(a); CREATE TABLE o(x)",
+        "UPDATE t SET a = NULL; ALTER TABLE t ADD COLUMN c",
+        "DROP TABLE IF EXISTS nowhere; DELETE FROM t WHERE id = 1",
+    ] {
+        assert_eq!(code(T, TWO, keeps, DataLoss::Refuse), "kept", "{keeps}");
+    }
+    // A column that only had its default is not looked for under other defaults.
+    let flag = "CREATE TABLE t(id INTEGER PRIMARY KEY, on_ INTEGER DEFAULT 1)";
+    let renamed = "ALTER TABLE t RENAME COLUMN on_ TO active";
+    assert_eq!(code(flag, "INSERT INTO t(id) VALUES (1), (2)", renamed, DataLoss::Refuse), "kept");
+    // Between many rows without a value, one is one.
+    let sparse = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+                  INSERT INTO t SELECT i, iif(i = 777, 'x', NULL), NULL FROM n";
+    let lost = code(T, sparse, "ALTER TABLE t DROP COLUMN a", DataLoss::Refuse);
+    assert_eq!(lost, "leave `t` without its column `a`, which had values");
+    assert_eq!(code(T, sparse, "ALTER TABLE t DROP COLUMN b", DataLoss::Refuse), "kept");
+    // Where tables move in the file, one that moved is still itself.
+    let conn = memory();
+    conn.execute_batch("PRAGMA auto_vacuum = FULL").unwrap();
+    let first = || set(&[(1, "first", "CREATE TABLE o(x)", "")]);
+    first().apply(&conn).unwrap();
+    conn.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (1), (2)").unwrap();
+    let root = || one(&conn, "SELECT rootpage FROM sqlite_master WHERE name = 't'");
+    let before = root();
+    let moves = |tx: &landfall::rusqlite::Transaction<'_>| {
+        tx.execute_batch("DROP TABLE o; DELETE FROM t WHERE a = 1")
+    };
+    first().with(Migration::code(2, "code", moves)).apply(&conn).unwrap();
+    assert_ne!(root(), before);
+}
+
+#[test]
+fn code_that_deletes_rows_is_refused_where_that_is_asked_for() {
+    let refuse = |sql| code(T, TWO, sql, DataLoss::RefuseDeletes);
+    assert_eq!(refuse("DELETE FROM t WHERE id = 1"), "delete 1 row of `t`");
+    assert_eq!(refuse("DELETE FROM t"), "delete 2 rows of `t`");
+    assert_eq!(refuse("ALTER TABLE t RENAME TO u; DELETE FROM u"), "leave `t` with 0 of 2 rows");
+    assert_eq!(refuse("UPDATE t SET a = NULL; INSERT INTO t VALUES (3, 'z', 1)"), "kept");
+}
+
+#[test]
+fn code_may_build_a_search_index_anew() {
+    let schema = "CREATE TABLE d(id INTEGER PRIMARY KEY, body TEXT);
+                  CREATE VIRTUAL TABLE f USING fts5(body, content='d', content_rowid='id')";
+    let content = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 99)
+                   INSERT INTO d SELECT i, 'word' || i FROM n;
+                   INSERT INTO f(f) VALUES ('rebuild'); INSERT INTO f(rowid, body) VALUES (100, 'z')";
+    for anew in [
+        "DROP TABLE f; CREATE VIRTUAL TABLE f USING fts5(body, content='d', content_rowid='id',
+         tokenize='porter'); INSERT INTO f(f) VALUES ('rebuild')",
+        "INSERT INTO f(f) VALUES ('rebuild'); INSERT INTO f(f) VALUES ('optimize')",
+    ] {
+        for policy in [DataLoss::Refuse, DataLoss::RefuseDeletes] {
+            assert_eq!(code(schema, content, anew, policy), "kept", "{anew}");
+        }
+    }
 }
 
 #[test]
