@@ -269,7 +269,7 @@ fn outside_a_transaction_a_rebuild_that_keeps_nothing_is_refused_before_its_firs
             "CREATE TEMP TABLE k AS SELECT * FROM t; DROP TABLE t; {new}; INSERT INTO t SELECT *, 1 FROM k"
         ),
         format!("DROP TABLE t; {new}"),
-        format!("CREATE TABLE n(id, a, b); DROP TABLE t; ALTER TABLE n RENAME TO t"),
+        "CREATE TABLE n(id, a, b); DROP TABLE t; ALTER TABLE n RENAME TO t".to_owned(),
         format!(
             "ALTER TABLE t RENAME TO o; {new}; DROP TABLE o; INSERT INTO t VALUES (1, 2, 3, 4)"
         ),
