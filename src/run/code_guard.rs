@@ -210,7 +210,7 @@ impl Content {
 /// Tables with rows. One that cannot be looked into counts as one.
 fn filled(conn: &Connection) -> rusqlite::Result<Vec<Filled>> {
     let mut filled = Vec::new();
-    let shadows = shadows(conn)?;
+    let shadows = table::shadows(conn)?;
     for known in tables(conn)? {
         let content = match has_rows(conn, &known.name) {
             Ok(false) => continue,
@@ -309,20 +309,4 @@ fn tables(conn: &Connection) -> rusqlite::Result<Vec<Known>> {
         Ok(Known { name: row.get(0)?, row: row.get(1)?, root: row.get(2)?, sql: row.get(3)? })
     })?;
     tables.collect()
-}
-
-/// What the modules that come with SQLite call the tables in which they keep theirs: how many rows
-/// these have is the module's affair.
-const PARTS: [&str; 11] = [
-    "config", "content", "data", "docsize", "idx", "node", "parent", "rowid", "segdir", "segments",
-    "stat",
-];
-
-fn shadows(conn: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut statement = conn.prepare(
-        "SELECT name FROM main.sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'",
-    )?;
-    let names =
-        statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-    Ok(names.iter().flat_map(|name| PARTS.map(|part| format!("{name}_{part}"))).collect())
 }

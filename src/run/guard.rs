@@ -3,16 +3,17 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::deletes::Deletes;
+use super::foreign_keys::acting_children;
 use super::rebuilt::{Loss, Rebuilt, shown};
 use super::session::enforces_foreign_keys;
 use super::statements::is_about_sql;
-use super::table::{Table, has_word};
+use super::table::{self, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{DataLoss, Strictness};
 use crate::sql::action::{Change, Name};
-use crate::sql::losses::{DroppedTable, Losses, can_lose, is_schema};
-use crate::sql::token::{tokens, unquoted};
-use crate::sql::{Action, Object, Script, Statement, Verb, quoted};
+use crate::sql::losses::{DroppedTable, Losses, can_lose, drops, is_schema, names};
+use crate::sql::{Action, Object, Script, Statement, quoted};
 
 /// What an application has decided about losses, and what a script has signed off.
 #[derive(Clone, Copy, Debug)]
@@ -52,12 +53,6 @@ pub(crate) struct Verdict {
     pub(crate) warnings: Vec<String>,
 }
 
-/// How many rows a statement found, to tell afterwards how many are gone.
-pub(crate) struct Counted {
-    rows: i64,
-    changes: u64,
-}
-
 impl<'a> Guard<'a> {
     /// Looks at what the script would drop. A table that has rows and gets no successor is refused
     /// here, before anything ran.
@@ -90,9 +85,10 @@ impl<'a> Guard<'a> {
     /// looked at any further: an empty database pays one query for each table that is dropped.
     fn before_drop(&mut self, dropped: &DroppedTable, stands_as: &str) -> Result<()> {
         let (at, name) = (dropped.statement, &dropped.name);
-        let schema = match dropped.qualified {
+        let schema = match dropped.qualified || dropped.schema != "main" {
             true => dropped.schema.clone(),
-            false => self.schema_of(&dropped.schema, stands_as)?,
+            false => table::found_in(self.conn, stands_as)
+                .map_err(Error::sqlite("reading the schema"))?,
         };
         if !self.has_rows(at, &schema, stands_as)? {
             return Ok(());
@@ -129,32 +125,6 @@ impl<'a> Guard<'a> {
         self.lose(at, &dropped.name, None, rows, what)
     }
 
-    /// The database that SQLite finds a table in whose name has no schema, or that it was said to
-    /// be in: <https://sqlite.org/lang_naming.html>.
-    fn schema_of(&self, schema: &str, table: &str) -> Result<String> {
-        let find = || {
-            let mut databases = self.conn.prepare_cached(
-                "SELECT name FROM pragma_database_list WHERE name <> 'temp' ORDER BY seq",
-            )?;
-            let names = databases.query_map([], |row| row.get(0))?;
-            for name in names.collect::<rusqlite::Result<Vec<String>>>()? {
-                let any = format!(
-                    "SELECT EXISTS (SELECT 1 FROM {}.sqlite_master
-                                    WHERE name = ?1 COLLATE NOCASE AND type = 'table')",
-                    quoted(&name)
-                );
-                if self.conn.query_row(&any, [table], |row| row.get(0))? {
-                    return Ok(name);
-                }
-            }
-            Ok(schema.to_owned())
-        };
-        match schema {
-            "main" => find().map_err(Error::sqlite("reading the schema")),
-            _ => Ok(schema.to_owned()),
-        }
-    }
-
     fn has_rows(&self, at: usize, schema: &str, table: &str) -> Result<bool> {
         let (schema, table) = (quoted(schema), quoted(table));
         let any = format!("SELECT EXISTS (SELECT 1 FROM {schema}.{table})");
@@ -179,7 +149,7 @@ impl<'a> Guard<'a> {
 
     /// Before each statement: a column that would go with its values is refused, and rows are
     /// counted where deletes are to be told.
-    pub(crate) fn before_statement(&mut self, at: usize) -> Result<Option<Counted>> {
+    pub(crate) fn before_statement(&mut self, at: usize) -> Result<Option<Deletes>> {
         let Some(statement) = self.statements.get(at) else { return Ok(None) };
         match &statement.action {
             Action::Alter { table, change: Change::DropColumn(column) }
@@ -195,9 +165,9 @@ impl<'a> Guard<'a> {
                 self.lose(at, &table.name, None, 0, what)?;
                 Ok(None)
             }
-            Action::Write { table, .. } if self.terms.tells_deletes() && self.losses.is_old(at) => {
-                let rows = self.ask(at, &count(schema(table), &table.name))?;
-                Ok(Some(Counted { rows, changes: self.conn.total_changes() }))
+            Action::Write { table, .. } if self.terms.tells_deletes() => {
+                Deletes::before(self.conn, table, !self.losses.is_old(at))
+                    .map_err(|error| self.undetermined(at, error))
             }
             Action::Drop { what: Object::Table, name } => {
                 if self.losses.is_old(at) {
@@ -261,10 +231,8 @@ impl<'a> Guard<'a> {
     }
 
     fn before_drop_column(&mut self, at: usize, table: &Name, column: &str) -> Result<()> {
-        let schema = match &table.schema {
-            Some(schema) => schema.clone(),
-            None => self.schema_of("main", &table.name)?,
-        };
+        let schema =
+            table::schema_of(self.conn, table).map_err(Error::sqlite("reading the schema"))?;
         let (schema, table) = (schema.as_str(), table.name.as_str());
         let generated = "SELECT hidden <> 0 FROM pragma_table_xinfo(?1, ?3)
                          WHERE name = ?2 COLLATE NOCASE";
@@ -290,42 +258,17 @@ impl<'a> Guard<'a> {
     }
 
     /// After each statement: rows that it deleted, where that is to be told.
-    pub(crate) fn after_statement(&mut self, at: usize, counted: Option<Counted>) -> Result<()> {
+    pub(crate) fn after_statement(&mut self, at: usize, counted: Option<Deletes>) -> Result<()> {
         let (Some(counted), Some(statement)) = (counted, self.statements.get(at)) else {
             return Ok(());
         };
-        let Action::Write { verb, table } = &statement.action else { return Ok(()) };
-        let changed = i64::try_from(self.conn.changes()).unwrap_or(i64::MAX);
-        let after = self.ask(at, &count(schema(table), &table.name))?;
-        // REPLACE does not count the rows that it throws out as changes:
-        // <https://sqlite.org/c3ref/changes.html>.
-        let deleted = match verb {
-            // A statement that changed nothing at all leaves the number of the one before.
-            _ if self.conn.total_changes() == counted.changes => 0,
-            Verb::Delete => changed,
-            // Rows that `ON CONFLICT … DO UPDATE` changes are counted as well, and are not new.
-            Verb::Insert if has_word(self.script.sql(statement), "DO") => counted.rows - after,
-            Verb::Insert | Verb::Replace => counted.rows + changed - after,
-            Verb::Update | Verb::UpdateOrReplace => counted.rows - after,
-        };
-        // A command to a virtual table, such as FTS5's `rebuild`, counts as a change and is no row.
-        let is_command = *verb == Verb::Insert && after >= counted.rows;
-        if deleted <= 0 || is_command && self.is_virtual(table)? {
-            return Ok(());
+        let Action::Write { verb, .. } = &statement.action else { return Ok(()) };
+        let deleted = counted.after(self.conn, *verb, self.script.sql(statement));
+        for (table, rows) in deleted.map_err(|error| self.undetermined(at, error))? {
+            let what = format!("delete {} of `{table}`", shown(rows));
+            self.lose(at, &table, None, rows, what)?;
         }
-        let what = format!("delete {} of `{}`", shown(deleted), table.name);
-        self.lose(at, &table.name, None, deleted, what)
-    }
-
-    fn is_virtual(&self, table: &Name) -> Result<bool> {
-        let sql = format!(
-            "SELECT EXISTS (SELECT 1 FROM {}.sqlite_master
-                            WHERE name = ?1 COLLATE NOCASE AND sql LIKE 'CREATE VIRTUAL%')",
-            quoted(schema(table))
-        );
-        self.conn
-            .query_row(&sql, [&table.name], |row| row.get(0))
-            .map_err(Error::sqlite("reading the schema"))
+        Ok(())
     }
 
     /// After the last statement: what the rebuilt tables have lost.
@@ -343,18 +286,8 @@ impl<'a> Guard<'a> {
         if !enforces_foreign_keys(self.conn)? {
             return Ok(());
         }
-        let children = || {
-            let mut statement = self.conn.prepare(
-                "SELECT DISTINCT m.name, k.\"from\"
-                 FROM main.sqlite_master m, pragma_foreign_key_list(m.name, 'main') k
-                 WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL%' AND k.seq = 0
-                   AND k.\"table\" = ?1 COLLATE NOCASE AND m.name <> ?1 COLLATE NOCASE
-                   AND k.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT')",
-            )?;
-            let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<rusqlite::Result<Vec<(String, String)>>>()
-        };
-        for (child, column) in children().map_err(Error::sqlite("reading the schema"))? {
+        let children = acting_children(self.conn, table);
+        for (child, column) in children.map_err(Error::sqlite("reading the schema"))? {
             let (name, from) = (quoted(&child), quoted(&column));
             let rows = self.ask(at, &format!("SELECT count({from}) FROM main.{name}"))?;
             if rows > 0 {
@@ -413,7 +346,7 @@ impl<'a> Guard<'a> {
             };
         };
         self.compare_content(rebuilt, &now)?;
-        let changes = rebuilt.changes(self.conn, &now, |object| self.drops(object));
+        let changes = rebuilt.changes(self.conn, &now, |object| drops(self.statements, object));
         for what in changes.map_err(|error| self.undetermined(at, error))? {
             self.warn(at, name, what)?;
         }
@@ -423,33 +356,12 @@ impl<'a> Guard<'a> {
     /// Rows and columns.
     fn compare_content(&mut self, rebuilt: &Rebuilt, now: &Table) -> Result<()> {
         let at = rebuilt.dropped.statement;
-        let losses = rebuilt.losses(self.conn, now, |column| self.names(column));
+        let losses = rebuilt.losses(self.conn, now, |column| names(self.script, column));
         for loss in losses.map_err(|error| self.undetermined(at, error))? {
             let Loss { column, rows, what } = loss;
             self.lose(at, &rebuilt.before.name, column.as_deref(), rows, what)?;
         }
         Ok(())
-    }
-
-    /// Whether the script's text names a column, or takes all with `*`, or may mean it by `rowid`.
-    fn names(&self, column: &str) -> bool {
-        let text = &self.script.text;
-        let all = [column, "*", "rowid", "_rowid_", "oid"];
-        tokens(text)
-            .filter(|token| token.is_significant())
-            .map(|token| unquoted(token.text(text)))
-            .any(|word| all.iter().any(|name| word.eq_ignore_ascii_case(name)))
-    }
-
-    /// Whether the script drops an index or trigger by its name.
-    fn drops(&self, object: &str) -> bool {
-        self.statements.iter().any(|statement| match &statement.action {
-            Action::Drop { what: Object::Index, name } => object == format!("index {}", name.name),
-            Action::Drop { what: Object::Trigger, name } => {
-                object == format!("trigger {}", name.name)
-            }
-            _ => false,
-        })
     }
 
     fn warn(&mut self, at: usize, table: &str, what: String) -> Result<()> {
@@ -516,11 +428,6 @@ impl<'a> Guard<'a> {
 
 fn count(schema: &str, table: &str) -> String {
     format!("SELECT count(*) FROM {}.{}", quoted(schema), quoted(table))
-}
-
-/// Where a table stands that is not the script's own.
-fn schema(table: &Name) -> &str {
-    table.schema.as_deref().unwrap_or("main")
 }
 
 fn uncopied(table: &str, rows: i64) -> String {

@@ -3,6 +3,7 @@
 mod aside;
 mod backup;
 mod code_guard;
+mod deletes;
 pub(crate) mod foreign_keys;
 mod guard;
 mod lend;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::sql::action::Name;
 use crate::sql::quoted;
 use crate::sql::token::{Kind, tokens, unquoted};
 
@@ -233,4 +234,61 @@ fn words(sql: &str, keyword: &str) -> usize {
 
 pub(crate) fn has_word(sql: &str, keyword: &str) -> bool {
     words(sql, keyword) > 0
+}
+
+/// Where SQLite finds a table by its name: <https://sqlite.org/lang_naming.html>.
+pub(crate) fn schema_of(conn: &Connection, table: &Name) -> rusqlite::Result<String> {
+    match &table.schema {
+        Some(schema) => Ok(schema.clone()),
+        None => found_in(conn, &table.name),
+    }
+}
+
+/// The first database that has a table or view of this name, without regard to TEMP ones; `main` if
+/// none has.
+pub(crate) fn found_in(conn: &Connection, table: &str) -> rusqlite::Result<String> {
+    let mut databases = conn.prepare_cached(
+        "SELECT name FROM pragma_database_list WHERE name <> 'temp' ORDER BY seq",
+    )?;
+    let names = databases.query_map([], |row| row.get(0))?;
+    for name in names.collect::<rusqlite::Result<Vec<String>>>()? {
+        let any = format!(
+            "SELECT EXISTS (SELECT 1 FROM {}.sqlite_master
+                            WHERE name = ?1 COLLATE NOCASE AND type IN ('table', 'view'))",
+            quoted(&name)
+        );
+        if conn.query_row(&any, [table], |row| row.get(0))? {
+            return Ok(name);
+        }
+    }
+    Ok("main".to_owned())
+}
+
+/// The tables in `main` that hold rows of the user's.
+pub(crate) fn holding(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    let shadows = shadows(conn)?;
+    let mut statement = conn.prepare(
+        "SELECT name FROM main.sqlite_master
+         WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+    )?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    let mut names = names.collect::<rusqlite::Result<Vec<String>>>()?;
+    names.retain(|name| !shadows.iter().any(|shadow| shadow.eq_ignore_ascii_case(name)));
+    Ok(names)
+}
+
+/// What the modules that come with SQLite call the tables in which they keep theirs: how many rows
+/// these have is the module's affair.
+const PARTS: [&str; 11] = [
+    "config", "content", "data", "docsize", "idx", "node", "parent", "rowid", "segdir", "segments",
+    "stat",
+];
+
+pub(crate) fn shadows(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = conn.prepare(
+        "SELECT name FROM main.sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'",
+    )?;
+    let names =
+        statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    Ok(names.iter().flat_map(|name| PARTS.map(|part| format!("{name}_{part}"))).collect())
 }

@@ -343,6 +343,25 @@ pub(crate) fn can_lose(script: &Script) -> bool {
     })
 }
 
+/// Whether a script's text names a column, or takes all with `*`, or may mean it by `rowid`.
+pub(crate) fn names(script: &Script, column: &str) -> bool {
+    let text = &script.text;
+    let all = [column, "*", "rowid", "_rowid_", "oid"];
+    tokens(text)
+        .filter(|token| token.is_significant())
+        .map(|token| unquoted(token.text(text)))
+        .any(|word| all.iter().any(|name| word.eq_ignore_ascii_case(name)))
+}
+
+/// Whether statements drop an index or trigger, such as `index i`, by its name.
+pub(crate) fn drops(statements: &[&Statement], object: &str) -> bool {
+    statements.iter().any(|statement| match &statement.action {
+        Action::Drop { what: Object::Index, name } => object == format!("index {}", name.name),
+        Action::Drop { what: Object::Trigger, name } => object == format!("trigger {}", name.name),
+        _ => false,
+    })
+}
+
 /// Whether a table is SQLite's own record of the schema.
 pub(crate) fn is_schema(table: &str) -> bool {
     ["sqlite_master", "sqlite_schema"].iter().any(|name| table.eq_ignore_ascii_case(name))
