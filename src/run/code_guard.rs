@@ -1,9 +1,13 @@
 //! What a function of the application is about to lose, judged by the tables before and after it.
 
+use std::collections::BTreeSet;
+
 use rusqlite::Connection;
 
+use super::foreign_keys::acting_children;
 use super::guard::Verdict;
 use super::rebuilt::shown;
+use super::session::enforces_foreign_keys;
 use super::statements::is_about_sql;
 use super::table;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,6 +20,7 @@ use crate::sql::quoted;
 pub(crate) struct CodeGuard<'a> {
     conn: &'a Connection,
     policy: DataLoss,
+    enforces: bool,
     filled: Vec<Filled>,
 }
 
@@ -63,14 +68,16 @@ impl<'a> CodeGuard<'a> {
             return Ok(None);
         }
         let filled = filled(conn).map_err(Error::sqlite("looking for tables that have rows"))?;
-        Ok(Some(CodeGuard { conn, policy, filled }))
+        let enforces = enforces_foreign_keys(conn)?;
+        Ok(Some(CodeGuard { conn, policy, enforces, filled }))
     }
 
     pub(crate) fn after(self, entry: &Entry) -> Result<Verdict> {
         let now = tables(self.conn).map_err(Error::sqlite("reading the schema"))?;
+        let reached = self.reached(&now).map_err(Error::sqlite("looking for what was lost"))?;
         let mut verdict = Verdict::default();
         for table in &self.filled {
-            let losses = self.losses(table, &now);
+            let losses = self.losses(table, &now, reached.contains(&table.known.name));
             for loss in losses.map_err(Error::sqlite("looking for what was lost"))? {
                 let Loss { column, rows, what } = loss;
                 if entry.allow_data_loss.is_none() {
@@ -90,7 +97,32 @@ impl<'a> CodeGuard<'a> {
         Ok(verdict)
     }
 
-    fn losses(&self, table: &Filled, now: &[Known]) -> rusqlite::Result<Vec<Loss>> {
+    /// The tables that a key's action reaches from one that was dropped, which with foreign keys on
+    /// deletes all its rows first: <https://sqlite.org/foreignkeys.html#fk_schemacommands>.
+    fn reached(&self, now: &[Known]) -> rusqlite::Result<BTreeSet<String>> {
+        let mut reached = BTreeSet::new();
+        if !self.enforces {
+            return Ok(reached);
+        }
+        let stands = |table: &Known| now.iter().any(|n| n.row == table.row && n.root == table.root);
+        let dropped = self.filled.iter().map(|table| &table.known).filter(|table| !stands(table));
+        let mut open: Vec<String> = dropped.map(|table| table.name.clone()).collect();
+        while let Some(parent) = open.pop() {
+            for (child, _) in acting_children(self.conn, &parent)? {
+                if reached.insert(child.clone()) {
+                    open.push(child);
+                }
+            }
+        }
+        Ok(reached)
+    }
+
+    fn losses(
+        &self,
+        table: &Filled,
+        now: &[Known],
+        is_reached: bool,
+    ) -> rusqlite::Result<Vec<Loss>> {
         let name = &table.known.name;
         let stands = match table.find_in(self.conn, now)? {
             Some(stands) => stands,
@@ -103,7 +135,7 @@ impl<'a> CodeGuard<'a> {
         };
         // Rows that code deletes are its own affair, and those of a table that it redefines may
         // be the ones that it has not copied.
-        if same && self.policy != DataLoss::RefuseDeletes {
+        if same && !is_reached && self.policy != DataLoss::RefuseDeletes {
             return Ok(Vec::new());
         }
         let rows = count(self.conn, &stands.name)?;
@@ -116,8 +148,9 @@ impl<'a> CodeGuard<'a> {
             };
             losses.push(Loss { column: None, rows: fewer, what });
         }
-        if !same && rows > 0 {
-            let in_place = stands.row == table.known.row && stands.root == table.known.root;
+        if (!same || is_reached) && rows > 0 {
+            let stays = stands.row == table.known.row && stands.root == table.known.root;
+            let in_place = stays && !is_reached;
             for (column, what) in content.lost_columns(self.conn, name, stands, in_place)? {
                 losses.push(Loss { column: Some(column), rows: 0, what });
             }

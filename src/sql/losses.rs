@@ -66,7 +66,7 @@ enum Origin {
 type Key = (String, String);
 
 /// The tables as the script has left them at one place in it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Names {
     origins: BTreeMap<Key, Origin>,
     /// Columns that the script has added.
@@ -144,7 +144,8 @@ impl Losses {
         for (at, statement) in statements.iter().enumerate() {
             let mut old = false;
             losses.inside.push(transaction.is_open());
-            let ends = transaction.step(&statement.action, script.sql(statement));
+            let sql = script.sql(statement);
+            let ends = transaction.step(&statement.action, sql, &mut names);
             losses.ends.push(ends);
             if ends {
                 losses.standing.insert(at, names.standing());
@@ -290,41 +291,57 @@ impl Losses {
 /// savepoint outside of it: <https://sqlite.org/lang_savepoint.html>.
 #[derive(Default)]
 struct Transaction {
-    begun: bool,
-    savepoints: Vec<String>,
+    /// The names as they were at `BEGIN`.
+    begun: Option<Names>,
+    /// And at each savepoint that is open.
+    savepoints: Vec<(String, Names)>,
 }
 
 impl Transaction {
     fn is_open(&self) -> bool {
-        self.begun || !self.savepoints.is_empty()
+        self.begun.is_some() || !self.savepoints.is_empty()
     }
 
-    /// Says whether the statement commits it.
-    fn step(&mut self, action: &Action, sql: &str) -> bool {
+    /// Says whether the statement commits it. What it rolls back, the names are told to forget.
+    fn step(&mut self, action: &Action, sql: &str, names: &mut Names) -> bool {
         match action {
-            Action::Control(Control::Begin) => self.begun = true,
-            Action::Control(control @ (Control::Commit | Control::Rollback)) => {
+            Action::Control(Control::Begin) => self.begun = Some(names.clone()),
+            Action::Control(Control::Commit) => {
                 *self = Transaction::default();
-                return *control == Control::Commit;
+                return true;
             }
-            Action::Control(Control::Savepoint) => return self.step_savepoint(sql),
+            Action::Control(Control::Rollback) => {
+                let open = std::mem::take(self);
+                let first = open.savepoints.into_iter().next().map(|(_, names)| names);
+                if let Some(before) = open.begun.or(first) {
+                    *names = before;
+                }
+            }
+            Action::Control(Control::Savepoint) => return self.step_savepoint(sql, names),
             _ => {}
         }
         false
     }
 
     /// `SAVEPOINT name`, `RELEASE [SAVEPOINT] name` or `ROLLBACK … TO name`, which leaves it open.
-    fn step_savepoint(&mut self, sql: &str) -> bool {
+    fn step_savepoint(&mut self, sql: &str, names: &mut Names) -> bool {
         let mut words = tokens(sql).filter(|token| token.is_significant()).map(|t| t.text(sql));
         let verb = words.next().unwrap_or_default();
         let name = words.last().map(unquoted).unwrap_or_default().to_ascii_lowercase();
         if verb.eq_ignore_ascii_case("SAVEPOINT") {
-            self.savepoints.push(name);
-        } else if verb.eq_ignore_ascii_case("RELEASE")
-            && let Some(at) = self.savepoints.iter().rposition(|open| *open == name)
-        {
+            self.savepoints.push((name, names.clone()));
+            return false;
+        }
+        let Some(at) = self.savepoints.iter().rposition(|(open, _)| *open == name) else {
+            return false;
+        };
+        if verb.eq_ignore_ascii_case("RELEASE") {
             self.savepoints.truncate(at);
             return !self.is_open();
+        }
+        self.savepoints.truncate(at + 1);
+        if let Some((_, before)) = self.savepoints.last() {
+            names.clone_from(before);
         }
         false
     }

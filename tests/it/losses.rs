@@ -469,6 +469,81 @@ fn a_table_that_only_takes_the_name_of_another_has_not_got_its_rows() {
 }
 
 #[test]
+fn what_is_rolled_back_within_a_script_hides_nothing() {
+    for (text, words) in [
+        ("SAVEPOINT s; ALTER TABLE t RENAME TO x; ROLLBACK TO s; DROP TABLE t", "drop table `t`"),
+        (
+            "SAVEPOINT s; ALTER TABLE t RENAME TO x; ROLLBACK TO S; RELEASE s;
+             ALTER TABLE t RENAME TO y; DROP TABLE y",
+            "drop table `t`",
+        ),
+        (
+            "SAVEPOINT s; ALTER TABLE t RENAME a TO z; ALTER TABLE t ADD COLUMN a; SAVEPOINT i;
+             ROLLBACK TRANSACTION TO SAVEPOINT s; ALTER TABLE t DROP COLUMN a",
+            "drop column `a` of `t`",
+        ),
+        (
+            "-- landfall: no-transaction
+             BEGIN; ALTER TABLE t RENAME TO x; ROLLBACK; DROP TABLE t",
+            "drop table `t`",
+        ),
+        (
+            "-- landfall: no-transaction
+             BEGIN; SAVEPOINT s; ALTER TABLE t RENAME TO x; RELEASE s; ROLLBACK; DROP TABLE t",
+            "drop table `t`",
+        ),
+    ] {
+        let error = then(T, text).apply(&with_rows(T, TWO)).expect_err(text).to_string();
+        assert!(error.starts_with(&format!("2_second would {words}")), "{text}: {error}");
+    }
+    kept(
+        T,
+        TWO,
+        "SAVEPOINT s; ALTER TABLE t RENAME TO x; RELEASE s; CREATE TABLE t(y); DROP TABLE t",
+    );
+}
+
+#[test]
+fn code_that_drops_a_parent_with_foreign_keys_on_does_not_take_its_children_along() {
+    let rebuild = "CREATE TABLE n(id INTEGER PRIMARY KEY, a); INSERT INTO n SELECT * FROM p;
+                   DROP TABLE p; ALTER TABLE n RENAME TO p";
+    let run = |child: &'static str, sql: &'static str| {
+        let schema = format!(
+            "CREATE TABLE p(id INTEGER PRIMARY KEY, a); CREATE TABLE other(x); {child};
+             CREATE TABLE g(c REFERENCES c(id) ON DELETE CASCADE)"
+        );
+        let conn = memory();
+        conn.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+        let base = || Migrator::from_migrations([Migration::sql(1, "first", schema.clone())]);
+        base().apply(&conn).unwrap();
+        conn.execute_batch(
+            "INSERT INTO p VALUES (1, 'x'), (2, 'y'); INSERT INTO c VALUES (1, 1), (2, 2);
+             INSERT INTO g VALUES (1), (2); INSERT INTO other VALUES (1)",
+        )
+        .unwrap();
+        let code = Migration::code(2, "code", move |tx| tx.execute_batch(sql));
+        let result = base().with(code).apply(&conn).map(drop).map_err(|error| error.to_string());
+        if result.is_err() {
+            assert_eq!(rows(&conn, "SELECT id, p FROM c"), ["1|1", "2|2"]);
+            assert_eq!(rows(&conn, "SELECT c FROM g"), ["1", "2"]);
+        }
+        result
+    };
+    let cascade = "CREATE TABLE c(id INTEGER PRIMARY KEY, p REFERENCES p(id) ON DELETE CASCADE)";
+    let told = run(cascade, rebuild).unwrap_err();
+    assert!(told.starts_with("2_code would delete 2 rows of `c`"), "{told}");
+    let set_null = "CREATE TABLE c(id INTEGER PRIMARY KEY, p REFERENCES p(id) ON DELETE SET NULL)";
+    let told = run(set_null, rebuild).unwrap_err();
+    assert!(told.starts_with("2_code would leave column `p` of `c` without a value"), "{told}");
+    run(cascade, "DELETE FROM p").unwrap();
+    run(cascade, "ALTER TABLE p ADD COLUMN b; DELETE FROM c").unwrap();
+    let plain = "CREATE TABLE c(id INTEGER PRIMARY KEY, p)";
+    let and_more = "CREATE TABLE n(id INTEGER PRIMARY KEY, a); INSERT INTO n SELECT * FROM p;
+                    DROP TABLE p; ALTER TABLE n RENAME TO p; DELETE FROM other";
+    run(plain, and_more).unwrap();
+}
+
+#[test]
 fn a_name_that_sqlite_finds_in_what_is_attached_hides_nothing() {
     let attached = "ATTACH ':memory:' AS side; CREATE TABLE side.s(a, b);
                     INSERT INTO side.s VALUES (1, 2)";
