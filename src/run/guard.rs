@@ -12,7 +12,7 @@ use super::table::{self, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{DataLoss, Strictness};
 use crate::sql::action::{Change, Name};
-use crate::sql::losses::{DroppedTable, Losses, can_lose, drops, is_schema, names};
+use crate::sql::losses::{DroppedTable, Losses, can_lose, drops, is_schema, makes_views, names};
 use crate::sql::{Action, Object, Script, Statement, quoted};
 
 /// What an application has decided about losses, and what a script has signed off.
@@ -76,6 +76,8 @@ impl<'a> Guard<'a> {
                 && guard.has_rows(dropped.statement, "main", heir)?
             {
                 guard.filled.push(heir.to_owned());
+            } else {
+                guard.refuse_unfed(&dropped)?;
             }
         }
         Ok(Some(guard))
@@ -123,6 +125,32 @@ impl<'a> Guard<'a> {
         let Some(rows) = rows.map(|rebuilt| rebuilt.before.rows) else { return Ok(()) };
         let what = uncopied(&dropped.name, rows);
         self.lose(at, &dropped.name, None, rows, what)
+    }
+
+    /// A new table with rows enough that are none of the old one's.
+    fn refuse_unfed(&mut self, dropped: &DroppedTable) -> Result<()> {
+        let (at, name) = (dropped.statement, &dropped.name);
+        let rebuilt = self.rebuilt.iter().find(|rebuilt| rebuilt.dropped == *dropped);
+        let Some(rows) = rebuilt.map(|rebuilt| rebuilt.before.rows) else { return Ok(()) };
+        if dropped.fed || makes_views(self.statements) {
+            return Ok(());
+        }
+        let through_view = "SELECT EXISTS (
+                SELECT 1 FROM main.sqlite_master WHERE type IN ('view', 'trigger')
+                                                   AND instr(lower(sql), lower(?1)))
+            OR EXISTS (
+                SELECT 1 FROM temp.sqlite_master WHERE type IN ('view', 'trigger')
+                                                   AND instr(lower(sql), lower(?1)))";
+        let may_be_fed: bool = self
+            .conn
+            .query_row(through_view, [name], |row| row.get(0))
+            .map_err(Error::sqlite("reading the schema"))?;
+        if may_be_fed {
+            return Ok(());
+        }
+        let what =
+            format!("drop table `{name}` with {}, and copy none into the new one", shown(rows));
+        self.lose(at, name, None, rows, what)
     }
 
     fn has_rows(&self, at: usize, schema: &str, table: &str) -> Result<bool> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::{Action, Change, Control, Name, Object, Verb};
 use super::script::{Script, Statement};
-use super::token::{tokens, unquoted};
+use super::token::{Kind, Token, tokens, unquoted};
 
 /// A table that was there before a script, as far as the text tells, and that it drops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub(crate) struct DroppedTable {
     pub(crate) made: bool,
     /// The table that has its name in the end.
     heir: Option<Origin>,
+    /// Whether a statement that writes to the heir names this table, or one that has been written
+    /// to from it.
+    pub(crate) fed: bool,
 }
 
 /// The tables in `main` at one place in a script.
@@ -52,7 +55,7 @@ pub(crate) struct Losses {
 }
 
 /// Where a table of some name comes from, at one place in a script.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin {
     /// It was there before, under this name.
     Before(String),
@@ -73,6 +76,8 @@ struct Names {
     added: BTreeSet<(Key, String)>,
     /// The statements of which the tables have been given rows since.
     filled: BTreeSet<usize>,
+    /// What statements that write to a table name, followed through other tables.
+    sources: BTreeMap<Origin, BTreeSet<String>>,
 }
 
 impl Names {
@@ -100,17 +105,35 @@ impl Names {
 
     fn create(&mut self, key: Key, lenient: bool, at: usize) {
         // `IF NOT EXISTS` of a name that is taken, or that the script has not touched, may do
-        // nothing.
-        if !lenient || self.origins.get(&key) == Some(&Origin::Gone) {
+        // nothing. A TEMP table is the connection's own in any case.
+        if !lenient || key.0 == "temp" || self.origins.get(&key) == Some(&Origin::Gone) {
             self.added.retain(|(table, _)| *table != key);
             self.origins.insert(key, Origin::Made(at));
         }
     }
 
-    fn fill(&mut self, origin: &Origin) {
-        if let Origin::Made(at) = origin {
-            self.filled.insert(*at);
+    fn fill(&mut self, origin: Origin, sql: &str) {
+        let mut sources = BTreeSet::new();
+        let named = |token: &Token| matches!(token.kind, Kind::Word | Kind::Quoted | Kind::Text);
+        for token in tokens(sql).filter(named) {
+            let word = unquoted(token.text(sql)).to_ascii_lowercase();
+            let origins = self.origins.iter().filter(|((_, name), _)| *name == word);
+            for (_, origin) in origins {
+                sources.extend(self.sources.get(origin).into_iter().flatten().cloned());
+                if let Origin::Before(name) = origin {
+                    sources.insert(name.to_ascii_lowercase());
+                }
+            }
+            if !self.origins.contains_key(&("main".to_owned(), word.clone())) {
+                let before = Origin::Before(word.clone());
+                sources.extend(self.sources.get(&before).into_iter().flatten().cloned());
+                sources.insert(word);
+            }
         }
+        if let Origin::Made(at) = origin {
+            self.filled.insert(at);
+        }
+        self.sources.entry(origin).or_default().extend(sources);
     }
 
     fn standing(&self) -> Standing {
@@ -168,7 +191,7 @@ impl Losses {
                     names.create(key.clone(), *lenient, at);
                     if *filled {
                         let made = names.origin(&key, &name.name);
-                        names.fill(&made);
+                        names.fill(made, script.sql(statement));
                     }
                 }
                 Action::Drop { what: Object::Table, name } => {
@@ -183,6 +206,7 @@ impl Losses {
                             rebuilt: false,
                             made: false,
                             heir: None,
+                            fed: false,
                         });
                     }
                     names.added.retain(|(table, _)| *table != key);
@@ -215,7 +239,7 @@ impl Losses {
                     let key = names.key(table);
                     let origin = names.origin(&key, &table.name);
                     old = matches!(origin, Origin::Before(_));
-                    names.fill(&origin);
+                    names.fill(origin, script.sql(statement));
                 }
                 _ => {}
             }
@@ -230,6 +254,8 @@ impl Losses {
                 table.heir = last.filter(|origin| **origin != Origin::Gone).cloned();
             }
             table.rebuilt = table.heir.is_some();
+            let sources = table.heir.as_ref().and_then(|heir| names.sources.get(heir));
+            table.fed = sources.is_some_and(|sources| sources.contains(&key.1));
         }
         losses
     }
@@ -368,6 +394,15 @@ pub(crate) fn names(script: &Script, column: &str) -> bool {
         .filter(|token| token.is_significant())
         .map(|token| unquoted(token.text(text)))
         .any(|word| all.iter().any(|name| word.eq_ignore_ascii_case(name)))
+}
+
+/// Whether statements make a view or trigger: through these a table is written to or read from
+/// without being named.
+pub(crate) fn makes_views(statements: &[&Statement]) -> bool {
+    statements.iter().any(|statement| match &statement.action {
+        Action::Create { what, .. } => matches!(what, Object::View | Object::Trigger),
+        _ => false,
+    })
 }
 
 /// Whether statements drop an index or trigger, such as `index i`, by its name.

@@ -322,9 +322,9 @@ fn outside_a_transaction_what_a_copy_lacks_is_seen_before_the_original_goes() {
             "leave `t` with 1 of 2 rows at line 2",
         ),
         (
-            "SAVEPOINT s; CREATE TABLE n(id INTEGER PRIMARY KEY, a, b); DROP TABLE t;
-             ALTER TABLE n RENAME TO t; SAVEPOINT i; RELEASE i; RELEASE s",
-            "leave `t` with 0 of 2 rows at line 2",
+            "SAVEPOINT s; CREATE TABLE n AS SELECT * FROM t WHERE id = 1;
+             DROP TABLE t; ALTER TABLE n RENAME TO t; SAVEPOINT i; RELEASE i; RELEASE s",
+            "leave `t` with 1 of 2 rows at line 3",
         ),
         (
             "BEGIN; CREATE TEMP TABLE k AS SELECT * FROM t; DROP TABLE t; COMMIT;
@@ -466,6 +466,41 @@ fn a_table_that_only_takes_the_name_of_another_has_not_got_its_rows() {
         kept(two, "INSERT INTO t VALUES (1, 'x', 1); INSERT INTO u SELECT * FROM t", drop);
         kept(two, content, &format!("INSERT OR IGNORE INTO u SELECT * FROM t; {drop}"));
     }
+}
+
+#[test]
+fn a_table_made_anew_with_other_rows_has_not_got_the_old_ones() {
+    let new = "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b)";
+    for text in [
+        format!("DROP TABLE t; {new}; INSERT INTO t VALUES (1, 'd', 1), (2, 'e', 2), (3, 'f', 3)"),
+        format!("ALTER TABLE t RENAME TO o; {new}; INSERT INTO t VALUES (1, 'd', 1), (2, 'e', 2);
+                 DROP TABLE o"),
+        "DROP TABLE t; CREATE TABLE t AS SELECT 1 AS id, name AS a, 1 AS b FROM pragma_table_list".to_owned(),
+        format!("CREATE TABLE o AS SELECT 1; DROP TABLE t; {new}; INSERT INTO t SELECT value, value, value
+                 FROM json_each('[1,2,3]')"),
+    ] {
+        let error = refused(&with_rows(T, TWO), &then(T, text.clone())).to_string();
+        let words = "2_second would drop table `t` with 2 rows, and copy none into the new one at";
+        assert!(error.starts_with(words), "{text}: {error}");
+        kept(T, "", &text);
+    }
+    for text in [
+        format!("CREATE VIEW v AS SELECT * FROM t; CREATE TABLE n AS SELECT * FROM v; DROP VIEW v;
+                 DROP TABLE t; ALTER TABLE n RENAME TO t"),
+        format!("CREATE TEMP TABLE k AS SELECT * FROM t; CREATE TEMP TABLE l AS SELECT * FROM k; DROP TABLE t;
+                 {new}; INSERT INTO t SELECT * FROM l; DROP TABLE k; DROP TABLE l"),
+        format!("ALTER TABLE t RENAME TO o; {new}; INSERT INTO t(id) SELECT value FROM json_each('[1,2]');
+                 UPDATE t SET a = (SELECT a FROM o WHERE o.id = t.id); DROP TABLE o"),
+        format!("ALTER TABLE t RENAME TO o; {new}; WITH c AS (SELECT * FROM \"O\") INSERT INTO t SELECT * FROM c;
+                 DROP TABLE o"),
+    ] {
+        kept(T, TWO, &text);
+    }
+    kept(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b); CREATE VIEW v AS SELECT * FROM T",
+        TWO,
+        "CREATE TABLE n AS SELECT * FROM v; DROP VIEW v; DROP TABLE t; ALTER TABLE n RENAME TO t",
+    );
 }
 
 #[test]
