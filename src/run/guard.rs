@@ -1,7 +1,7 @@
 //! What a migration is about to lose, judged by the data. Nothing is refused for what a statement
 //! could do, only for what it would do to rows that are there.
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 
 use super::deletes::Deletes;
 use super::foreign_keys::acting_children;
@@ -135,16 +135,8 @@ impl<'a> Guard<'a> {
         if dropped.fed || makes_views(self.statements) {
             return Ok(());
         }
-        let through_view = "SELECT EXISTS (
-                SELECT 1 FROM main.sqlite_master WHERE type IN ('view', 'trigger')
-                                                   AND instr(lower(sql), lower(?1)))
-            OR EXISTS (
-                SELECT 1 FROM temp.sqlite_master WHERE type IN ('view', 'trigger')
-                                                   AND instr(lower(sql), lower(?1)))";
-        let may_be_fed: bool = self
-            .conn
-            .query_row(through_view, [name], |row| row.get(0))
-            .map_err(Error::sqlite("reading the schema"))?;
+        let may_be_fed =
+            table::in_views(self.conn, name).map_err(Error::sqlite("reading the schema"))?;
         if may_be_fed {
             return Ok(());
         }
@@ -262,12 +254,7 @@ impl<'a> Guard<'a> {
         let schema =
             table::schema_of(self.conn, table).map_err(Error::sqlite("reading the schema"))?;
         let (schema, table) = (schema.as_str(), table.name.as_str());
-        let generated = "SELECT hidden <> 0 FROM pragma_table_xinfo(?1, ?3)
-                         WHERE name = ?2 COLLATE NOCASE";
-        let generated: Option<bool> = self
-            .conn
-            .query_row(generated, [table, column, schema], |row| row.get(0))
-            .optional()
+        let generated = table::is_generated(self.conn, schema, table, column)
             .map_err(Error::sqlite("reading the schema"))?;
         // SQLite will say that there is no such column, and what is computed is not lost.
         if generated != Some(false) {

@@ -264,6 +264,26 @@ pub(crate) fn found_in(conn: &Connection, table: &str) -> rusqlite::Result<Strin
     Ok("main".to_owned())
 }
 
+/// Whether a view or trigger may read from a table, or write to it.
+pub(crate) fn in_views(conn: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM main.sqlite_master
+                              WHERE type IN ('view', 'trigger') AND instr(lower(sql), lower(?1)))
+                   OR EXISTS (SELECT 1 FROM temp.sqlite_master
+                              WHERE type IN ('view', 'trigger') AND instr(lower(sql), lower(?1)))";
+    conn.query_row(sql, [table], |row| row.get(0))
+}
+
+/// Whether a column is computed; `None` where there is none of this name.
+pub(crate) fn is_generated(
+    conn: &Connection,
+    schema: &str,
+    table: &str,
+    column: &str,
+) -> rusqlite::Result<Option<bool>> {
+    let sql = "SELECT hidden <> 0 FROM pragma_table_xinfo(?1, ?3) WHERE name = ?2 COLLATE NOCASE";
+    conn.query_row(sql, [table, column, schema], |row| row.get(0)).optional()
+}
+
 /// The tables in `main` that hold rows of the user's.
 pub(crate) fn holding(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     let shadows = shadows(conn)?;
