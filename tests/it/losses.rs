@@ -375,14 +375,14 @@ fn outside_a_transaction_a_rebuild_that_keeps_everything_passes() {
 }
 
 /// Runs a second migration, and has another connection write a row at the n-th step that SQLite
-/// takes in it, for every seventh n. A row that was committed is in `t`, or in what stands
+/// takes in it, for every thirteenth n. A row that was committed is in `t`, or in what stands
 /// for it. Returns how often it was, and how often the migration was refused for its sake.
 fn written_in_between(second: &str, policy: DataLoss) -> (u64, u64) {
     let write = "INSERT INTO t VALUES (7, 'new', NULL)";
     let still = "SELECT EXISTS (SELECT 1 FROM t WHERE a = 'new')";
     let dir = tempfile::tempdir().unwrap();
     let (mut written, mut refused) = (0, 0);
-    for n in (1..).step_by(7) {
+    for n in (1..).step_by(13) {
         let path = dir.path().join(format!("{n}.db"));
         let conn = &mut Connection::open(&path).unwrap();
         conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF").unwrap();
