@@ -2,6 +2,8 @@
 
 mod aside;
 mod backup;
+mod code_guard;
+mod deletes;
 pub(crate) mod foreign_keys;
 mod guard;
 mod lend;
@@ -9,11 +11,13 @@ pub(crate) mod lock;
 pub(crate) mod objects;
 mod outside;
 pub(crate) mod preflight;
+mod rebuilt;
 pub(crate) mod repair;
 mod seeds;
 mod segment;
 pub(crate) mod session;
 pub(crate) mod statements;
+mod table;
 pub(crate) mod undo;
 
 use std::time::{Duration, Instant};

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use rusqlite::Transaction;
 
 use super::aside::{Aside, Whole};
+use super::code_guard::CodeGuard;
 use super::foreign_keys::{Touched, Wrongs, names};
-use super::guard::{CodeGuard, Guard, Verdict};
+use super::guard::{Guard, Verdict};
 use super::lend::{Stands, lend};
 use super::objects::{self, Broken};
 use super::session::{KeysOff, Settings};
