@@ -18,6 +18,15 @@ pub(crate) struct Table {
     objects: Vec<String>,
     checks: usize,
     sequence: Option<i64>,
+    /// Its rowids, summed up, where a search index refers to its rows by them.
+    referred: Option<Referred>,
+}
+
+/// A virtual table that keeps no rows of its own and finds them in another table by rowid:
+/// <https://sqlite.org/fts5.html#external_content_tables>.
+struct Referred {
+    by: String,
+    rowids: (Option<i64>, f64, f64),
 }
 
 /// A column that had values and has none.
@@ -52,7 +61,8 @@ impl Table {
         let (rows, filled) = counts(conn, &name, &columns)?;
         let sequence = if has_word(&sql, "AUTOINCREMENT") { sequence(conn, &name)? } else { None };
         let checks = words(&sql, "CHECK");
-        Ok(Some(Table { name, rows, filled, objects, checks, sequence }))
+        let referred = if rows > 0 { referred(conn, &name)? } else { None };
+        Ok(Some(Table { name, rows, filled, objects, checks, sequence, referred }))
     }
 
     /// The columns that have values, and in how many rows.
@@ -121,6 +131,12 @@ impl Table {
             && now.sequence.is_none_or(|now| now < before)
         {
             lost.push(format!("AUTOINCREMENT has forgotten {before}, and gives ids again"));
+        }
+        if let (Some(before), Some(now)) = (&self.referred, &now.referred)
+            && before.rowids != now.rowids
+        {
+            let by = &before.by;
+            lost.push(format!("its rows have other rowids, by which `{by}` refers to them"));
         }
         for (column, &filled) in &self.filled {
             match now.filled.get(column) {
@@ -225,6 +241,31 @@ fn sequence(conn: &Connection, table: &str) -> rusqlite::Result<Option<i64>> {
         row.get(0)
     })
     .optional()
+}
+
+fn referred(conn: &Connection, table: &str) -> rusqlite::Result<Option<Referred>> {
+    let mut virtual_tables = conn.prepare_cached(
+        "SELECT name, sql FROM main.sqlite_master
+         WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%' AND sql LIKE '%content%'",
+    )?;
+    let mut rows = virtual_tables.query([])?;
+    while let Some(row) = rows.next()? {
+        let (by, sql): (String, String) = (row.get(0)?, row.get(1)?);
+        let mut words = tokens(&sql).filter(|token| token.is_significant());
+        let content = words.by_ref().find(|token| token.text(&sql).eq_ignore_ascii_case("content"));
+        let named = words.nth(1).map(|token| unquoted(token.text(&sql)));
+        if content.is_some() && named.is_some_and(|name| name.eq_ignore_ascii_case(table)) {
+            let sums = format!(
+                "SELECT max(rowid), total(rowid), total(rowid * 1.0 * rowid) FROM main.{}",
+                quoted(table)
+            );
+            // There is none WITHOUT ROWID, where a key takes its place.
+            let rowids =
+                conn.query_row(&sums, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+            return Ok(rowids.ok().map(|rowids| Referred { by, rowids }));
+        }
+    }
+    Ok(None)
 }
 
 fn words(sql: &str, keyword: &str) -> usize {

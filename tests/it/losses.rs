@@ -995,3 +995,29 @@ fn no_script_of_drops_renames_and_copies_loses_a_row_in_silence() {
     }
     assert!(passed > 20 && refused > 20, "{passed} passed, {refused} refused");
 }
+
+#[test]
+fn a_rebuild_that_renumbers_rows_a_search_index_refers_to_is_told() {
+    let made = "CREATE TABLE note(text);
+        INSERT INTO note VALUES ('one'), ('two'), ('three'); DELETE FROM note WHERE rowid = 1;
+        CREATE VIRTUAL TABLE found USING fts5(text, content='note');
+        INSERT INTO found(found) VALUES ('rebuild');";
+    let rebuild = |columns: &str, copy: &str| {
+        format!(
+            "CREATE TABLE note_new({columns}, more); INSERT INTO note_new{copy} FROM note;
+             DROP TABLE note; ALTER TABLE note_new RENAME TO note;"
+        )
+    };
+    let warnings = |rebuild: String| {
+        let conn = memory();
+        conn.execute_batch(made).unwrap();
+        let migrator = Migrator::from_migrations([Migration::sql(1, "rebuild", rebuild)]);
+        migrator.apply(&conn).unwrap().warnings
+    };
+    let renumbered = warnings(rebuild("text", "(text) SELECT text"));
+    assert_eq!(renumbered.len(), 1, "{renumbered:?}");
+    let end = "its rows have other rowids, by which `found` refers to them";
+    assert!(renumbered[0].ends_with(end), "{renumbered:?}");
+    let kept = warnings(rebuild("text", "(rowid, text) SELECT rowid, text"));
+    assert_eq!(kept, Vec::<String>::new());
+}
