@@ -87,12 +87,15 @@ impl<'a> Guard<'a> {
     /// looked at any further: an empty database pays one query for each table that is dropped.
     fn before_drop(&mut self, dropped: &DroppedTable, stands_as: &str) -> Result<()> {
         let (at, name) = (dropped.statement, &dropped.name);
-        let schema = match dropped.qualified || dropped.schema != "main" {
-            true => dropped.schema.clone(),
-            false => table::found_in(self.conn, stands_as)
-                .map_err(Error::sqlite("reading the schema"))?,
-        };
-        if !self.has_rows(at, &schema, stands_as)? {
+        let mut schema = dropped.schema.clone();
+        let mut some = self.rows_in(at, &schema, stands_as)?;
+        if some.is_none() && !dropped.qualified && schema == "main" {
+            // Another attached database may have one of the name.
+            schema = table::found_in(self.conn, stands_as)
+                .map_err(Error::sqlite("reading the schema"))?;
+            some = self.rows_in(at, &schema, stands_as)?;
+        }
+        if some != Some(true) {
             return Ok(());
         }
         if !dropped.rebuilt || schema != dropped.schema {
@@ -146,11 +149,16 @@ impl<'a> Guard<'a> {
     }
 
     fn has_rows(&self, at: usize, schema: &str, table: &str) -> Result<bool> {
+        Ok(self.rows_in(at, schema, table)?.unwrap_or(false))
+    }
+
+    /// Whether a table has rows; `None` where there is no such table.
+    fn rows_in(&self, at: usize, schema: &str, table: &str) -> Result<Option<bool>> {
         let (schema, table) = (quoted(schema), quoted(table));
         let any = format!("SELECT EXISTS (SELECT 1 FROM {schema}.{table})");
         match self.conn.query_row(&any, [], |row| row.get(0)) {
-            Ok(some) => Ok(some),
-            Err(error) if error.to_string().starts_with("no such table") => Ok(false),
+            Ok(some) => Ok(Some(some)),
+            Err(error) if error.to_string().starts_with("no such table") => Ok(None),
             Err(error) => Err(self.undetermined(at, error)),
         }
     }
