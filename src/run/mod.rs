@@ -2,6 +2,7 @@
 
 mod aside;
 mod backup;
+mod book;
 mod code_guard;
 mod deletes;
 pub(crate) mod foreign_keys;
