@@ -29,3 +29,4 @@ mod texts;
 mod together;
 mod transactions;
 mod undo;
+mod undo_review;

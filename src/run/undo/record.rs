@@ -314,18 +314,21 @@ impl Log {
             unkept("NEW.")
         );
         let row = format!("{ROW}.");
-        let pushed_out = format!(
-            "{} FROM {} AS {ROW} WHERE ({}) AND {}",
-            keep(&row),
-            shape.table(),
-            shape.pushed_out.join(" OR "),
-            unkept(&row)
-        );
+        // One statement for each: an OR between them would have SQLite look at every row.
+        let pushed_out: Vec<String> = shape
+            .pushed_out
+            .iter()
+            .map(|condition| {
+                let (keep, table, unkept) = (keep(&row), shape.table(), unkept(&row));
+                format!("{keep} FROM {table} AS {ROW} WHERE {condition} AND {unkept}")
+            })
+            .collect();
+        let changes = [&[keep_old.clone()], pushed_out.as_slice(), &[none_before.clone()]].concat();
         let bodies = [
-            ("BEFORE INSERT", vec![&pushed_out]),
-            ("AFTER INSERT", vec![&none_before]),
-            ("BEFORE UPDATE", vec![&keep_old, &pushed_out, &none_before]),
-            ("BEFORE DELETE", vec![&keep_old]),
+            ("BEFORE INSERT", pushed_out),
+            ("AFTER INSERT", vec![none_before]),
+            ("BEFORE UPDATE", changes),
+            ("BEFORE DELETE", vec![keep_old]),
         ];
         for (at, (when, body)) in bodies.into_iter().enumerate() {
             sql.push_str(&self.trigger(at, when, &body));
@@ -341,10 +344,10 @@ impl Log {
         );
         let whens = ["BEFORE INSERT", "BEFORE UPDATE", "BEFORE DELETE"];
         let triggers = whens.into_iter().enumerate();
-        triggers.map(|(at, when)| self.trigger(at, when, &[&see])).collect()
+        triggers.map(|(at, when)| self.trigger(at, when, std::slice::from_ref(&see))).collect()
     }
 
-    fn trigger(&self, at: usize, when: &str, body: &[&String]) -> String {
+    fn trigger(&self, at: usize, when: &str, body: &[String]) -> String {
         let (table, on) = (&self.table, self.shape.table());
         let body: String = body.iter().map(|statement| format!("  {statement};\n")).collect();
         format!("CREATE TEMP TRIGGER {table}_{at} {when} ON {on} BEGIN\n{body}END;\n")

@@ -61,7 +61,7 @@ impl Shape {
     pub(super) fn of(conn: &Connection, name: &str) -> rusqlite::Result<Option<Self>> {
         let Some(without_rowid) = conn
             .query_row(
-                "SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1
+                "SELECT wr FROM pragma_table_list(?1) WHERE schema = 'main' AND name = ?1
                  AND type = 'table'",
                 [name],
                 |row| row.get(0),
