@@ -4,7 +4,8 @@ use landfall::{Migration, Migrator, Target};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::memory;
+use crate::support::{memory, refused, rows};
+use crate::undo::contents;
 
 fn recorded(data: &'static str) -> Migrator {
     Migrator::from_migrations([Migration::sql(1, "data", format!("-- landfall: undo\n{data}"))])
@@ -50,5 +51,81 @@ fn a_row_costs_the_same_in_a_large_table() {
     ] {
         let (few, many) = (steps(200, deed), steps(1600, deed));
         assert!(many < 12 * few, "{deed}: {few} steps for 200 rows, {many} for 1600");
+    }
+}
+
+/// Data that comes and goes over a schema.
+#[track_caller]
+fn comes_and_goes(schema: &str, data: &'static str) {
+    let conn = memory();
+    conn.execute_batch(schema).unwrap();
+    let before = contents(&conn);
+    let migrator = recorded(data);
+    migrator.apply(&conn).unwrap();
+    assert_ne!(contents(&conn), before);
+    assert_eq!(rows(&conn, "SELECT name FROM temp.sqlite_master"), Vec::<String>::new());
+    migrator.revert(&conn, Target::Empty).unwrap();
+    assert_eq!(contents(&conn), before);
+}
+
+#[test]
+fn an_index_is_understood_however_it_is_written() {
+    comes_and_goes(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT NOT NULL DEFAULT 'X', b);
+         CREATE UNIQUE INDEX i ON t(lower(a));
+         INSERT INTO t VALUES (1, 'X', 1), (2, 'y', 2);",
+        "REPLACE INTO t VALUES (9, NULL, 3)",
+    );
+    comes_and_goes(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b);
+         CREATE UNIQUE INDEX i ON t(a) WHERE t.b IS NOT NULL;
+         INSERT INTO t VALUES (1, 1, 1), (2, 2, 5);",
+        "REPLACE INTO t VALUES (3, 2, 2)",
+    );
+    comes_and_goes(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, a NOT NULL DEFAULT (1 -- one\n), b);
+         INSERT INTO t VALUES (1, 1, 1), (2, 2, 5);
+         CREATE UNIQUE INDEX i ON t(a /* x */ , b + 1 -- y\n) WHERE b > 0 -- live\n;",
+        "REPLACE INTO t VALUES (3, NULL, 1)",
+    );
+    comes_and_goes(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, data, \"NEW\", \"select\", int, \"a.b\");
+         CREATE UNIQUE INDEX i ON t('data' || data, \"no such\" || \"select\", CAST(int AS big int));
+         CREATE UNIQUE INDEX j ON t(\"a.b\" || \"NEW\", CASE WHEN int THEN \"new\" ELSE data END);
+         INSERT INTO t VALUES (1, 'x', 1, 1, 1, 1), (2, 'y', 2, 2, 2, 2);",
+        "REPLACE INTO t VALUES (3, 'x', 1, 1, 1, 5); REPLACE INTO t VALUES (4, 'y', 2, 3, 2, 2)",
+    );
+}
+
+#[test]
+fn rows_that_replace_throws_out_unforeseeably_are_missed_and_the_deed_refused() {
+    let cases = [
+        (
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, a NOT NULL DEFAULT 'X', g AS (lower(a)) UNIQUE);
+             INSERT INTO t VALUES (1, 'X'), (2, 'y');",
+            "REPLACE INTO t VALUES (9, NULL)",
+        ),
+        (
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, a); CREATE UNIQUE INDEX i ON t(id % 3);
+             INSERT INTO t VALUES (1, 'x'), (2, 'y'), (3, 'z');",
+            "REPLACE INTO t(a) VALUES ('new')",
+        ),
+        (
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b, UNIQUE (a, b));
+             INSERT INTO t VALUES (1, 1, 1), (2, 2, 5);
+             CREATE TRIGGER itself BEFORE UPDATE OF a ON t BEGIN
+                 UPDATE t SET b = 5 WHERE id = OLD.id; END;",
+            "UPDATE OR REPLACE t SET a = 2 WHERE id = 1",
+        ),
+    ];
+    for (schema, data) in cases {
+        let conn = memory();
+        conn.execute_batch(schema).unwrap();
+        let error = refused(&conn, &recorded(data));
+        assert_eq!(
+            error.to_string(),
+            "migration 1_data cannot be recorded for undo: REPLACE threw rows out of `t` that \
+             nobody could foresee; nothing was changed"
+        );
     }
 }

@@ -21,7 +21,9 @@ use crate::sql::{Action, Script, quoted};
 /// triggers, or by foreign keys' actions, for all of these fire triggers. Rows that REPLACE throws
 /// out fire DELETE triggers only with `recursive_triggers`, which would change what the
 /// application's own triggers do. So before an insert or update each row that stands in its way
-/// by any unique index is kept as it is, whether or not it will be thrown out.
+/// by any unique index is kept as it is, whether or not it will be thrown out. Where that goes by
+/// values which a trigger, a default or a new rowid can still change, rows can escape: so the rows
+/// of a table that has a unique index are counted too, and what does not add up is refused.
 ///
 /// Each image is taken before its row changes, and before foreign keys act, which is before any
 /// AFTER trigger. Only an insert's key is not known by then; it acts on no other row, and our
@@ -56,6 +58,8 @@ enum LogKind {
 
 /// Names of tables that cannot be recorded, as soon as they are written to.
 const SEEN: &str = "landfall_undo_seen";
+/// How many rows a table had before it was first written to.
+const COUNTS: &str = "landfall_undo_counts";
 pub(super) const SEQUENCE: &str = "sqlite_sequence";
 
 impl<'c> Recorder<'c> {
@@ -120,7 +124,10 @@ impl<'c> Recorder<'c> {
             ended: false,
         };
         let begin = || {
-            conn.execute_batch(&format!("CREATE TEMP TABLE {SEEN}(name TEXT PRIMARY KEY)"))?;
+            conn.execute_batch(&format!(
+                "CREATE TEMP TABLE {SEEN}(name TEXT PRIMARY KEY);
+                 CREATE TEMP TABLE {COUNTS}(log TEXT PRIMARY KEY, rows)"
+            ))?;
             recorder.logs.iter().try_for_each(|log| conn.execute_batch(&log.begin()))
         };
         begin().map_err(Error::sqlite("beginning to record changed rows"))?;
@@ -129,11 +136,12 @@ impl<'c> Recorder<'c> {
 
     /// How many rows have been kept: SQLite counts them among the changes.
     pub(crate) fn kept(&self) -> Result<u64> {
-        let count = |log: &Log| {
-            let sql = format!("SELECT count(*) FROM temp.{}", log.table);
+        let count = |table: &str| {
+            let sql = format!("SELECT count(*) FROM temp.{table}");
             self.conn.query_row(&sql, [], |row| row.get::<_, i64>(0))
         };
         let filled = self.logs.iter().filter(|log| log.kind == LogKind::Triggers);
+        let filled = filled.map(|log| log.table.as_str()).chain([COUNTS]);
         let counts = filled.map(count).collect::<rusqlite::Result<Vec<_>>>();
         let counts = counts.map_err(Error::sqlite("counting kept rows"))?;
         Ok(counts.iter().sum::<i64>().cast_unsigned())
@@ -163,6 +171,13 @@ impl<'c> Recorder<'c> {
             match pushed {
                 Pushed::Nothing => {}
                 Pushed::Rows => signatures.push_str(&format!("{}\n", log.shape.signature())),
+                Pushed::Unseen => {
+                    let why = format!(
+                        "REPLACE threw rows out of `{}` that nobody could foresee",
+                        log.shape.name
+                    );
+                    return Err(cannot_record(&self.what, why).into());
+                }
                 Pushed::TooMuch => {
                     let (what, limit) = (self.what.clone(), terms.limit);
                     return Err(ErrorKind::UndoTooLarge { what, limit }.into());
@@ -204,6 +219,7 @@ impl<'c> Recorder<'c> {
         let mut kept = self.conn.prepare(&log.rows()).map_err(Error::sqlite(reading))?;
         let mut kept = kept.query([]).map_err(Error::sqlite(reading))?;
         let mut pushed = Pushed::Nothing;
+        let mut gained = 0;
         while let Some(row) = kept.next().map_err(Error::sqlite(reading))? {
             let mut read = || {
                 let key = values(row, 0, keys)?;
@@ -222,6 +238,7 @@ impl<'c> Recorder<'c> {
                 Ok(ChangedRow { table, key: image::encode(key), before, after })
             };
             let changed = read().map_err(Error::sqlite(reading))?;
+            gained += i64::from(changed.after.is_some()) - i64::from(changed.before.is_some());
             if changed.before == changed.after {
                 continue;
             }
@@ -232,14 +249,28 @@ impl<'c> Recorder<'c> {
             to.push(&changed)?;
             pushed = Pushed::Rows;
         }
-        Ok(pushed)
+        match self.gained(log).map_err(Error::sqlite(reading))? {
+            Some(all) if all != gained => Ok(Pushed::Unseen),
+            _ => Ok(pushed),
+        }
+    }
+
+    /// How many rows more a table has than before it was written to, if they were counted.
+    fn gained(&self, log: &Log) -> rusqlite::Result<Option<i64>> {
+        let sql = format!(
+            "SELECT (SELECT count(*) FROM {}) - rows FROM temp.{COUNTS} WHERE log = ?1",
+            log.shape.table()
+        );
+        self.conn.query_row(&sql, [&log.table], |row| row.get(0)).optional()
     }
 
     fn drop_all(&self) -> rusqlite::Result<()> {
         for log in &self.logs {
             self.conn.execute_batch(&log.end())?;
         }
-        self.conn.execute_batch(&format!("DROP TABLE IF EXISTS temp.{SEEN}"))
+        self.conn.execute_batch(&format!(
+            "DROP TABLE IF EXISTS temp.{SEEN}; DROP TABLE IF EXISTS temp.{COUNTS}"
+        ))
     }
 }
 
@@ -247,6 +278,8 @@ enum Pushed {
     Nothing,
     Rows,
     TooMuch,
+    /// Rows are gone that were not kept.
+    Unseen,
 }
 
 impl Drop for Recorder<'_> {
@@ -330,7 +363,15 @@ impl Log {
             ("BEFORE UPDATE", changes),
             ("BEFORE DELETE", vec![keep_old]),
         ];
-        for (at, (when, body)) in bodies.into_iter().enumerate() {
+        let count = format!(
+            "INSERT INTO {COUNTS} SELECT '{table}', (SELECT count(*) FROM {})
+             WHERE NOT EXISTS (SELECT 1 FROM temp.{COUNTS} WHERE log = '{table}')",
+            shape.table()
+        );
+        for (at, (when, mut body)) in bodies.into_iter().enumerate() {
+            if shape.may_push_out_others && when.starts_with("BEFORE") {
+                body.insert(0, count.clone());
+            }
             sql.push_str(&self.trigger(at, when, &body));
         }
         sql
