@@ -31,6 +31,8 @@ impl Run<'_> {
         if !plan.seeds.iter().any(|pending| pending == name) || !plan.steps.is_empty() {
             return Ok(());
         }
+        // No migration has made it, where the set has none.
+        job.ledger.create()?;
         let clock = Instant::now();
         job.tell(&Event::SeedStarted { name });
         let recorder = match seed.undoable {

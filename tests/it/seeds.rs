@@ -255,3 +255,13 @@ fn ten_boots_at_once_sow_once() {
         assert_eq!(names(&Connection::open(&path).unwrap()), ["admin"]);
     }
 }
+
+#[test]
+fn seeds_need_no_migration() {
+    let conn = memory();
+    conn.execute_batch("CREATE TABLE t(x)").unwrap();
+    let seeds = Seeds::new().ensure("s", |tx| tx.execute_batch("INSERT INTO t VALUES (1)"));
+    let migrator = Migrator::from_migrations([]).seeds(seeds);
+    assert_eq!(migrator.apply(&conn).unwrap().seeds.len(), 1);
+    assert!(migrator.apply(&conn).unwrap().is_noop());
+}
