@@ -86,9 +86,10 @@ impl Seed {
     /// migration which was there when the seed ran: the seed goes first. Default: nothing is
     /// recorded, and what the seed wrote stays.
     ///
-    /// What it may not do is change the schema or write to virtual tables, which is refused with
-    /// [`ErrorKind::CannotRecord`](crate::ErrorKind::CannotRecord); nor can a write through
-    /// [`blob_open`](rusqlite::Connection::blob_open) or into an attached database be seen.
+    /// What it may not do is change the schema or write to virtual tables, the ledger or an attached
+    /// database, which is refused with
+    /// [`ErrorKind::CannotRecord`](crate::ErrorKind::CannotRecord). A write through
+    /// [`blob_open`](rusqlite::Connection::blob_open) cannot be seen.
     pub fn undoable(mut self) -> Self {
         self.undoable = true;
         self

@@ -1,6 +1,6 @@
 //! What a deed changed is put back: rows that are hard to see go, and what must not be undone.
 
-use landfall::{Migration, Migrator, Target};
+use landfall::{Migration, Migrator, Seeds, Target};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -128,4 +128,38 @@ fn rows_that_replace_throws_out_unforeseeably_are_missed_and_the_deed_refused() 
              nobody could foresee; nothing was changed"
         );
     }
+}
+
+#[test]
+fn what_is_not_the_databases_own_rows_is_refused_by_name() {
+    let conn = memory();
+    conn.execute_batch(
+        "CREATE TABLE t(x); ATTACH ':memory:' AS aux; CREATE TABLE aux.o(x);
+         CREATE TABLE doc_content(id INTEGER PRIMARY KEY, text); INSERT INTO doc_content VALUES (1, 'a');
+         CREATE VIRTUAL TABLE doc USING fts5(text, content='doc_content', content_rowid=id);",
+    )
+    .unwrap();
+    let seeds = Seeds::new().ensure("s", |tx| tx.execute_batch("INSERT INTO t VALUES (1)"));
+    Migrator::from_migrations([]).seeds(seeds).apply(&conn).unwrap();
+    let cases = [
+        ("INSERT INTO o VALUES (1)", "`o` is in another database, `aux`"),
+        (
+            "UPDATE Schema_Seeds SET revision = 0",
+            "it writes to `schema_seeds`, which is the ledger's own",
+        ),
+        (
+            "UPDATE doc_content SET text = 'b'",
+            "it writes to `doc`, a virtual table, whose rows nobody else can see change",
+        ),
+    ];
+    for (sql, why) in cases {
+        let wanted =
+            format!("migration 1_data cannot be recorded for undo: {why}; nothing was changed");
+        let by_text = refused(&conn, &recorded(sql)).to_string();
+        assert!(by_text.eq_ignore_ascii_case(&wanted), "{by_text}");
+        let code = Migration::code(1, "data", move |tx| tx.execute_batch(sql)).undoable();
+        assert_eq!(refused(&conn, &Migrator::from_migrations([code])).to_string(), wanted);
+        assert_eq!(rows(&conn, "SELECT name FROM temp.sqlite_master"), Vec::<String>::new());
+    }
+    assert_eq!(rows(&conn, "SELECT * FROM o"), Vec::<String>::new());
 }

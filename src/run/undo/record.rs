@@ -32,6 +32,8 @@ pub(crate) struct Recorder<'c> {
     conn: &'c Connection,
     what: String,
     logs: Vec<Log>,
+    /// Tables that cannot be recorded.
+    watched: Vec<Watched>,
     /// Tables of virtual tables, and what they held.
     shadows: Vec<(String, u64)>,
     schema: i64,
@@ -52,11 +54,16 @@ enum LogKind {
     Triggers,
     /// It is a copy, made at the start: `sqlite_sequence` takes no trigger.
     Copy,
-    /// Its table cannot be recorded; that it was written to is noted.
-    Unrecordable,
 }
 
-/// Names of tables that cannot be recorded, as soon as they are written to.
+/// A table that cannot be recorded: that it was written to is noted, and why that is refused.
+struct Watched {
+    table: String,
+    why: String,
+    trigger: String,
+}
+
+/// Why tables that cannot be recorded are not, as soon as they are written to.
 const SEEN: &str = "landfall_undo_seen";
 /// How many rows a table had before it was first written to.
 const COUNTS: &str = "landfall_undo_counts";
@@ -71,7 +78,7 @@ impl<'c> Recorder<'c> {
         script: &Script,
         what: String,
     ) -> Result<Self> {
-        refuse_unrecordable(conn, script, &what)?;
+        refuse_unrecordable(conn, ledger, script, &what)?;
         Self::start(conn, ledger, what)
     }
 
@@ -93,19 +100,26 @@ impl<'c> Recorder<'c> {
             return Err(refuse("that needs SQLite 3.37 or later").into());
         }
         let mut logs = Vec::new();
+        let mut unrecordable = elsewhere(conn).map_err(Error::sqlite(reading))?;
         for name in tables(conn, "table").map_err(Error::sqlite(reading))? {
-            if ledger.owns(&name) {
-                continue;
-            }
             let shape = Shape::of(conn, &name).map_err(Error::sqlite(reading))?;
-            logs.extend(shape.map(|shape| {
-                let kind = match shape.key.is_empty() {
-                    true => LogKind::Unrecordable,
-                    false => LogKind::Triggers,
-                };
-                (shape, kind)
-            }));
+            let Some(shape) = shape else { continue };
+            if ledger.owns(&name) {
+                unrecordable.push((shape.table(), of_the_ledger(&name)));
+            } else if shape.key.is_empty() {
+                let why = format!(
+                    "it writes to `{name}`, whose columns take every name of the rowid, so that \
+                     its rows cannot be told apart"
+                );
+                unrecordable.push((shape.table(), why));
+            } else {
+                logs.push((shape, LogKind::Triggers));
+            }
         }
+        let watched = unrecordable.into_iter().enumerate().map(|(at, (table, why))| {
+            let trigger = format!("{SEEN}_{at}");
+            Watched { table, why, trigger }
+        });
         let sequence = Shape::of(conn, SEQUENCE).map_err(Error::sqlite(reading))?;
         logs.extend(sequence.map(|shape| (shape, LogKind::Copy)));
         let logs = logs.into_iter().enumerate().map(|(at, (shape, kind))| Log {
@@ -119,16 +133,19 @@ impl<'c> Recorder<'c> {
             conn,
             what,
             logs: logs.collect(),
+            watched: watched.collect(),
             shadows: Vec::new(),
             schema,
             ended: false,
         };
         let begin = || {
             conn.execute_batch(&format!(
-                "CREATE TEMP TABLE {SEEN}(name TEXT PRIMARY KEY);
+                "CREATE TEMP TABLE {SEEN}(why TEXT PRIMARY KEY);
                  CREATE TEMP TABLE {COUNTS}(log TEXT PRIMARY KEY, rows)"
             ))?;
-            recorder.logs.iter().try_for_each(|log| conn.execute_batch(&log.begin()))
+            let logs = recorder.logs.iter().map(Log::begin);
+            let mut all = logs.chain(recorder.watched.iter().map(Watched::begin));
+            all.try_for_each(|sql| conn.execute_batch(&sql))
         };
         begin().map_err(Error::sqlite("beginning to record changed rows"))?;
         Ok(recorder)
@@ -163,10 +180,12 @@ impl<'c> Recorder<'c> {
             let why = "it changed the schema, which is not undone by rows".to_owned();
             return Err(cannot_record(&self.what, why).into());
         }
+        // The ledger is among what is watched.
+        self.unwatch().map_err(Error::sqlite("ending the record of changed rows"))?;
         let mut recording = ledger.begin_recording()?;
         let mut room = terms.limit;
         let mut signatures = String::new();
-        for log in self.logs.iter().filter(|log| log.kind != LogKind::Unrecordable) {
+        for log in &self.logs {
             let pushed = self.push(log, &mut recording, &mut room)?;
             match pushed {
                 Pushed::Nothing => {}
@@ -201,14 +220,9 @@ impl<'c> Recorder<'c> {
                 return Ok(Some(written_to(of.as_ref().unwrap_or(shadow))));
             }
         }
-        let sql = format!("SELECT name FROM temp.{SEEN} ORDER BY name");
-        let seen = self.conn.query_row(&sql, [], |row| row.get::<_, String>(0)).optional();
-        Ok(seen.map_err(Error::sqlite(asking))?.map(|name| {
-            format!(
-                "it writes to `{name}`, whose columns take every name of the rowid, so that its \
-                 rows cannot be told apart"
-            )
-        }))
+        let sql = format!("SELECT why FROM temp.{SEEN} ORDER BY why");
+        let seen = self.conn.query_row(&sql, [], |row| row.get(0)).optional();
+        seen.map_err(Error::sqlite(asking))
     }
 
     fn push(&self, log: &Log, to: &mut Recording<'_>, room: &mut u64) -> Result<Pushed> {
@@ -264,7 +278,12 @@ impl<'c> Recorder<'c> {
         self.conn.query_row(&sql, [&log.table], |row| row.get(0)).optional()
     }
 
+    fn unwatch(&self) -> rusqlite::Result<()> {
+        self.watched.iter().try_for_each(|watched| self.conn.execute_batch(&watched.end()))
+    }
+
     fn drop_all(&self) -> rusqlite::Result<()> {
+        self.unwatch()?;
         for log in &self.logs {
             self.conn.execute_batch(&log.end())?;
         }
@@ -305,9 +324,6 @@ impl Log {
     /// outer statement's conflict clause would replace it.
     fn begin(&self) -> String {
         let Log { shape, table, .. } = self;
-        if self.kind == LogKind::Unrecordable {
-            return self.begin_to_see();
-        }
         let keys: Vec<String> = (0..shape.key.len()).map(|at| format!("k{at}")).collect();
         let names = keys.join(", ");
         let collated: Vec<String> = keys
@@ -372,26 +388,10 @@ impl Log {
             if shape.may_push_out_others && when.starts_with("BEFORE") {
                 body.insert(0, count.clone());
             }
-            sql.push_str(&self.trigger(at, when, &body));
+            let trigger = format!("{table}_{at}");
+            sql.push_str(&create_trigger(&trigger, when, &shape.table(), &body));
         }
         sql
-    }
-
-    fn begin_to_see(&self) -> String {
-        let name = self.shape.name.replace('\'', "''");
-        let see = format!(
-            "INSERT INTO {SEEN} SELECT '{name}'
-             WHERE NOT EXISTS (SELECT 1 FROM temp.{SEEN} WHERE name = '{name}')"
-        );
-        let whens = ["BEFORE INSERT", "BEFORE UPDATE", "BEFORE DELETE"];
-        let triggers = whens.into_iter().enumerate();
-        triggers.map(|(at, when)| self.trigger(at, when, std::slice::from_ref(&see))).collect()
-    }
-
-    fn trigger(&self, at: usize, when: &str, body: &[String]) -> String {
-        let (table, on) = (&self.table, self.shape.table());
-        let body: String = body.iter().map(|statement| format!("  {statement};\n")).collect();
-        format!("CREATE TEMP TRIGGER {table}_{at} {when} ON {on} BEGIN\n{body}END;\n")
     }
 
     fn end(&self) -> String {
@@ -419,6 +419,49 @@ impl Log {
     }
 }
 
+impl Watched {
+    const WHENS: [&str; 3] = ["BEFORE INSERT", "BEFORE UPDATE", "BEFORE DELETE"];
+
+    fn begin(&self) -> String {
+        let why = self.why.replace('\'', "''");
+        let see = format!(
+            "INSERT INTO {SEEN} SELECT '{why}'
+             WHERE NOT EXISTS (SELECT 1 FROM temp.{SEEN} WHERE why = '{why}')"
+        );
+        let triggers = Self::WHENS.into_iter().enumerate().map(|(at, when)| {
+            let trigger = format!("{}_{at}", self.trigger);
+            create_trigger(&trigger, when, &self.table, std::slice::from_ref(&see))
+        });
+        triggers.collect()
+    }
+
+    fn end(&self) -> String {
+        let triggers = (0..Self::WHENS.len())
+            .map(|at| format!("DROP TRIGGER IF EXISTS temp.{}_{at};\n", self.trigger));
+        triggers.collect()
+    }
+}
+
+fn create_trigger(name: &str, when: &str, on: &str, body: &[String]) -> String {
+    let body: String = body.iter().map(|statement| format!("  {statement};\n")).collect();
+    format!("CREATE TEMP TRIGGER {name} {when} ON {on} BEGIN\n{body}END;\n")
+}
+
+/// Tables of attached databases, and why they are not recorded.
+fn elsewhere(conn: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut statement = conn.prepare(
+        "SELECT schema, name FROM pragma_table_list
+         WHERE schema NOT IN ('main', 'temp') AND type = 'table'
+           AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let (schema, name): (String, String) = (row.get(0)?, row.get(1)?);
+        let table = format!("{}.{}", quoted(&schema), quoted(&name));
+        Ok((table, format!("`{name}` is in another database, `{schema}`")))
+    })?;
+    rows.collect()
+}
+
 /// Values of a row, from a column on.
 pub(super) fn values<'r>(
     row: &'r Row<'_>,
@@ -429,8 +472,14 @@ pub(super) fn values<'r>(
 }
 
 /// Refuses, before anything runs, a script whose text shows that it cannot be recorded.
-fn refuse_unrecordable(conn: &Connection, script: &Script, what: &str) -> Result<()> {
-    let routes = Routes::read(conn).map_err(Error::sqlite("reading the schema for a record"))?;
+fn refuse_unrecordable(
+    conn: &Connection,
+    ledger: &Ledger<'_>,
+    script: &Script,
+    what: &str,
+) -> Result<()> {
+    let reading = "reading the schema for a record";
+    let routes = Routes::read(conn).map_err(Error::sqlite(reading))?;
     for statement in &script.statements {
         let Action::Write { table, .. } = &statement.action else {
             continue;
@@ -438,8 +487,13 @@ fn refuse_unrecordable(conn: &Connection, script: &Script, what: &str) -> Result
         let elsewhere = table.schema.as_ref().filter(|_| !table.is_temp());
         let why = match elsewhere.filter(|schema| !schema.eq_ignore_ascii_case("main")) {
             Some(schema) => format!("`{}` is in another database, `{schema}`", table.name),
+            None if table.is_temp() => continue,
+            None if ledger.owns(&table.name) => of_the_ledger(&table.name),
             None => match routes.to_virtual(&table.name) {
-                Some(reached) => written_to(&reached),
+                Some(reached) => {
+                    let of = virtual_table(conn, &reached).map_err(Error::sqlite(reading))?;
+                    written_to(&of.unwrap_or(reached))
+                }
                 None => continue,
             },
         };
@@ -451,6 +505,7 @@ fn refuse_unrecordable(conn: &Connection, script: &Script, what: &str) -> Result
 
 /// Where a write can lead: through triggers, and along foreign keys.
 struct Routes {
+    /// With the tables that they keep.
     virtual_tables: Vec<String>,
     /// From and to, in lower case.
     edges: Vec<(String, String)>,
@@ -463,7 +518,8 @@ impl Routes {
              WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%'",
         )?;
         let virtual_tables = virtual_tables.query_map([], |row| row.get(0))?;
-        let virtual_tables = virtual_tables.collect::<rusqlite::Result<Vec<String>>>()?;
+        let mut virtual_tables = virtual_tables.collect::<rusqlite::Result<Vec<String>>>()?;
+        virtual_tables.extend(tables(conn, "shadow")?);
         let mut edges = Vec::new();
         let mut triggers =
             conn.prepare("SELECT tbl_name, sql FROM main.sqlite_master WHERE type = 'trigger'")?;
@@ -547,6 +603,10 @@ fn schema_version(conn: &Connection) -> Result<i64> {
 
 fn written_to(table: &str) -> String {
     format!("it writes to `{table}`, a virtual table, whose rows nobody else can see change")
+}
+
+fn of_the_ledger(table: &str) -> String {
+    format!("it writes to `{table}`, which is the ledger's own")
 }
 
 fn cannot_record(what: &str, why: String) -> ErrorKind {
