@@ -1,6 +1,6 @@
 //! What a deed changed is put back: rows that are hard to see go, and what must not be undone.
 
-use landfall::{Migration, Migrator, Seeds, Target};
+use landfall::{ErrorKind, Migration, Migrator, Seed, Seeds, Target};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -162,4 +162,55 @@ fn what_is_not_the_databases_own_rows_is_refused_by_name() {
         assert_eq!(rows(&conn, "SELECT name FROM temp.sqlite_master"), Vec::<String>::new());
     }
     assert_eq!(rows(&conn, "SELECT * FROM o"), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_on_record_of_one_run_is_not_put_back_after_another() {
+    let conn = memory();
+    conn.execute_batch("CREATE TABLE t(x); INSERT INTO t VALUES ('a')").unwrap();
+    let up = "UPDATE t SET x = 'A'";
+    let undo = recorded(up);
+    let down =
+        Migrator::from_migrations([Migration::sql(1, "data", up).down("UPDATE t SET x = 'b'")]);
+    undo.apply(&conn).unwrap();
+    down.revert(&conn, Target::Empty).unwrap();
+    down.apply(&conn).unwrap();
+    let error = undo.revert(&conn, Target::Empty).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Irreversible { .. }), "{error}");
+    assert_eq!(rows(&conn, "SELECT x FROM t"), ["A"]);
+}
+
+#[test]
+fn a_seed_that_stood_on_no_migration_goes_with_everything() {
+    let conn = memory();
+    conn.execute_batch("CREATE TABLE t(x)").unwrap();
+    let before = contents(&conn);
+    let seed = || Seed::new("s", |tx| tx.execute_batch("INSERT INTO t VALUES (1)")).undoable();
+    let seeds = || Seeds::new().add(seed());
+    Migrator::from_migrations([]).seeds(seeds()).apply(&conn).unwrap();
+    let table = || Migration::sql(1, "u", "CREATE TABLE u(x)").down("DROP TABLE u");
+    let migrator = Migrator::from_migrations([table()]).seeds(seeds());
+    migrator.apply(&conn).unwrap();
+    migrator.revert(&conn, Target::Empty).unwrap();
+    assert_eq!(contents(&conn), before);
+    migrator.apply(&conn).unwrap();
+    assert_eq!(rows(&conn, "SELECT x FROM t"), ["1"], "its rows are there twice");
+}
+
+#[test]
+fn a_record_has_a_number_that_no_other_had() {
+    let conn = memory();
+    conn.execute_batch("CREATE TABLE t(x)").unwrap();
+    let seed = Seed::new("s", |tx| tx.execute_batch("INSERT INTO t VALUES (1)")).undoable();
+    let migrator = recorded("INSERT INTO t VALUES (2)").seeds(Seeds::new().add(seed));
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        migrator.apply(&conn).unwrap();
+        seen.extend(rows(&conn, "SELECT id FROM schema_undo ORDER BY id"));
+        migrator.revert(&conn, Target::Empty).unwrap();
+    }
+    let all = seen.len();
+    seen.sort();
+    seen.dedup();
+    assert_eq!((all, seen.len()), (6, 6));
 }
