@@ -1,10 +1,10 @@
 //! What a deed changed is put back: rows that are hard to see go, and what must not be undone.
 
-use landfall::{ErrorKind, Migration, Migrator, Seed, Seeds, Target};
+use landfall::{ErrorKind, Migration, Migrator, Seed, Seeds, Target, Transactions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::{memory, refused, rows};
+use crate::support::{memory, refused, rows, schema};
 use crate::undo::contents;
 
 fn recorded(data: &'static str) -> Migrator {
@@ -213,4 +213,116 @@ fn a_record_has_a_number_that_no_other_had() {
     seen.sort();
     seen.dedup();
     assert_eq!((all, seen.len()), (6, 6));
+}
+
+#[test]
+fn a_full_text_index_made_since_is_not_left_stale() {
+    let conn = memory();
+    conn.execute_batch("CREATE TABLE note(id INTEGER PRIMARY KEY, text)").unwrap();
+    conn.execute_batch("INSERT INTO note VALUES (1, 'old')").unwrap();
+    let seed = Seed::new("s", |tx| tx.execute_batch("UPDATE note SET text = 'fresh'")).undoable();
+    let migrator = Migrator::from_migrations([]).seeds(Seeds::new().add(seed));
+    migrator.apply(&conn).unwrap();
+    conn.execute_batch(
+        "CREATE VIRTUAL TABLE fts USING fts5(text, content=note, content_rowid=id);
+         INSERT INTO fts(fts) VALUES ('rebuild');
+         CREATE TRIGGER sync AFTER UPDATE ON note BEGIN
+             INSERT INTO fts(fts, rowid, text) VALUES ('delete', OLD.id, OLD.text);
+             INSERT INTO fts(rowid, text) VALUES (NEW.id, NEW.text); END;",
+    )
+    .unwrap();
+    let error = migrator.revert_seed(&conn, "s").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "seed s cannot be undone: triggers on `note` write to `fts`, a virtual table, and stay \
+         quiet; nothing was changed"
+    );
+    conn.execute_batch("INSERT INTO fts(fts, rank) VALUES ('integrity-check', 1)").unwrap();
+    conn.execute_batch("DROP TRIGGER sync").unwrap();
+    migrator.revert_seed(&conn, "s").unwrap();
+    assert_eq!(rows(&conn, "SELECT text FROM note"), ["old"]);
+}
+
+#[test]
+fn code_that_commits_with_a_statement_open_leaves_no_trigger_behind() {
+    let conn = memory();
+    conn.execute_batch("PRAGMA foreign_keys = OFF; CREATE TABLE a(x); CREATE TABLE b(x)").unwrap();
+    conn.execute_batch("INSERT INTO a VALUES (1), (2)").unwrap();
+    let mut statement = conn.prepare("SELECT x FROM a").unwrap();
+    let mut open = statement.query([]).unwrap();
+    open.next().unwrap();
+    let code = Migration::code(1, "code", |tx| tx.execute_batch("COMMIT")).undoable();
+    Migrator::from_migrations([code]).apply(&conn).unwrap_err();
+    let left = rows(&conn, "SELECT name FROM temp.sqlite_master WHERE type = 'trigger'");
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[test]
+fn savepoints_and_failed_statements_in_code_are_followed() {
+    let conn = memory();
+    conn.execute_batch(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, x UNIQUE); INSERT INTO t VALUES (1, 1), (2, 2), (3, 3);
+         CREATE TABLE w(k PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO w VALUES ('a', 1);",
+    )
+    .unwrap();
+    let before = contents(&conn);
+    let code = Migration::code(1, "code", |tx| {
+        tx.execute_batch(
+            "UPDATE t SET x = 10 WHERE id = 1; SAVEPOINT a; DELETE FROM t; DELETE FROM w;
+             SAVEPOINT b; INSERT INTO t VALUES (9, 9); ROLLBACK TO a; RELEASE a;
+             DELETE FROM t WHERE id = 2; SAVEPOINT c; UPDATE w SET k = 'z'; RELEASE c;
+             SAVEPOINT d; DELETE FROM t WHERE id = 3; INSERT INTO t VALUES (3, 99); ROLLBACK TO d",
+        )?;
+        tx.execute_batch("INSERT INTO t SELECT 100 + id, iif(id = 1, 5, 10) FROM t").unwrap_err();
+        tx.execute_batch("INSERT OR FAIL INTO t VALUES (50, 50), (51, 50)").unwrap_err();
+        tx.execute_batch("UPDATE t SET x = 30 WHERE id = 3")
+    });
+    let migrator = Migrator::from_migrations([code.undoable()]);
+    migrator.apply(&conn).unwrap();
+    assert_eq!(rows(&conn, "SELECT * FROM t"), ["1|10", "3|30", "50|50"]);
+    migrator.revert(&conn, Target::Empty).unwrap();
+    assert_eq!(contents(&conn), before);
+}
+
+#[test]
+fn rows_come_back_through_tables_that_were_renamed_and_widened_in_between() {
+    for transactions in [Transactions::Together, Transactions::Each] {
+        let conn = memory();
+        conn.execute_batch("CREATE TABLE t(id INTEGER PRIMARY KEY, x)").unwrap();
+        conn.execute_batch("INSERT INTO t VALUES (1, 'a'), (2, 'b')").unwrap();
+        let before = (contents(&conn), schema(&conn));
+        let data =
+            |version, sql| Migration::sql(version, "data", format!("-- landfall: undo\n{sql}"));
+        let migrator = Migrator::from_migrations([
+            data(1, "UPDATE t SET x = x || '2'; DELETE FROM t WHERE id = 2"),
+            Migration::sql(2, "y", "ALTER TABLE t ADD COLUMN y")
+                .down("ALTER TABLE t DROP COLUMN y"),
+            data(3, "UPDATE t SET y = 6; INSERT INTO t VALUES (2, 'again', 1)"),
+            Migration::sql(4, "u", "ALTER TABLE t RENAME TO u; ALTER TABLE u RENAME COLUMN x TO z")
+                .down("ALTER TABLE u RENAME COLUMN z TO x; ALTER TABLE u RENAME TO t"),
+            data(5, "UPDATE u SET z = z || '6'; DELETE FROM u WHERE id = 2"),
+            data(6, "UPDATE u SET z = z || '7'; INSERT INTO u VALUES (2, 'x', 1)"),
+        ])
+        .transactions(transactions);
+        migrator.apply(&conn).unwrap();
+        let after = contents(&conn);
+        assert_eq!(migrator.revert(&conn, Target::Empty).unwrap().reverted.len(), 6);
+        assert_eq!((contents(&conn), schema(&conn)), before);
+        migrator.apply(&conn).unwrap();
+        assert_eq!(contents(&conn), after);
+        assert_eq!(migrator.revert(&conn, Target::Steps(2)).unwrap().reverted.len(), 2);
+    }
+}
+
+#[test]
+fn what_ends_as_it_was_takes_no_room() {
+    let conn = memory();
+    conn.execute_batch("CREATE TABLE t(id INTEGER PRIMARY KEY, x UNIQUE)").unwrap();
+    conn.execute_batch("INSERT INTO t VALUES (1, 'a'), (2, 'b')").unwrap();
+    let migrator = recorded(
+        "UPDATE t SET x = x; INSERT OR IGNORE INTO t VALUES (1, 'z'); REPLACE INTO t VALUES (2, 'b');
+         INSERT INTO t VALUES (9, 'c'); DELETE FROM t WHERE id = 9",
+    );
+    migrator.undo_limit(0).apply(&conn).unwrap();
+    assert_eq!(rows(&conn, "SELECT count(*) FROM schema_undo_rows"), ["0"]);
 }

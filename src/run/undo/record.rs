@@ -283,9 +283,11 @@ impl<'c> Recorder<'c> {
     }
 
     fn drop_all(&self) -> rusqlite::Result<()> {
+        // A table that somebody reads from cannot be dropped, and its triggers can.
         self.unwatch()?;
-        for log in &self.logs {
-            self.conn.execute_batch(&log.end())?;
+        self.logs.iter().try_for_each(|log| self.conn.execute_batch(&log.drop_triggers()))?;
+        for Log { table, .. } in &self.logs {
+            self.conn.execute_batch(&format!("DROP TABLE IF EXISTS temp.{table}"))?;
         }
         self.conn.execute_batch(&format!(
             "DROP TABLE IF EXISTS temp.{SEEN}; DROP TABLE IF EXISTS temp.{COUNTS}"
@@ -394,11 +396,9 @@ impl Log {
         sql
     }
 
-    fn end(&self) -> String {
+    fn drop_triggers(&self) -> String {
         let table = &self.table;
-        let triggers = (0..4).map(|at| format!("DROP TRIGGER IF EXISTS temp.{table}_{at};\n"));
-        let triggers: String = triggers.collect();
-        format!("{triggers}DROP TABLE IF EXISTS temp.{table};")
+        (0..4).map(|at| format!("DROP TRIGGER IF EXISTS temp.{table}_{at};\n")).collect()
     }
 
     /// The kept rows: key, whether there was a row, and its image. Of a copy also the rows that
@@ -504,7 +504,7 @@ fn refuse_unrecordable(
 }
 
 /// Where a write can lead: through triggers, and along foreign keys.
-struct Routes {
+pub(super) struct Routes {
     /// With the tables that they keep.
     virtual_tables: Vec<String>,
     /// From and to, in lower case.
@@ -513,6 +513,18 @@ struct Routes {
 
 impl Routes {
     fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        let mut routes = Self::of_triggers(conn)?;
+        let mut keys = conn.prepare(
+            "SELECT lower(k.\"table\"), lower(m.name)
+             FROM main.sqlite_master AS m, pragma_foreign_key_list(m.name, 'main') AS k
+             WHERE m.type = 'table'",
+        )?;
+        let keys = keys.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        routes.edges.extend(keys.collect::<rusqlite::Result<Vec<(String, String)>>>()?);
+        Ok(routes)
+    }
+
+    pub(super) fn of_triggers(conn: &Connection) -> rusqlite::Result<Self> {
         let mut virtual_tables = conn.prepare(
             "SELECT name FROM main.sqlite_master
              WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%'",
@@ -530,18 +542,11 @@ impl Routes {
             let to = written(&sql).into_iter().map(|to| (from.clone(), to.to_ascii_lowercase()));
             edges.extend(to);
         }
-        let mut keys = conn.prepare(
-            "SELECT lower(k.\"table\"), lower(m.name)
-             FROM main.sqlite_master AS m, pragma_foreign_key_list(m.name, 'main') AS k
-             WHERE m.type = 'table'",
-        )?;
-        let keys = keys.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        edges.extend(keys.collect::<rusqlite::Result<Vec<(String, String)>>>()?);
         Ok(Routes { virtual_tables, edges })
     }
 
     /// The virtual table that a write to this table can reach.
-    fn to_virtual(&self, table: &str) -> Option<String> {
+    pub(super) fn to_virtual(&self, table: &str) -> Option<String> {
         let mut reached = BTreeSet::from([table.to_ascii_lowercase()]);
         loop {
             let hit = self
