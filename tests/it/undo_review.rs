@@ -326,3 +326,27 @@ fn what_ends_as_it_was_takes_no_room() {
     migrator.undo_limit(0).apply(&conn).unwrap();
     assert_eq!(rows(&conn, "SELECT count(*) FROM schema_undo_rows"), ["0"]);
 }
+
+#[test]
+fn a_virtual_table_is_found_along_a_cascade() {
+    let conn = memory();
+    conn.execute_batch(
+        "CREATE TABLE p(id INTEGER PRIMARY KEY); INSERT INTO p VALUES (1);
+         CREATE TABLE c(p REFERENCES p ON DELETE CASCADE, text); INSERT INTO c VALUES (1, 'x');
+         CREATE VIRTUAL TABLE fts USING fts5(text);
+         CREATE TRIGGER gone AFTER DELETE ON c BEGIN DELETE FROM fts WHERE text = OLD.text; END;",
+    )
+    .unwrap();
+    let error = refused(&conn, &recorded("DELETE FROM p"));
+    assert!(error.to_string().contains("it writes to `fts`, a virtual table"), "{error}");
+    assert_eq!(error.position().map(|place| place.line), Some(2), "it was told before it ran");
+}
+
+#[test]
+fn a_seed_counts_its_own_rows_alone() {
+    let conn = memory();
+    conn.execute_batch("CREATE TABLE t(id INTEGER PRIMARY KEY, x UNIQUE)").unwrap();
+    let seed = Seed::new("s", |tx| tx.execute_batch("INSERT INTO t VALUES (1, 'a'), (2, 'b')"));
+    let migrator = Migrator::from_migrations([]).seeds(Seeds::new().add(seed.undoable()));
+    assert_eq!(migrator.apply(&conn).unwrap().seeds[0].rows_changed, 2);
+}

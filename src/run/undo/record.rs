@@ -374,7 +374,9 @@ impl Log {
                 format!("{keep} FROM {table} AS {ROW} WHERE {condition} AND {unkept}")
             })
             .collect();
-        let changes = [&[keep_old.clone()], pushed_out.as_slice(), &[none_before.clone()]].concat();
+        let mut changes = vec![keep_old.clone()];
+        changes.extend_from_slice(&pushed_out);
+        changes.push(none_before.clone());
         let bodies = [
             ("BEFORE INSERT", pushed_out),
             ("AFTER INSERT", vec![none_before]),
