@@ -228,8 +228,8 @@ impl Migration {
     ///
     /// What it may not do is change the schema or write to virtual tables, the ledger or an attached
     /// database, which is refused with
-    /// [`ErrorKind::CannotRecord`](crate::ErrorKind::CannotRecord). A write through
-    /// [`blob_open`](rusqlite::Connection::blob_open) cannot be seen.
+    /// [`ErrorKind::CannotRecord`](crate::ErrorKind::CannotRecord). A write through rusqlite's
+    /// `blob_open` cannot be seen.
     ///
     /// ```
     /// use landfall::{Migration, Target};

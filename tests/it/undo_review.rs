@@ -350,3 +350,33 @@ fn a_seed_counts_its_own_rows_alone() {
     let migrator = Migrator::from_migrations([]).seeds(Seeds::new().add(seed.undoable()));
     assert_eq!(migrator.apply(&conn).unwrap().seeds[0].rows_changed, 2);
 }
+
+#[test]
+fn a_key_is_found_by_the_collation_of_the_key_and_a_row_comes_back_whatever_checks_say() {
+    comes_and_goes(
+        "CREATE TABLE d(a TEXT, v, PRIMARY KEY (a COLLATE NOCASE)) WITHOUT ROWID;
+         INSERT INTO d VALUES ('x', 1), ('y', 2);
+         CREATE TABLE t(id INTEGER PRIMARY KEY, x CHECK (x > 0));
+         PRAGMA ignore_check_constraints = ON; INSERT INTO t VALUES (1, -1), (2, 2);
+         PRAGMA ignore_check_constraints = OFF;",
+        "REPLACE INTO d VALUES ('X', 3); UPDATE d SET a = 'Y' WHERE v = 2;
+         UPDATE t SET x = 5 WHERE x < 0",
+    );
+}
+
+#[test]
+fn a_text_that_would_not_come_back_bit_for_bit_is_refused() {
+    let conn = memory();
+    // Half of a surrogate pair has no UTF-8.
+    conn.execute_batch(
+        "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t(id INTEGER PRIMARY KEY, x TEXT);
+         INSERT INTO t VALUES (1, 'a'), (2, CAST(x'00d8' AS TEXT));",
+    )
+    .unwrap();
+    let migrator = recorded("UPDATE t SET x = 'b'");
+    migrator.apply(&conn).unwrap();
+    let now = contents(&conn);
+    let error = migrator.revert(&conn, Target::Empty).unwrap_err();
+    assert!(error.to_string().contains("t id 2 would not become what it was"), "{error}");
+    assert_eq!(contents(&conn), now);
+}
