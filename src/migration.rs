@@ -248,10 +248,10 @@ impl Migration {
     /// there, without a [`down`](Self::down). As the directive `-- landfall: undo`, which an SQL
     /// migration says in its text.
     ///
-    /// What it may not do is change the schema or write to virtual tables, which is refused with
-    /// [`ErrorKind::CannotRecord`](crate::ErrorKind::CannotRecord); nor can a write through
-    /// an [incremental BLOB handle](https://sqlite.org/c3ref/blob_open.html) or into an attached
-    /// database be seen.
+    /// What it may not do is change the schema or write to virtual tables, the ledger or an attached
+    /// database, which is refused with
+    /// [`ErrorKind::CannotRecord`](crate::ErrorKind::CannotRecord). A write through an
+    /// [incremental BLOB handle](https://sqlite.org/c3ref/blob_open.html) cannot be seen.
     ///
     /// ```
     /// use landfall::{Migration, Target};

@@ -277,7 +277,9 @@ impl<'c> Ledger<'c> {
         self.conn.query_row(&format!("SELECT {NOW}"), [], |row| row.get(0))
     }
 
+    /// Deletes a row, and what is on record of its migration: that does not fit another run of it.
     pub(crate) fn delete(&self, version: Version) -> Result<()> {
+        self.forget_recorded(version)?;
         let sql = format!("DELETE FROM {} WHERE version = ?1", self.tables.migrations);
         self.conn
             .execute(&sql, [version.0])

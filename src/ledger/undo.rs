@@ -73,7 +73,9 @@ impl Ledger<'_> {
         begin().map_err(Error::sqlite("making room for a record of changed rows"))
     }
 
-    /// Says whose the rows are that were pushed. What an earlier run of the same migration left
+    /// Says whose the rows are that were pushed. No number is given twice, since the history, which
+    /// only grows, has a line for every record: who read one before another process took that record
+    /// back does not take back another. What an earlier run of the same migration left
     /// goes: that run has been taken back, or the ledger would not have let it run again.
     pub(crate) fn end_recording(
         &self,
@@ -92,10 +94,12 @@ impl Ledger<'_> {
             self.forget_where("version = ?1", [version])?;
         }
         let sql = format!(
-            "INSERT INTO {undo} (version, name, revision, revision_before, at, history, tables,
+            "INSERT INTO {undo} (id, version, name, revision, revision_before, at, history, tables,
                                  first_row, last_row, app_version)
-             VALUES (?1, ?2, ?3, ?4, {NOW}, (SELECT ifnull(max(id), 0) FROM {history}), ?5, ?6,
-                     (SELECT ifnull(max(id), 0) FROM {rows}), ?7)",
+             SELECT 1 + max(history, (SELECT ifnull(max(id), 0) FROM {undo})),
+                    ?1, ?2, ?3, ?4, {NOW}, history, ?5, ?6,
+                    (SELECT ifnull(max(id), 0) FROM {rows}), ?7
+             FROM (SELECT ifnull(max(id), 0) AS history FROM {history})",
             undo = self.tables.undo,
             history = self.tables.history,
             rows = self.tables.undo_rows,
@@ -208,6 +212,14 @@ impl Ledger<'_> {
     pub(crate) fn forget_recorded_seed(&self, name: &str) -> Result<()> {
         match foreign::inspect(self.conn, self.prefix())?.undo {
             true => self.forget_where("version IS NULL AND name = ?1", [name]).map(drop),
+            false => Ok(()),
+        }
+    }
+
+    /// Forgets what was recorded of a migration.
+    pub(crate) fn forget_recorded(&self, version: Version) -> Result<()> {
+        match foreign::inspect(self.conn, self.prefix())?.undo {
+            true => self.forget_where("version = ?1", [version.0]).map(drop),
             false => Ok(()),
         }
     }

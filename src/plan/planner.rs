@@ -129,6 +129,16 @@ impl Planner<'_> {
         };
         let gone = rows.get(stays..).unwrap_or_default();
         let mut steps = self.take_back(gone.iter().rev())?;
+        if target == Target::Empty {
+            // What stood on no migration goes last: every sentinel is forgotten.
+            let undone = |id| {
+                let mut works = steps.iter().map(|step| &step.work);
+                works.any(|work| matches!(work, Work::Undo(record) if record.id == id))
+            };
+            let seeds = self.recorded_seeds().filter(|record| !undone(record.id));
+            let seeds: Vec<Step> = seeds.map(undo_seed).collect();
+            steps.extend(seeds);
+        }
         if !steps.is_empty() {
             self.set_aside(&mut steps);
         }
@@ -138,20 +148,25 @@ impl Planner<'_> {
     /// The migrations, the newest first, and before each of them the recorded seeds that ran after
     /// it: they stand on it.
     fn take_back<'r>(&self, rows: impl Iterator<Item = &'r Row>) -> Result<Vec<Step>> {
-        let is_seed = |record: &&Record| matches!(record.of, Recorded::Seed { .. });
-        let mut seeds: Vec<&Record> = self.applied.records.iter().rev().filter(is_seed).collect();
+        let mut seeds: Vec<&Record> = self.recorded_seeds().collect();
         let mut steps = Vec::new();
         for row in rows {
             seeds.retain(|seed| {
                 let stands = !seed.after.contains(&row.version);
                 if !stands {
-                    steps.push(undo_step(None, &seed.name, seed, Compatibility::Breaking));
+                    steps.push(undo_seed(seed));
                 }
                 stands
             });
             steps.push(self.revert_step(row)?);
         }
         Ok(steps)
+    }
+
+    /// The newest first.
+    fn recorded_seeds(&self) -> impl Iterator<Item = &Record> {
+        let is_seed = |record: &&Record| matches!(record.of, Recorded::Seed { .. });
+        self.applied.records.iter().rev().filter(is_seed)
     }
 
     /// Nothing, where another process was faster.
@@ -618,6 +633,10 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+fn undo_seed(record: &Record) -> Step {
+    undo_step(None, &record.name, record, Compatibility::Breaking)
 }
 
 fn undo_step(

@@ -155,7 +155,9 @@ pub enum ChangedSince {
     /// Refuse it, and list them.
     #[default]
     Refuse,
-    /// Put every row back as it was. Danger: what was written to these rows since is lost.
+    /// Put every row back as it was. Danger: what was written to these rows since is lost. A row of
+    /// a table without an `INTEGER PRIMARY KEY` is known by its rowid, which a `VACUUM` may give to
+    /// another row: that is the one which is lost then.
     Overwrite,
 }
 

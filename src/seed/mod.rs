@@ -88,10 +88,10 @@ impl Seed {
     /// migration which was there when the seed ran: the seed goes first. Default: nothing is
     /// recorded, and what the seed wrote stays.
     ///
-    /// What it may not do is change the schema or write to virtual tables, which is refused with
-    /// [`ErrorKind::CannotRecord`](crate::ErrorKind::CannotRecord); nor can a write through
-    /// an [incremental BLOB handle](https://sqlite.org/c3ref/blob_open.html) or into an attached
-    /// database be seen.
+    /// What it may not do is change the schema or write to virtual tables, the ledger or an attached
+    /// database, which is refused with
+    /// [`ErrorKind::CannotRecord`](crate::ErrorKind::CannotRecord). A write through an
+    /// [incremental BLOB handle](https://sqlite.org/c3ref/blob_open.html) cannot be seen.
     pub fn undoable(mut self) -> Self {
         self.undoable = true;
         self

@@ -30,3 +30,4 @@ mod texts;
 mod together;
 mod transactions;
 mod undo;
+mod undo_review;

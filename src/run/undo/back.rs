@@ -6,9 +6,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Statement, params_from_iter};
 
-use super::record::{SEQUENCE, values};
+use super::log::SEQUENCE;
+use super::routes::Routes;
 use super::shape::Shape;
-use super::{image, place, refuse_temp_triggers};
+use super::{image, place, refuse_temp_triggers, values};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{ChangedRow, Ledger, Record};
 use crate::plan::ChangedSince;
@@ -30,6 +31,7 @@ pub(crate) fn put_back(
 ) -> Result<()> {
     refuse_temp_triggers(conn, |why| cannot_undo(what, why))?;
     let mut work = PutBack::prepare(conn, ledger, record, what)?;
+    work.refuse_stale_virtual_tables(conn)?;
     let changed = work.changed_since()?;
     if policy == ChangedSince::Refuse && !changed.rows.is_empty() {
         let (what, rows) = (what.to_owned(), changed.list());
@@ -116,6 +118,23 @@ impl<'a> PutBack<'a> {
             hands.insert(name, Hands { shape, select, delete, insert });
         }
         Ok(PutBack { ledger, record, what, hands, passed_over: BTreeSet::new() })
+    }
+
+    /// A full text index made since, and kept by triggers, would not hear of what is put back.
+    fn refuse_stale_virtual_tables(&self, conn: &Connection) -> Result<()> {
+        let routes = Routes::of_triggers(conn).map_err(Error::sqlite("reading triggers"))?;
+        let kept = |name: &String| Some((name.clone(), routes.to_virtual(name)?));
+        match self.hands.keys().find_map(kept) {
+            Some((name, kept)) => {
+                let why = format!(
+                    "triggers on `{name}` write to `{kept}`, a virtual table, and stay quiet"
+                );
+                Err(Error::from(cannot_undo(self.what, why)).advise(format!(
+                    "drop these triggers, revert, make them again and bring `{kept}` up to date"
+                )))
+            }
+            None => Ok(()),
+        }
     }
 
     fn each(

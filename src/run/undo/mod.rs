@@ -4,11 +4,14 @@
 
 mod back;
 mod image;
+mod log;
 mod record;
+mod routes;
 mod shape;
+mod virtual_tables;
 
-use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
 
 use super::statements::shown;
 use crate::error::{Error, ErrorKind, Result};
@@ -61,4 +64,13 @@ fn place(shape: &shape::Shape, key: &[ValueRef<'_>]) -> String {
     let parts: Vec<String> =
         parts.map(|(part, value)| format!("{} {}", part.name, shown(*value))).collect();
     format!("{} {}", shape.name, parts.join(", "))
+}
+
+/// Values of a row, from a column on.
+fn values<'r>(row: &'r Row<'_>, from: usize, count: usize) -> rusqlite::Result<Vec<ValueRef<'r>>> {
+    (from..from + count).map(|at| row.get_ref(at)).collect()
+}
+
+fn cannot_record(what: &str, why: String) -> ErrorKind {
+    ErrorKind::CannotRecord { what: what.to_owned(), why }
 }

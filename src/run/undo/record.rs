@@ -1,18 +1,17 @@
 //! Recording: TEMP triggers that keep the first image of every row that a deed touches, as
 //! <https://sqlite.org/undoredo.html> suggests, and at the end a comparison with what became of it.
 
-use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
-
-use super::shape::{ROW, Shape, tables};
-use super::{Terms, image, refuse_temp_triggers};
+use super::log::{COUNTS, Log, LogKind, SEEN, SEQUENCE, Watched};
+use super::routes::{of_the_ledger, refuse_unrecordable, written_to};
+use super::shape::{Shape, tables};
+use super::virtual_tables::{shadows, virtual_table};
+use super::{Terms, cannot_record, image, refuse_temp_triggers, values};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{ChangedRow, Ledger, Recorded, Recording};
-use crate::sql::action::written;
-use crate::sql::{Action, Script, quoted};
+use crate::sql::{Script, quoted};
 
 /// Recording since [`start`](Recorder::start), until [`finish`](Recorder::finish) or a drop, which
 /// forgets it.
@@ -21,7 +20,9 @@ use crate::sql::{Action, Script, quoted};
 /// triggers, or by foreign keys' actions, for all of these fire triggers. Rows that REPLACE throws
 /// out fire DELETE triggers only with `recursive_triggers`, which would change what the
 /// application's own triggers do. So before an insert or update each row that stands in its way
-/// by any unique index is kept as it is, whether or not it will be thrown out.
+/// by any unique index is kept as it is, whether or not it will be thrown out. Where that goes by
+/// values which a trigger, a default or a new rowid can still change, rows can escape: so the rows
+/// of a table that has a unique index are counted too, and what does not add up is refused.
 ///
 /// Each image is taken before its row changes, and before foreign keys act, which is before any
 /// AFTER trigger. Only an insert's key is not known by then; it acts on no other row, and our
@@ -30,33 +31,14 @@ pub(crate) struct Recorder<'c> {
     conn: &'c Connection,
     what: String,
     logs: Vec<Log>,
+    /// Tables that cannot be recorded.
+    watched: Vec<Watched>,
     /// Tables of virtual tables, and what they held.
     shadows: Vec<(String, u64)>,
     schema: i64,
     /// Whether all that was made is dropped again.
     ended: bool,
 }
-
-/// The table whose rows' first images are in `temp.landfall_undo_<n>`.
-struct Log {
-    shape: Shape,
-    table: String,
-    kind: LogKind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LogKind {
-    /// Triggers fill it.
-    Triggers,
-    /// It is a copy, made at the start: `sqlite_sequence` takes no trigger.
-    Copy,
-    /// Its table cannot be recorded; that it was written to is noted.
-    Unrecordable,
-}
-
-/// Names of tables that cannot be recorded, as soon as they are written to.
-const SEEN: &str = "landfall_undo_seen";
-pub(super) const SEQUENCE: &str = "sqlite_sequence";
 
 impl<'c> Recorder<'c> {
     /// Begins to record a script, unless its text shows that it cannot be recorded. Inside a write
@@ -67,7 +49,7 @@ impl<'c> Recorder<'c> {
         script: &Script,
         what: String,
     ) -> Result<Self> {
-        refuse_unrecordable(conn, script, &what)?;
+        refuse_unrecordable(conn, ledger, script, &what)?;
         Self::start(conn, ledger, what)
     }
 
@@ -89,19 +71,26 @@ impl<'c> Recorder<'c> {
             return Err(refuse("that needs SQLite 3.37 or later").into());
         }
         let mut logs = Vec::new();
+        let mut unrecordable = elsewhere(conn).map_err(Error::sqlite(reading))?;
         for name in tables(conn, "table").map_err(Error::sqlite(reading))? {
-            if ledger.owns(&name) {
-                continue;
-            }
             let shape = Shape::of(conn, &name).map_err(Error::sqlite(reading))?;
-            logs.extend(shape.map(|shape| {
-                let kind = match shape.key.is_empty() {
-                    true => LogKind::Unrecordable,
-                    false => LogKind::Triggers,
-                };
-                (shape, kind)
-            }));
+            let Some(shape) = shape else { continue };
+            if ledger.owns(&name) {
+                unrecordable.push((shape.table(), of_the_ledger(&name)));
+            } else if shape.key.is_empty() {
+                let why = format!(
+                    "it writes to `{name}`, whose columns take every name of the rowid, so that \
+                     its rows cannot be told apart"
+                );
+                unrecordable.push((shape.table(), why));
+            } else {
+                logs.push((shape, LogKind::Triggers));
+            }
         }
+        let watched = unrecordable.into_iter().enumerate().map(|(at, (table, why))| {
+            let trigger = format!("{SEEN}_{at}");
+            Watched { table, why, trigger }
+        });
         let sequence = Shape::of(conn, SEQUENCE).map_err(Error::sqlite(reading))?;
         logs.extend(sequence.map(|shape| (shape, LogKind::Copy)));
         let logs = logs.into_iter().enumerate().map(|(at, (shape, kind))| Log {
@@ -115,13 +104,19 @@ impl<'c> Recorder<'c> {
             conn,
             what,
             logs: logs.collect(),
+            watched: watched.collect(),
             shadows: Vec::new(),
             schema,
             ended: false,
         };
         let begin = || {
-            conn.execute_batch(&format!("CREATE TEMP TABLE {SEEN}(name TEXT PRIMARY KEY)"))?;
-            recorder.logs.iter().try_for_each(|log| conn.execute_batch(&log.begin()))
+            conn.execute_batch(&format!(
+                "CREATE TEMP TABLE {SEEN}(why TEXT PRIMARY KEY);
+                 CREATE TEMP TABLE {COUNTS}(log TEXT PRIMARY KEY, rows)"
+            ))?;
+            let logs = recorder.logs.iter().map(Log::begin);
+            let mut all = logs.chain(recorder.watched.iter().map(Watched::begin));
+            all.try_for_each(|sql| conn.execute_batch(&sql))
         };
         begin().map_err(Error::sqlite("beginning to record changed rows"))?;
         Ok(recorder)
@@ -129,11 +124,12 @@ impl<'c> Recorder<'c> {
 
     /// How many rows have been kept: SQLite counts them among the changes.
     pub(crate) fn kept(&self) -> Result<u64> {
-        let count = |log: &Log| {
-            let sql = format!("SELECT count(*) FROM temp.{}", log.table);
+        let count = |table: &str| {
+            let sql = format!("SELECT count(*) FROM temp.{table}");
             self.conn.query_row(&sql, [], |row| row.get::<_, i64>(0))
         };
         let filled = self.logs.iter().filter(|log| log.kind == LogKind::Triggers);
+        let filled = filled.map(|log| log.table.as_str()).chain([COUNTS]);
         let counts = filled.map(count).collect::<rusqlite::Result<Vec<_>>>();
         let counts = counts.map_err(Error::sqlite("counting kept rows"))?;
         Ok(counts.iter().sum::<i64>().cast_unsigned())
@@ -155,14 +151,23 @@ impl<'c> Recorder<'c> {
             let why = "it changed the schema, which is not undone by rows".to_owned();
             return Err(cannot_record(&self.what, why).into());
         }
+        // The ledger is among what is watched.
+        self.unwatch().map_err(Error::sqlite("ending the record of changed rows"))?;
         let mut recording = ledger.begin_recording()?;
         let mut room = terms.limit;
         let mut signatures = String::new();
-        for log in self.logs.iter().filter(|log| log.kind != LogKind::Unrecordable) {
+        for log in &self.logs {
             let pushed = self.push(log, &mut recording, &mut room)?;
             match pushed {
                 Pushed::Nothing => {}
                 Pushed::Rows => signatures.push_str(&format!("{}\n", log.shape.signature())),
+                Pushed::Unseen => {
+                    let why = format!(
+                        "REPLACE threw rows out of `{}` that nobody could foresee",
+                        log.shape.name
+                    );
+                    return Err(cannot_record(&self.what, why).into());
+                }
                 Pushed::TooMuch => {
                     let (what, limit) = (self.what.clone(), terms.limit);
                     return Err(ErrorKind::UndoTooLarge { what, limit }.into());
@@ -186,14 +191,9 @@ impl<'c> Recorder<'c> {
                 return Ok(Some(written_to(of.as_ref().unwrap_or(shadow))));
             }
         }
-        let sql = format!("SELECT name FROM temp.{SEEN} ORDER BY name");
-        let seen = self.conn.query_row(&sql, [], |row| row.get::<_, String>(0)).optional();
-        Ok(seen.map_err(Error::sqlite(asking))?.map(|name| {
-            format!(
-                "it writes to `{name}`, whose columns take every name of the rowid, so that its \
-                 rows cannot be told apart"
-            )
-        }))
+        let sql = format!("SELECT why FROM temp.{SEEN} ORDER BY why");
+        let seen = self.conn.query_row(&sql, [], |row| row.get(0)).optional();
+        seen.map_err(Error::sqlite(asking))
     }
 
     fn push(&self, log: &Log, to: &mut Recording<'_>, room: &mut u64) -> Result<Pushed> {
@@ -204,6 +204,7 @@ impl<'c> Recorder<'c> {
         let mut kept = self.conn.prepare(&log.rows()).map_err(Error::sqlite(reading))?;
         let mut kept = kept.query([]).map_err(Error::sqlite(reading))?;
         let mut pushed = Pushed::Nothing;
+        let mut gained = 0;
         while let Some(row) = kept.next().map_err(Error::sqlite(reading))? {
             let mut read = || {
                 let key = values(row, 0, keys)?;
@@ -212,7 +213,7 @@ impl<'c> Recorder<'c> {
                     true => Some(image::encode(values(row, keys + 1, shape.columns.len())?)),
                     false => None,
                 };
-                let bound = key.iter().map(|value| rusqlite::types::ToSqlOutput::Borrowed(*value));
+                let bound = key.iter().map(|value| ToSqlOutput::Borrowed(*value));
                 let mut found = now.query(params_from_iter(bound))?;
                 let after = match found.next()? {
                     Some(row) => Some(image::encode(values(row, 0, shape.columns.len())?)),
@@ -222,6 +223,7 @@ impl<'c> Recorder<'c> {
                 Ok(ChangedRow { table, key: image::encode(key), before, after })
             };
             let changed = read().map_err(Error::sqlite(reading))?;
+            gained += i64::from(changed.after.is_some()) - i64::from(changed.before.is_some());
             if changed.before == changed.after {
                 continue;
             }
@@ -232,14 +234,35 @@ impl<'c> Recorder<'c> {
             to.push(&changed)?;
             pushed = Pushed::Rows;
         }
-        Ok(pushed)
+        match self.gained(log).map_err(Error::sqlite(reading))? {
+            Some(all) if all != gained => Ok(Pushed::Unseen),
+            _ => Ok(pushed),
+        }
+    }
+
+    /// How many rows more a table has than before it was written to, if they were counted.
+    fn gained(&self, log: &Log) -> rusqlite::Result<Option<i64>> {
+        let sql = format!(
+            "SELECT (SELECT count(*) FROM {}) - rows FROM temp.{COUNTS} WHERE log = ?1",
+            log.shape.table()
+        );
+        self.conn.query_row(&sql, [&log.table], |row| row.get(0)).optional()
+    }
+
+    fn unwatch(&self) -> rusqlite::Result<()> {
+        self.watched.iter().try_for_each(|watched| self.conn.execute_batch(&watched.end()))
     }
 
     fn drop_all(&self) -> rusqlite::Result<()> {
-        for log in &self.logs {
-            self.conn.execute_batch(&log.end())?;
+        // A table that somebody reads from cannot be dropped, and its triggers can.
+        self.unwatch()?;
+        self.logs.iter().try_for_each(|log| self.conn.execute_batch(&log.drop_triggers()))?;
+        for Log { table, .. } in &self.logs {
+            self.conn.execute_batch(&format!("DROP TABLE IF EXISTS temp.{table}"))?;
         }
-        self.conn.execute_batch(&format!("DROP TABLE IF EXISTS temp.{SEEN}"))
+        self.conn.execute_batch(&format!(
+            "DROP TABLE IF EXISTS temp.{SEEN}; DROP TABLE IF EXISTS temp.{COUNTS}"
+        ))
     }
 }
 
@@ -247,6 +270,8 @@ enum Pushed {
     Nothing,
     Rows,
     TooMuch,
+    /// Rows are gone that were not kept.
+    Unseen,
 }
 
 impl Drop for Recorder<'_> {
@@ -266,245 +291,22 @@ impl ChangedRow {
     }
 }
 
-impl Log {
-    /// What makes the log and fills it. Inside a trigger a table to insert into cannot say its
-    /// schema, and TEMP ones come first. An INSERT there must not count on OR IGNORE: the
-    /// outer statement's conflict clause would replace it.
-    fn begin(&self) -> String {
-        let Log { shape, table, .. } = self;
-        if self.kind == LogKind::Unrecordable {
-            return self.begin_to_see();
-        }
-        let keys: Vec<String> = (0..shape.key.len()).map(|at| format!("k{at}")).collect();
-        let names = keys.join(", ");
-        let collated: Vec<String> = keys
-            .iter()
-            .zip(&shape.key)
-            .map(|(key, part)| format!("{key} COLLATE {}", quoted(&part.collation)))
-            .collect();
-        let images: Vec<String> = (0..shape.columns.len()).map(|at| format!("c{at}")).collect();
-        let images = images.join(", ");
-        let key = match shape.without_rowid {
-            true => format!("{}, was, {images}, PRIMARY KEY ({names})", collated.join(", ")),
-            false => format!("k0 INTEGER PRIMARY KEY, was, {images}"),
-        };
-        let without = if shape.without_rowid { " WITHOUT ROWID" } else { "" };
-        let mut sql = format!("CREATE TEMP TABLE {table}({key}){without};\n");
-        // Without affinity on either side (`+`), values compare as they are stored.
-        let unkept = |of: &str| {
-            let same: Vec<String> = keys
-                .iter()
-                .zip(shape.key_of(of))
-                .map(|(key, of)| format!("{table}.{key} = +{of}"))
-                .collect();
-            format!("NOT EXISTS (SELECT 1 FROM temp.{table} WHERE {})", same.join(" AND "))
-        };
-        let all = format!("INSERT INTO {table} ({names}, was, {images})");
-        let row_of = |of: &str| {
-            let (key, columns) = (shape.key_of(of).join(", "), shape.columns_of(of).join(", "));
-            format!("{key}, 1, {columns}")
-        };
-        if self.kind == LogKind::Copy {
-            sql.push_str(&format!("{all} SELECT {} FROM {};\n", row_of(""), shape.table()));
-            return sql;
-        }
-        let none = format!(
-            "INSERT INTO {table} ({names}, was) VALUES ({}, 0)",
-            shape.key_of("NEW.").join(", ")
-        );
-        let old = format!("{all} VALUES ({})", row_of("OLD."));
-        let rows = |which: &str| format!("FROM {} AS {ROW} WHERE {which}", shape.table());
-        let in_the_way =
-            format!("({}) AND {}", shape.pushed_out.join(" OR "), unkept(&format!("{ROW}.")));
-        let others = format!("NOT ({}) AND {in_the_way}", shape.same_key("OLD."));
-        let exists = |which: &str| format!("EXISTS (SELECT 1 {})", rows(which));
-        let those =
-            |which: &str| format!("{all} SELECT {} {}", row_of(&format!("{ROW}.")), rows(which));
-        let absent = format!("{} AND NOT {}", unkept("NEW."), exists(&shape.same_key("NEW.")));
-        // In whatever order those of one event fire. What decides stands in WHEN: an INSERT that
-        // looks into its own table builds a table of its own for every row.
-        let triggers = [
-            ("BEFORE INSERT", exists(&in_the_way), those(&in_the_way)),
-            ("AFTER INSERT", unkept("NEW."), none.clone()),
-            ("BEFORE UPDATE", unkept("OLD."), old.clone()),
-            ("BEFORE UPDATE", exists(&others), those(&others)),
-            ("BEFORE UPDATE", absent, none),
-            ("BEFORE DELETE", unkept("OLD."), old),
-        ];
-        for (at, (event, when, body)) in triggers.into_iter().enumerate() {
-            sql.push_str(&self.trigger(at, event, &when, &body));
-        }
-        sql
-    }
-
-    fn begin_to_see(&self) -> String {
-        let name = self.shape.name.replace('\'', "''");
-        let unseen = format!("NOT EXISTS (SELECT 1 FROM temp.{SEEN} WHERE name = '{name}')");
-        let see = format!("INSERT INTO {SEEN} VALUES ('{name}')");
-        let events = ["BEFORE INSERT", "BEFORE UPDATE", "BEFORE DELETE"].into_iter().enumerate();
-        events.map(|(at, event)| self.trigger(at, event, &unseen, &see)).collect()
-    }
-
-    fn trigger(&self, at: usize, event: &str, when: &str, body: &str) -> String {
-        let (table, on) = (&self.table, self.shape.table());
-        format!("CREATE TEMP TRIGGER {table}_{at} {event} ON {on} WHEN {when} BEGIN {body}; END;\n")
-    }
-
-    fn end(&self) -> String {
-        let table = &self.table;
-        let triggers = (0..6).map(|at| format!("DROP TRIGGER IF EXISTS temp.{table}_{at};\n"));
-        let triggers: String = triggers.collect();
-        format!("{triggers}DROP TABLE IF EXISTS temp.{table};")
-    }
-
-    /// The kept rows: key, whether there was a row, and its image. Of a copy also the rows that
-    /// are new.
-    fn rows(&self) -> String {
-        let Log { shape, table, .. } = self;
-        let kept = format!("SELECT * FROM temp.{table}");
-        if self.kind != LogKind::Copy {
-            return kept;
-        }
-        let key = shape.key_of("").join(", ");
-        let nothing = ", NULL".repeat(shape.columns.len());
-        format!(
-            "{kept} UNION ALL SELECT {key}, 0{nothing} FROM {} AS t
-             WHERE NOT EXISTS (SELECT 1 FROM temp.{table} WHERE k0 = t.{key})",
-            shape.table()
-        )
-    }
-}
-
-/// Values of a row, from a column on.
-pub(super) fn values<'r>(
-    row: &'r Row<'_>,
-    from: usize,
-    count: usize,
-) -> rusqlite::Result<Vec<ValueRef<'r>>> {
-    (from..from + count).map(|at| row.get_ref(at)).collect()
-}
-
-/// Refuses, before anything runs, a script whose text shows that it cannot be recorded.
-fn refuse_unrecordable(conn: &Connection, script: &Script, what: &str) -> Result<()> {
-    let routes = Routes::read(conn).map_err(Error::sqlite("reading the schema for a record"))?;
-    for statement in &script.statements {
-        let Action::Write { table, .. } = &statement.action else {
-            continue;
-        };
-        let elsewhere = table.schema.as_ref().filter(|_| !table.is_temp());
-        let why = match elsewhere.filter(|schema| !schema.eq_ignore_ascii_case("main")) {
-            Some(schema) => format!("`{}` is in another database, `{schema}`", table.name),
-            None => match routes.to_virtual(&table.name) {
-                Some(reached) => written_to(&reached),
-                None => continue,
-            },
-        };
-        let position = script.position(statement.start);
-        return Err(Error::from(cannot_record(what, why)).at(script, position));
-    }
-    Ok(())
-}
-
-/// Where a write can lead: through triggers, and along foreign keys.
-struct Routes {
-    virtual_tables: Vec<String>,
-    /// From and to, in lower case.
-    edges: Vec<(String, String)>,
-}
-
-impl Routes {
-    fn read(conn: &Connection) -> rusqlite::Result<Self> {
-        let mut virtual_tables = conn.prepare(
-            "SELECT name FROM main.sqlite_master
-             WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%'",
-        )?;
-        let virtual_tables = virtual_tables.query_map([], |row| row.get(0))?;
-        let virtual_tables = virtual_tables.collect::<rusqlite::Result<Vec<String>>>()?;
-        let mut edges = Vec::new();
-        let mut triggers =
-            conn.prepare("SELECT tbl_name, sql FROM main.sqlite_master WHERE type = 'trigger'")?;
-        let mut rows = triggers.query([])?;
-        while let Some(row) = rows.next()? {
-            let (table, sql): (String, String) = (row.get(0)?, row.get(1)?);
-            let from = table.to_ascii_lowercase();
-            let to = written(&sql).into_iter().map(|to| (from.clone(), to.to_ascii_lowercase()));
-            edges.extend(to);
-        }
-        let mut keys = conn.prepare(
-            "SELECT lower(k.\"table\"), lower(m.name)
-             FROM main.sqlite_master AS m, pragma_foreign_key_list(m.name, 'main') AS k
-             WHERE m.type = 'table'",
-        )?;
-        let keys = keys.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        edges.extend(keys.collect::<rusqlite::Result<Vec<(String, String)>>>()?);
-        Ok(Routes { virtual_tables, edges })
-    }
-
-    /// The virtual table that a write to this table can reach.
-    fn to_virtual(&self, table: &str) -> Option<String> {
-        let mut reached = BTreeSet::from([table.to_ascii_lowercase()]);
-        loop {
-            let hit = self
-                .virtual_tables
-                .iter()
-                .find(|name| reached.contains(&name.to_ascii_lowercase()));
-            if let Some(hit) = hit {
-                return Some(hit.clone());
-            }
-            let next = self.edges.iter().filter(|(from, _)| reached.contains(from));
-            let next: Vec<String> = next.map(|(_, to)| to.clone()).collect();
-            let before = reached.len();
-            reached.extend(next);
-            if reached.len() == before {
-                return None;
-            }
-        }
-    }
-}
-
-/// The tables that virtual tables keep, each with a hash of what it holds.
-fn shadows(conn: &Connection) -> Result<Vec<(String, u64)>> {
-    let read = || {
-        let names = tables(conn, "shadow")?;
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        // What a virtual table has not written yet it writes when a savepoint begins.
-        conn.execute_batch("SAVEPOINT landfall_undo; RELEASE landfall_undo")?;
-        names.into_iter().map(|name| hashed(conn, name)).collect()
-    };
-    read().map_err(Error::sqlite("looking at virtual tables"))
-}
-
-fn hashed(conn: &Connection, name: String) -> rusqlite::Result<(String, u64)> {
-    let mut statement = conn.prepare(&format!("SELECT * FROM main.{}", quoted(&name)))?;
-    let columns = statement.column_count();
-    let mut rows = statement.query([])?;
-    let mut hasher = DefaultHasher::new();
-    while let Some(row) = rows.next()? {
-        image::encode(values(row, 0, columns)?).hash(&mut hasher);
-    }
-    Ok((name, hasher.finish()))
-}
-
-/// The virtual table that a table belongs to.
-fn virtual_table(conn: &Connection, shadow: &str) -> rusqlite::Result<Option<String>> {
-    let virtual_tables = tables(conn, "virtual")?.into_iter();
-    let owns = |name: &String| {
-        shadow.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('_'))
-    };
-    Ok(virtual_tables.filter(owns).max_by_key(String::len))
+/// Tables of attached databases, and why they are not recorded.
+fn elsewhere(conn: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut statement = conn.prepare(
+        "SELECT schema, name FROM pragma_table_list
+         WHERE schema NOT IN ('main', 'temp') AND type = 'table'
+           AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let (schema, name): (String, String) = (row.get(0)?, row.get(1)?);
+        let table = format!("{}.{}", quoted(&schema), quoted(&name));
+        Ok((table, format!("`{name}` is in another database, `{schema}`")))
+    })?;
+    rows.collect()
 }
 
 fn schema_version(conn: &Connection) -> Result<i64> {
     conn.query_row("PRAGMA main.schema_version", [], |row| row.get(0))
         .map_err(Error::sqlite("reading the schema's version"))
-}
-
-fn written_to(table: &str) -> String {
-    format!("it writes to `{table}`, a virtual table, whose rows nobody else can see change")
-}
-
-fn cannot_record(what: &str, why: String) -> ErrorKind {
-    ErrorKind::CannotRecord { what: what.to_owned(), why }
 }

@@ -23,6 +23,9 @@ pub(super) struct Shape {
     /// For each way in which REPLACE can push a row out, the condition that it is [`ROW`] for a
     /// row `NEW`.
     pub(super) pushed_out: Vec<String>,
+    /// Whether these conditions go by values that are not yet known for certain before a row is
+    /// written: that of a generated column, of a default, or what a trigger makes of the row.
+    pub(super) may_push_out_others: bool,
 }
 
 /// A column of the key.
@@ -43,6 +46,17 @@ struct Column {
     stand_in: Option<String>,
 }
 
+impl Column {
+    /// Its value in the row `NEW` as it will be stored.
+    fn of_new(&self) -> String {
+        let column = quoted(&self.name);
+        match &self.stand_in {
+            Some(stand_in) => format!("coalesce(NEW.{column}, {stand_in})"),
+            None => format!("NEW.{column}"),
+        }
+    }
+}
+
 /// A unique index: the columns or expressions that it is over, and for which rows.
 struct Unique {
     name: String,
@@ -61,7 +75,7 @@ impl Shape {
     pub(super) fn of(conn: &Connection, name: &str) -> rusqlite::Result<Option<Self>> {
         let Some(without_rowid) = conn
             .query_row(
-                "SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1
+                "SELECT wr FROM pragma_table_list(?1) WHERE schema = 'main' AND name = ?1
                  AND type = 'table'",
                 [name],
                 |row| row.get(0),
@@ -79,6 +93,7 @@ impl Shape {
             hidden_key: false,
             without_rowid,
             pushed_out: Vec::new(),
+            may_push_out_others: indexes.iter().any(|index| !(without_rowid && index.is_key)),
         };
         if without_rowid {
             for index in indexes.iter().filter(|index| index.is_key) {
@@ -228,7 +243,8 @@ fn literal(default: &str) -> String {
                 format!("'{}'", unquoted(text).replace('\'', "''"))
             }
         }
-        _ => format!("({default})"),
+        // A comment in it may go to the line's end.
+        _ => format!("({default}\n)"),
     }
 }
 
@@ -268,13 +284,12 @@ fn condition(conn: &Connection, index: &Unique, columns: &[Column]) -> rusqlite:
     for (at, term) in terms(conn, &index.name)?.iter().enumerate() {
         parts.push(match &term.column {
             Some(name) => {
-                let column = quoted(name);
-                let same = columns.iter().find(|column| column.name == *name);
-                let new = match same.and_then(|column| column.stand_in.as_ref()) {
-                    Some(stand_in) => format!("coalesce(NEW.{column}, {stand_in})"),
-                    None => format!("NEW.{column}"),
+                let new = match columns.iter().find(|column| column.name == *name) {
+                    Some(column) => column.of_new(),
+                    None => format!("NEW.{}", quoted(name)),
                 };
-                format!("{ROW}.{column} COLLATE {} = {new}", quoted(&term.collation))
+                let (column, collation) = (quoted(name), quoted(&term.collation));
+                format!("{ROW}.{column} COLLATE {collation} = {new}")
             }
             None => {
                 let text = definition.terms.get(at).copied().unwrap_or("NULL");
@@ -323,7 +338,13 @@ impl<'a> Definition<'a> {
             last = token.end;
         }
         if tokens.next().is_some_and(|token| token.text(sql).eq_ignore_ascii_case("WHERE")) {
-            definition.only = tokens.next().and_then(|token| sql.get(token.start..));
+            let rest: Vec<Token> = tokens.collect();
+            // `t.column` means nothing where the table goes by another name; without the
+            // condition more rows are looked at, and none less.
+            if !rest.iter().any(|token| token.text(sql) == ".") {
+                let ends = rest.first().zip(rest.last());
+                definition.only = ends.and_then(|(from, to)| sql.get(from.start..to.end));
+            }
         }
         definition
     }
@@ -351,15 +372,18 @@ fn of_new(expression: &str, columns: &[Column]) -> String {
             let word = at.and_then(|at| words.get(at)).map(|token| token.text(expression));
             word.is_some_and(|word| wanted.iter().any(|w| word.eq_ignore_ascii_case(w)))
         };
-        // `f(…)`, `CAST(… AS text)` and `COLLATE name` name no column.
-        let names_other = is(Some(at + 1), &["("]) || is(at.checked_sub(1), &["AS", "COLLATE"]);
-        if !matches!(token.kind, Kind::Word | Kind::Quoted) || names_other {
+        let is_name = |token: &&Token| matches!(token.kind, Kind::Word | Kind::Quoted);
+        let mut before = words.iter().take(at).rev().take_while(is_name);
+        let in_type = before.any(|token| token.text(expression).eq_ignore_ascii_case("AS"));
+        // `f(…)`, `CAST(… AS big int)` and `COLLATE name` name no column.
+        let names_other = is(Some(at + 1), &["("]) || is(at.checked_sub(1), &["COLLATE"]);
+        if !is_name(&token) || in_type || names_other {
             continue;
         }
         let name = unquoted(text);
-        if columns.iter().any(|column| column.name.eq_ignore_ascii_case(&name)) {
+        if let Some(column) = columns.iter().find(|c| c.name.eq_ignore_ascii_case(&name)) {
             out.push_str(expression.get(copied..token.start).unwrap_or_default());
-            out.push_str(&format!("NEW.{}", quoted(&name)));
+            out.push_str(&column.of_new());
             copied = token.end;
         }
     }
