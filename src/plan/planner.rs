@@ -113,6 +113,7 @@ impl Planner<'_> {
             newer,
             reaches_end: whole,
             seeds: Vec::new(),
+            held: Vec::new(),
         })
     }
 
