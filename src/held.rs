@@ -101,11 +101,14 @@ impl Held {
     }
 
     /// Whether it may run at a later start although nothing that the seal vouches for has changed.
+    /// What waits for another one is as settled as that, which is held as well.
     pub(crate) fn is_unsettled(&self) -> bool {
         match self.why {
-            HeldBack::Environment { .. } | HeldBack::Schema { .. } | HeldBack::OwnSentinel => false,
-            HeldBack::After { .. }
-            | HeldBack::Failed { .. }
+            HeldBack::Environment { .. }
+            | HeldBack::Schema { .. }
+            | HeldBack::After { .. }
+            | HeldBack::OwnSentinel => false,
+            HeldBack::Failed { .. }
             | HeldBack::Deferred { .. }
             | HeldBack::OverBudget { .. }
             | HeldBack::Elsewhere { .. }

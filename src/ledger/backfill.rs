@@ -17,8 +17,9 @@ pub(crate) struct Place {
     pub(crate) is_done: bool,
     pub(crate) cursor: Option<Value>,
     pub(crate) progress: Progress,
-    /// Who is at it, as far as can be told.
+    /// Who is at it, as far as can be told, and until when that can be told.
     pub(crate) holder: Option<String>,
+    pub(crate) until: Option<String>,
 }
 
 /// What a batch leaves behind.
@@ -75,6 +76,7 @@ impl Ledger<'_> {
                 cursor,
                 progress,
                 holder: holder.map(|(_, holder)| holder.to_owned()),
+                until: holder.map(|(until, _)| until.to_owned()),
             })
         });
         row.optional().map_err(Error::sqlite("reading how far a backfill is"))

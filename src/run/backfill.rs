@@ -53,6 +53,7 @@ const GLIMPSE: Duration = Duration::from_secs(1);
 
 /// How often somebody looks whether another process is still at it.
 const LOOK: Duration = Duration::from_millis(100);
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// From which size on the log of a database in WAL mode is written back between batches.
 const LOG: u64 = 4 << 20;
@@ -62,7 +63,7 @@ struct Runner<'r, 'a> {
     job: &'a Job<'a>,
     backfill: &'a Backfill,
     occasion: Occasion,
-    holder: String,
+    lease: Lease<'a>,
     pause: Duration,
     sizes: Sizes,
     clock: Instant,
@@ -200,15 +201,14 @@ impl<'a> Run<'a> {
         let settings = Settings::remember(job.conn, |_| true)?;
         let pause = match occasion {
             Occasion::Background => Duration::from_millis(25),
-            Occasion::Start | Occasion::Gate => Duration::from_millis(5),
+            Occasion::Start | Occasion::Gate => Duration::from_millis(2),
         };
-        job.tell(&Event::SeedStarted { name: &backfill.name });
         let mut runner = Runner {
             run: self,
             job,
             backfill,
             occasion,
-            holder: holder(),
+            lease: Lease::new(job, &backfill.name),
             pause: backfill.pace.pause.unwrap_or(pause),
             sizes: Sizes::new(&backfill.pace),
             clock: Instant::now(),
@@ -218,12 +218,8 @@ impl<'a> Run<'a> {
             last,
         };
         let result = runner.all(limit);
-        let Runner { mut done, holder, clock, .. } = runner;
-        // Where it is done or taken over, there is nothing to give back.
-        let release = || job.ledger.release(&backfill.name, &holder);
-        if done.batches > 0 && !matches!(result, Ok(End::Done)) {
-            let _ = job.patience.at_once(release);
-        }
+        let Runner { mut done, clock, lease, .. } = runner;
+        drop(lease);
         job.conn.flush_prepared_statement_cache();
         done.took = clock.elapsed();
         let progress = done.progress;
@@ -249,6 +245,9 @@ impl<'a> Run<'a> {
 impl<'a> Runner<'_, 'a> {
     fn all(&mut self, limit: Option<Duration>) -> Result<End> {
         let total = self.count()?;
+        // The last sign of life of another process: where none follows until it is out, a start
+        // takes over, as one does that comes right after a kill.
+        let mut seen = None;
         loop {
             if self.job.stop.is_some_and(Stop::is_stopped) {
                 return Ok(End::Stopped);
@@ -257,9 +256,10 @@ impl<'a> Runner<'_, 'a> {
             if over && self.done.batches > 0 {
                 return Ok(End::OverBudget);
             }
-            let outcome = match self.is_elsewhere()? {
-                true => Outcome::Ended(End::Elsewhere),
-                false => self.batch(total)?,
+            let elsewhere = self.elsewhere()?;
+            let outcome = match elsewhere {
+                Some(_) => Outcome::Ended(End::Elsewhere),
+                None => self.batch(total)?,
             };
             match outcome {
                 Outcome::More => {
@@ -268,7 +268,13 @@ impl<'a> Runner<'_, 'a> {
                     self.sleep(self.pause);
                 }
                 Outcome::Ended(End::Elsewhere) => match self.occasion {
-                    Occasion::Start => return Ok(End::Elsewhere),
+                    Occasion::Start if seen.is_some() && elsewhere != seen => {
+                        return Ok(End::Elsewhere);
+                    }
+                    Occasion::Start => {
+                        seen = elsewhere;
+                        self.sleep(GLANCE);
+                    }
                     Occasion::Gate if self.clock.elapsed() >= self.patience(limit) => {
                         return Ok(End::Elsewhere);
                     }
@@ -284,18 +290,19 @@ impl<'a> Runner<'_, 'a> {
         }
     }
 
-    /// Whether another process is at it, looked at without the lock, which is needed there.
-    fn is_elsewhere(&mut self) -> Result<bool> {
+    /// Until when another process counts as being at it, if one does; looked at without the lock,
+    /// which is needed there.
+    fn elsewhere(&mut self) -> Result<Option<String>> {
         let (job, name) = (self.job, self.name());
-        if self.done.batches > 0
-            || job.patience.retry(|| job.ledger.known_sentinel(name))?.is_none()
-        {
-            return Ok(false);
+        let known = || job.patience.retry(|| job.ledger.known_sentinel(name));
+        if self.done.batches > 0 || known()?.is_none() {
+            return Ok(None);
         }
-        let Some(place) = job.patience.retry(|| job.ledger.place(name))? else { return Ok(false) };
+        let Some(place) = job.patience.retry(|| job.ledger.place(name))? else { return Ok(None) };
         self.done.progress = place.progress;
-        let is_mine = place.revision == self.backfill.revision && !place.is_done;
-        Ok(is_mine && place.holder.is_some_and(|holder| holder != self.holder))
+        let is_open = place.revision == self.backfill.revision && !place.is_done;
+        let is_others = place.holder.is_some_and(|holder| holder != self.lease.holder);
+        Ok(place.until.filter(|_| is_open && is_others))
     }
 
     /// How long a migration waits for another process that is at it.
@@ -352,6 +359,9 @@ impl<'a> Runner<'_, 'a> {
             Ok(place) => place,
             Err(end) => return Ok(Outcome::Ended(end)),
         };
+        if self.done.batches == 0 && self.trail.steps == 0 {
+            job.tell(&Event::SeedStarted { name: self.name() });
+        }
         self.done.progress = place.progress;
         let size = self.sizes.next();
         let ((worked, changed), stands) = {
@@ -379,7 +389,7 @@ impl<'a> Runner<'_, 'a> {
             rows: worked.rows,
             rows_changed: changed,
             took: clock.elapsed(),
-            holder: &self.holder,
+            holder: &self.lease.holder,
             lease: backfill.lease + self.pause,
         };
         job.ledger.advance(&step)?;
@@ -408,6 +418,7 @@ impl<'a> Runner<'_, 'a> {
             });
         }
         drop(tx);
+        self.lease.is_held = !is_done;
         self.sizes.went_well(worked.units, clock.elapsed());
         self.done.batches += 1;
         self.done.rows += worked.rows;
@@ -450,7 +461,7 @@ impl<'a> Runner<'_, 'a> {
         if place.is_done || place.revision > revision {
             return Ok(Err(End::Overtaken));
         }
-        if place.holder.as_ref().is_some_and(|holder| *holder != self.holder) {
+        if place.holder.as_ref().is_some_and(|holder| *holder != self.lease.holder) {
             return Ok(Err(End::Elsewhere));
         }
         Ok(Ok(place))
@@ -571,12 +582,13 @@ impl<'a> Runner<'_, 'a> {
             rows: 0,
             rows_changed: 0,
             took: Duration::ZERO,
-            holder: &self.holder,
+            holder: &self.lease.holder,
             lease: backfill.lease + self.pause,
         })?;
         let stored = || Ok(job.ledger.place(name)?.is_some_and(|p| p.cursor.as_ref() == Some(row)));
         job.patience.commit(&tx, stored)?;
         log::warn!("backfill {name} skipped row {}: {why}", shown_key(row));
+        self.lease.is_held = true;
         self.done.skipped += 1;
         self.done.batches += 1;
         self.sizes.passed();
@@ -682,9 +694,30 @@ fn failed(conn: &Connection, error: BoxError, row: Option<Value>, before: Option
     Failed::Row { error, row, before }
 }
 
-/// Who is at a backfill: this run of this process.
-fn holder() -> String {
-    format!("{}-{:016x}", std::process::id(), RandomState::new().build_hasher().finish())
+/// Who is at a backfill: this run of this process. It says so when it no longer is, also after a
+/// panic; where it cannot, that shows by the time.
+struct Lease<'a> {
+    job: &'a Job<'a>,
+    name: &'a str,
+    holder: String,
+    is_held: bool,
+}
+
+impl<'a> Lease<'a> {
+    fn new(job: &'a Job<'a>, name: &'a str) -> Self {
+        let number = RandomState::new().build_hasher().finish();
+        let holder = format!("{}-{number:016x}", std::process::id());
+        Lease { job, name, holder, is_held: false }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if self.is_held && self.job.conn.is_autocommit() {
+            let release = || self.job.ledger.release(self.name, &self.holder);
+            let _ = self.job.patience.at_once(release);
+        }
+    }
 }
 
 /// The application's triggers, silent until dropped.

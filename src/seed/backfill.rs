@@ -204,7 +204,7 @@ impl Backfill {
             total: None,
             failures: Failures::default(),
             triggers: UserTriggers::default(),
-            lease: Duration::from_secs(10),
+            lease: Duration::from_secs(1),
         }
     }
 
@@ -235,7 +235,7 @@ impl Backfill {
         self
     }
 
-    /// The time between batches, in which others can write. Default: 5 ms at a start, when the
+    /// The time between batches, in which others can write. Default: 2 ms at a start, when the
     /// application does not work yet, and 25 ms in
     /// [`run_backfills`](crate::Migrator::run_backfills): there a connection with a busy timeout,
     /// which SQLite tries at most 25 ms apart at first, gets in after the batch in hand or the next.
@@ -279,8 +279,9 @@ impl Backfill {
         self
     }
 
-    /// For how long after its last batch a process that does not say so any more counts as being at
-    /// it. Another one takes over then. Default: 10 seconds.
+    /// For how long after a batch, and the pause after that, a process counts as being at it. If
+    /// nothing more is heard of it by then, another one takes over; every row is done once all the
+    /// same. A start goes on as soon as it sees that another process is alive. Default: 1 second.
     pub fn lease(mut self, d: Duration) -> Self {
         self.lease = d;
         self
