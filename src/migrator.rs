@@ -411,7 +411,9 @@ impl Migrator {
         Ok(crate::status::status(&set, &applied, &job.seeds, &standing, &sentinels))
     }
 
-    /// Reads: whether [`apply`](Migrator::apply) would find nothing to do.
+    /// Reads: whether [`apply`](Migrator::apply) would find nothing to do. A
+    /// [deferred](crate::Backfill::deferred) backfill is not its to do: [`status`](Migrator::status)
+    /// says how far that is.
     ///
     /// # Errors
     ///

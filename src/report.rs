@@ -263,7 +263,8 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_noop() {
-            f.write_str("nothing to do")?;
+            let waits = self.held.iter().any(Held::is_unsettled);
+            f.write_str(if waits { "nothing to do now" } else { "nothing to do" })?;
         } else {
             write!(f, "done in {:.1} ms", self.took.as_secs_f64() * 1000.0)?;
         }

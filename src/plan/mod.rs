@@ -260,7 +260,8 @@ impl fmt::Display for Direction {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() && self.amendments.is_empty() {
-            f.write_str("nothing to do")?;
+            let waits = self.held.iter().any(Held::is_unsettled);
+            f.write_str(if waits { "nothing to do now" } else { "nothing to do" })?;
         } else {
             let rows: Vec<[String; 6]> = self.steps.iter().map(Step::cells).collect();
             f.write_str(&columns(&rows))?;

@@ -419,6 +419,8 @@ impl<'a> Runner<'_, 'a> {
         }
         drop(tx);
         self.lease.is_held = !is_done;
+        // From now on others see that somebody is at it, and go on.
+        self.run.alone = None;
         self.sizes.went_well(worked.units, clock.elapsed());
         self.done.batches += 1;
         self.done.rows += worked.rows;

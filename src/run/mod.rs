@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::backup::Backup;
+use crate::backup::{Backup, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::held::{Held, HeldBack};
@@ -65,6 +65,8 @@ struct Run<'a> {
     report: Report,
     /// Whether the last transaction did what belongs to the end of a run.
     finished: bool,
+    /// The lock on backups, held until others may start beside this run.
+    alone: Option<Lock>,
 }
 
 /// How long the lock has to be free and nothing to happen before a migration that was begun
@@ -87,7 +89,7 @@ fn carry_out<'a>(
     work: impl FnOnce(&mut Run<'a>) -> Result<()>,
 ) -> Result<Report> {
     let clock = Instant::now();
-    let mut run = Run { job, goal, report: Report::default(), finished: false };
+    let mut run = Run { job, goal, report: Report::default(), finished: false, alone: None };
     let result = work(&mut run);
     // Cached statements would remember columns as they were.
     job.conn.flush_prepared_statement_cache();
@@ -121,7 +123,7 @@ impl<'a> Run<'a> {
             self.job.patience.retry(|| preflight::refuse_texts(self.job, &first))?;
             self.job.tell(&Event::Planned { plan: &first });
         }
-        let _alone = self.back_up(&first)?;
+        self.alone = self.back_up(&first)?;
         let mut plan = first;
         while !plan.is_empty() {
             if let (Some(name), Some(step)) = (plan.gate(), plan.steps.first()) {
