@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use landfall::include_dir::{Dir, DirEntry, File};
 use landfall::rusqlite::{self, Connection};
-use landfall::{DataLoss, Migrator};
+use landfall::{DataLoss, Migration, Migrator, Target};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -188,6 +188,13 @@ fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(Duration, T)> {
 
 fn main() -> Result<()> {
     machine()?;
+    for argument in std::env::args() {
+        match argument.as_str() {
+            "undo" => return undo(),
+            "fresh" => return fresh_databases(),
+            _ => {}
+        }
+    }
     println!("### Every migration, on a fresh database in memory\n");
     let sets = SIZES.map(|size| (size, generate(Kind::Realistic, size)));
     in_memory(&sets)?;
@@ -195,7 +202,9 @@ fn main() -> Result<()> {
     in_memory(&SIZES.map(|size| (size, generate(Kind::TablesOnly, size))))?;
     fresh_file(&sets)?;
     nothing_to_do(&sets)?;
-    guard()
+    guard()?;
+    fresh_databases()?;
+    undo()
 }
 
 fn machine() -> Result<()> {
@@ -260,6 +269,99 @@ fn guard() -> Result<()> {
     println!("| `DataLoss::Allow` | `DataLoss::Refuse` | ratio |");
     println!("|---:|---:|---:|");
     println!("| {} | {} | {} |\n", without.cell(), with.cell(), with.ratio(&without));
+    Ok(())
+}
+
+/// A database for a unit test, ready for its first query: migrated, copied, or lent.
+fn fresh_databases() -> Result<()> {
+    println!("### A fresh database in memory and a first query\n");
+    println!(
+        "| migrations | bare SQL | `open_in_memory` | times faster | `sandbox` | times faster |"
+    );
+    println!("|---:|---:|---:|---:|---:|---:|");
+    for size in SIZES {
+        let set = generate(Kind::Realistic, size);
+        let migrator = Migrator::from_embedded(&set.embedded);
+        let rounds = if size < 1000 { 61 } else { 9 };
+        let first_query = |conn: &Connection| {
+            conn.query_row("SELECT count(*) FROM entity_1", [], |row| row.get::<_, i64>(0))
+        };
+        let [bare, copied, lent] = race(
+            rounds,
+            [
+                Box::new(|| {
+                    let work = || {
+                        let conn = Connection::open_in_memory()?;
+                        set.execute(&conn)?;
+                        Ok(first_query(&conn)?)
+                    };
+                    Ok(timed(work)?.0)
+                }),
+                Box::new(|| {
+                    let work = || Ok(first_query(&migrator.open_in_memory()?)?);
+                    Ok(timed(work)?.0)
+                }),
+                Box::new(|| {
+                    let work = || Ok(landfall::testing::sandbox(&migrator, first_query)??);
+                    Ok(timed(work)?.0)
+                }),
+            ],
+        )?;
+        let times = |other: &Times| {
+            format!("{:.0}", bare.median().as_secs_f64() / other.median().as_secs_f64())
+        };
+        let (copied_times, lent_times) = (times(&copied), times(&lent));
+        println!(
+            "| {size} | {} | {} | {copied_times} | {} | {lent_times} |",
+            bare.cell(),
+            copied.cell(),
+            lent.cell()
+        );
+    }
+    println!();
+    Ok(())
+}
+
+/// What it costs to record a data migration over 100,000 rows, and to put them back.
+fn undo() -> Result<()> {
+    const DATA: &str = "UPDATE note SET text = upper(text)";
+    let plain = Migrator::from_migrations([Migration::sql(1, "upper", DATA)]);
+    let recorded = Migration::sql(1, "upper", format!("-- landfall: undo\n{DATA}"));
+    let recorded = Migrator::from_migrations([recorded]);
+    let filled = || {
+        let conn = Connection::open_in_memory()?;
+        conn.execute_batch(
+            "CREATE TABLE note(id INTEGER PRIMARY KEY, owner INTEGER, text TEXT);
+             WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 100000)
+             INSERT INTO note SELECT n, n % 100, 'some words about ' || n FROM c;",
+        )?;
+        Ok::<_, rusqlite::Error>(conn)
+    };
+    let apply = |migrator: &Migrator| {
+        let conn = filled()?;
+        Ok(timed(|| Ok(migrator.apply(&conn)?))?.0)
+    };
+    let ways: [Way<'_>; 3] = [
+        Box::new(|| apply(&plain)),
+        Box::new(|| apply(&recorded)),
+        Box::new(|| {
+            let conn = filled()?;
+            recorded.apply(&conn)?;
+            Ok(timed(|| Ok(recorded.revert(&conn, Target::Empty)?))?.0)
+        }),
+    ];
+    let [without, with, back] = race(9, ways)?;
+    println!("### An update of 100,000 rows that is recorded for undo, in memory\n");
+    println!("| not recorded | recorded | ratio | taken back | ratio |");
+    println!("|---:|---:|---:|---:|---:|");
+    println!(
+        "| {} | {} | {} | {} | {} |\n",
+        without.cell(),
+        with.cell(),
+        with.ratio(&without),
+        back.cell(),
+        back.ratio(&without)
+    );
     Ok(())
 }
 

@@ -204,6 +204,22 @@ pub enum ErrorKind {
     #[error("migration {version} ({name}) cannot be reverted: {why}")]
     #[non_exhaustive]
     Irreversible { version: Version, name: String, why: String },
+    /// Not all that it changes can be recorded, so that it could not be undone.
+    #[error("{what} cannot be recorded for undo: {why}")]
+    #[non_exhaustive]
+    CannotRecord { what: String, why: String },
+    /// The record of what it changed would be larger than allowed.
+    #[error("the record of what {what} changes is larger than {limit} bytes")]
+    #[non_exhaustive]
+    UndoTooLarge { what: String, limit: u64 },
+    /// There is no record of what it changed, or it fits no longer.
+    #[error("{what} cannot be undone: {why}")]
+    #[non_exhaustive]
+    CannotUndo { what: String, why: String },
+    /// Undoing would overwrite rows that were changed after what is undone.
+    #[error("undoing {what} would overwrite what was written since: {}", list(rows))]
+    #[non_exhaustive]
+    ChangedSince { what: String, rows: Vec<String> },
     /// A migration that runs outside a transaction did not come to its end.
     #[error(
         "migration {version} ({name}), which runs outside a transaction, was interrupted: {progress}"
@@ -235,6 +251,13 @@ pub enum ErrorKind {
     #[error("the database is not current: {pending}")]
     #[non_exhaustive]
     NotCurrent { pending: String },
+    /// A test that was lent a database inside a transaction ended that.
+    #[error("the test ended the transaction that its database was lent in")]
+    SandboxLeft,
+    /// A file that was to be made is there already, and not empty.
+    #[error("`{}` is already there, and not empty", path.display())]
+    #[non_exhaustive]
+    NotFresh { path: PathBuf },
     /// A backup could not be made, or not be restored.
     #[error("{doing} {} failed", path.display())]
     #[non_exhaustive]
@@ -390,10 +413,26 @@ impl ErrorKind {
             ErrorKind::Irreversible { .. } => {
                 "restore a backup, or write its `.down.sql` and ship it"
             }
+            ErrorKind::CannotRecord { .. } => {
+                "take `undo` away from it; a down script or a backup is then the way back"
+            }
+            ErrorKind::UndoTooLarge { .. } => {
+                "raise the limit with `undo_limit(<bytes>)`; or take `undo` away from it, and make \
+                 a backup before it"
+            }
+            ErrorKind::CannotUndo { .. } => "`status` and `history` tell what has run",
+            ErrorKind::ChangedSince { .. } => {
+                "look at these rows; to put them back all the same, use \
+                 `changed_since(ChangedSince::Overwrite)`"
+            }
             ErrorKind::Interrupted { .. } => {
                 "look at the database; then call `repair` with a reason to run it again from its \
                  start, or `baseline` with its version to take it as done"
             }
+            ErrorKind::SandboxLeft => {
+                "use `open_in_memory` for a test that begins or ends transactions"
+            }
+            ErrorKind::NotFresh { .. } => "open it with `open`; or remove it first",
             ErrorKind::NoReason { .. } => "say why in a few words",
             ErrorKind::NotCurrent { .. } => {
                 "wait for the process that migrates, or run `apply` here"

@@ -14,6 +14,7 @@
 mod backup;
 mod error;
 mod event;
+mod fresh;
 mod held;
 mod ledger;
 mod migration;
@@ -37,8 +38,8 @@ pub use held::{Held, HeldBack, Progress};
 pub use migration::{BoxError, Migration, Target, Version};
 pub use migrator::Migrator;
 pub use plan::{
-    Amendment, DataLoss, Direction, ForeignKeys, Late, Missing, Newer, Plan, Step, Strictness,
-    Transactions,
+    Amendment, ChangedSince, DataLoss, Direction, ForeignKeys, Late, Missing, Newer, Plan, Step,
+    Strictness, Transactions,
 };
 pub use report::{
     BackfillDone, BackupOutcome, Compatibility, Done, HistoryEntry, MigrationStatus,

@@ -1,8 +1,10 @@
 //! A migration as an application gives it: a version, a name, and what to do.
 
+use std::any::TypeId;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Transaction;
 
@@ -11,6 +13,24 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A function of the application that works inside a transaction of ours.
 pub(crate) type Deed = Arc<dyn Fn(&Transaction<'_>) -> Result<(), BoxError> + Send + Sync>;
+
+/// Tells one function from another, as far as that can be told: a function or closure that holds
+/// no value is its type, and any other is told from all but its own clones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Identity {
+    Type(TypeId),
+    Made(u64),
+}
+
+impl Identity {
+    pub(crate) fn of<F: 'static>(_: &F) -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        match size_of::<F>() {
+            0 => Identity::Type(TypeId::of::<F>()),
+            _ => Identity::Made(MADE.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+}
 
 /// The number of a migration. Numbered files carry it as it stands, timestamps as
 /// YYYYMMDDhhmmss, so that both order together.
@@ -95,13 +115,14 @@ pub struct Migration {
     pub(crate) verify: Option<Text>,
     pub(crate) compatible: Option<String>,
     pub(crate) allow_data_loss: Option<String>,
+    pub(crate) undoable: bool,
 }
 
 /// What a migration does on its way up.
 #[derive(Clone)]
 pub(crate) enum Up {
     Sql(Text),
-    Code { deed: Deed, revision: u32 },
+    Code { deed: Deed, revision: u32, identity: Identity },
 }
 
 /// A script not yet read, and the file it came from.
@@ -167,8 +188,9 @@ impl Migration {
         name: impl Into<Cow<'static, str>>,
         f: impl Fn(&Transaction<'_>) -> Result<(), E> + Send + Sync + 'static,
     ) -> Self {
+        let identity = Identity::of(&f);
         let deed: Deed = Arc::new(move |tx| f(tx).map_err(Into::into));
-        Self::new(version.into(), name.into(), Up::Code { deed, revision: 1 })
+        Self::new(version.into(), name.into(), Up::Code { deed, revision: 1, identity })
     }
 
     fn new(version: Version, name: Cow<'static, str>, up: Up) -> Self {
@@ -180,6 +202,7 @@ impl Migration {
             verify: None,
             compatible: None,
             allow_data_loss: None,
+            undoable: false,
         }
     }
 
@@ -217,6 +240,37 @@ impl Migration {
     /// so in its text: `-- landfall: allow-data-loss: <reason>`.
     pub fn allow_data_loss(mut self, reason: impl Into<String>) -> Self {
         self.allow_data_loss = Some(reason.into());
+        self
+    }
+
+    /// Records every row that a code migration changes, so that a revert puts back exactly what was
+    /// there, without a [`down`](Self::down). As the directive `-- landfall: undo`, which an SQL
+    /// migration says in its text.
+    ///
+    /// What it may not do is change the schema or write to virtual tables, which is refused with
+    /// [`ErrorKind::CannotRecord`](crate::ErrorKind::CannotRecord); nor can a write through
+    /// an [incremental BLOB handle](https://sqlite.org/c3ref/blob_open.html) or into an attached
+    /// database be seen.
+    ///
+    /// ```
+    /// use landfall::{Migration, Target};
+    ///
+    /// let migrator = landfall::Migrator::from_dir("migrations-example");
+    /// let conn = migrator.open_in_memory()?;
+    /// conn.execute("INSERT INTO contact(name) VALUES ('Ada')", [])?;
+    ///
+    /// let shout = Migration::code(12, "shout", |tx| {
+    ///     tx.execute("UPDATE contact SET name = upper(name)", []).map(drop)
+    /// });
+    /// let migrator = migrator.with(shout.undoable());
+    /// migrator.apply(&conn)?;
+    /// migrator.revert(&conn, Target::Steps(1))?;
+    /// let name: String = conn.query_row("SELECT name FROM contact", [], |row| row.get(0))?;
+    /// assert_eq!(name, "Ada");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn undoable(mut self) -> Self {
+        self.undoable = true;
         self
     }
 

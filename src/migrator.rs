@@ -7,17 +7,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, MAIN_DB};
+use rusqlite::Connection;
 
 use crate::backup::{Backup, restore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::ledger::{self, Applied, Deed, Ledger};
+use crate::ledger::{self, Applied, Deed, Ledger, Record, Recorded};
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Plan, Policies};
-use crate::report::{HistoryEntry, Report, Status};
+use crate::report::{Done, HistoryEntry, Report, Status};
 use crate::run::lock::{Listener, Patience};
 use crate::run::repair::{refuse_running, repair};
+use crate::run::undo::Terms;
 use crate::run::{self, Job, preflight, session, statements};
 use crate::seed::{Deferred, Environments, Registry, Seeds};
 use crate::source::{Set, Source};
@@ -48,6 +49,7 @@ pub struct Migrator {
     pub(crate) prefix: String,
     pub(crate) policies: Policies,
     pub(crate) backup: Option<Backup>,
+    pub(crate) undo: Terms,
     pub(crate) wait: Duration,
     pub(crate) listener: Option<Arc<Listener>>,
     pub(crate) stop: Option<Stop>,
@@ -63,7 +65,7 @@ impl Migrator {
     ///
     /// A transaction that fails leaves nothing behind, and the connection and its settings are as
     /// before. What earlier transactions of the same call committed stays, and is in the error's
-    /// [`report`](Error::report). With [`Transactions::Together`](crate::Transactions::Together) the migrations are usually one
+    /// [`report`](crate::Error::report). With [`Transactions::Together`](crate::Transactions::Together) the migrations are usually one
     /// transaction; each seed is one after them, so that a seed that fails leaves the migrations
     /// applied and the seeds before it done.
     ///
@@ -158,7 +160,9 @@ impl Migrator {
     /// Writes: takes migrations back, the newest first, by their down scripts: those of the set,
     /// or of the ledger where the set does not know them. Views and triggers that repeatables made
     /// are dropped first; the next `apply` makes them again. [`Target::Version`] stays applied.
-    /// Going back to [`Target::Empty`] forgets the seeds as well, whose rows are gone.
+    /// What was recorded of a migration that says `undo` is put back row by row, and so is, before
+    /// the first migration that it stood on, what an [`undoable`](crate::Seed::undoable) seed
+    /// changed. Going back to [`Target::Empty`] forgets the seeds as well, whose rows are gone.
     ///
     /// # Errors
     ///
@@ -257,6 +261,99 @@ impl Migrator {
         let amended = repair(&job, why)?;
         job.patience.commit(&tx, || ledger.read().map(|applied| applied.mark.is_none()))?;
         told(Ok(Report { amended, took: clock.elapsed(), ..Report::default() }))
+    }
+}
+
+/// Undoing what was recorded.
+impl Migrator {
+    /// Writes: takes back the last run of a seed that is [`undoable`](crate::Seed::undoable). Every
+    /// row that it changed becomes what it was, the application's triggers staying quiet, and its
+    /// sentinel too, so that the next [`apply`](Migrator::apply) runs it again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::CannotUndo`] where there is no record of it: it has not run, was taken back
+    /// already, or the record was forgotten; or where its tables have other columns now.
+    /// [`ErrorKind::ChangedSince`] where rows were changed after it and
+    /// [`changed_since`](Migrator::changed_since) does not allow overwriting them;
+    /// [`ErrorKind::ForeignKeys`] where rows made since refer to what would go. Nothing is changed
+    /// by any error.
+    ///
+    /// ```
+    /// use landfall::{Migrator, Seed, Seeds};
+    ///
+    /// let family = Seed::new("family", |tx| {
+    ///     tx.execute("INSERT INTO contact_group(name) VALUES ('Family')", []).map(drop)
+    /// });
+    /// let migrator = Migrator::from_dir("migrations-example")
+    ///     .seeds(Seeds::new().add(family.undoable()));
+    /// let conn = migrator.open_in_memory()?;
+    /// let report = migrator.revert_seed(&conn, "family")?;
+    /// assert_eq!(report.reverted[0].name, "family");
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn revert_seed(&self, conn: &Connection, name: &str) -> Result<Report> {
+        preflight::refuse_transaction(conn)?;
+        let ledger = self.ledger_of(conn)?;
+        let set = self.load()?;
+        let job = self.job(conn, &ledger, &set)?;
+        let records = job.patience.retry(|| ledger.read())?.records;
+        let of_it =
+            |record: &&Record| record.name == name && matches!(record.of, Recorded::Seed { .. });
+        match records.iter().rfind(of_it) {
+            Some(record) => told(run::run(&job, Goal::Undo(record.id))),
+            None => {
+                let why = "there is no record of it: it has not run, was taken back already, is \
+                           not `undoable`, or the record was forgotten";
+                let (what, why) = (format!("seed {name}"), why.to_owned());
+                Err(ErrorKind::CannotUndo { what, why }.into())
+            }
+        }
+    }
+
+    /// Writes the ledger only: forgets what was recorded longer ago than that, to make room. What
+    /// is forgotten can no longer be undone: a migration that says `undo` becomes irreversible.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InTransaction`], [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`]. Nothing is
+    /// changed by any error.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # let migrator = landfall::Migrator::from_dir("migrations-example");
+    /// # let conn = migrator.open_in_memory()?;
+    /// let month = Duration::from_secs(30 * 24 * 60 * 60);
+    /// let report = migrator.forget_undo(&conn, month)?;
+    /// assert!(report.forgotten.is_empty());
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn forget_undo(&self, conn: &Connection, older_than: Duration) -> Result<Report> {
+        preflight::refuse_transaction(conn)?;
+        let clock = Instant::now();
+        let ledger = self.ledger_of(conn)?;
+        let patience = self.patience(conn)?;
+        let mut report = Report::default();
+        if patience.retry(|| ledger.read())?.records.is_empty() {
+            return Ok(report);
+        }
+        if let Some(why) = preflight::read_only(conn)? {
+            let steps = "old records are to be forgotten".to_owned();
+            return Err(ErrorKind::ReadOnly { steps, why }.into());
+        }
+        let tx = patience.begin()?;
+        for (version, name) in ledger.forget_older(older_than)? {
+            let detail = Some("what it changed can no longer be undone");
+            let forgotten =
+                Deed { action: "forget", version, name: Some(&name), detail, ..Deed::default() };
+            ledger.record([forgotten])?;
+            report.forgotten.push(Done { version, name, took: Duration::ZERO });
+        }
+        let left = ledger.read()?.records;
+        patience.commit(&tx, || Ok(ledger.read()?.records == left))?;
+        report.took = clock.elapsed();
+        told(Ok(report))
     }
 }
 
@@ -527,56 +624,6 @@ impl Migrator {
     }
 }
 
-/// Fresh databases.
-impl Migrator {
-    /// Writes: makes a fresh database in memory, applied to. For unit tests that want one each.
-    ///
-    /// # Errors
-    ///
-    /// As [`apply`](Migrator::apply).
-    ///
-    /// ```
-    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
-    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
-    /// let db = migrator.open_in_memory()?;
-    /// db.execute("INSERT INTO contact(name) VALUES ('Ada')", [])?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn open_in_memory(&self) -> Result<Connection> {
-        let conn =
-            Connection::open_in_memory().map_err(Error::sqlite("opening a database in memory"))?;
-        self.apply(&conn)?;
-        Ok(conn)
-    }
-
-    /// Writes: opens a database file, made if it is not there, and applies to it. The connection has
-    /// foreign keys on, a busy timeout of 5 seconds, and the file is in WAL mode with
-    /// `synchronous=NORMAL`, which [SQLite recommends](https://sqlite.org/wal.html) for
-    /// applications; not for a file on a network file system, where WAL does not work.
-    ///
-    /// # Errors
-    ///
-    /// As [`apply`](Migrator::apply), and where the file cannot be opened. A file that was made
-    /// stays, and WAL mode stays on.
-    ///
-    /// ```
-    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
-    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
-    /// # let folder = tempfile::tempdir()?;
-    /// # let path = folder.path().join("contacts.db");
-    /// let conn = migrator.open(path)?;
-    /// assert!(migrator.is_current(&conn)?);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<Connection> {
-        let conn = Connection::open(path).map_err(Error::sqlite("opening the database"))?;
-        let patience = self.patience(&conn)?;
-        patience.retry(|| configure(&conn))?;
-        self.apply(&conn)?;
-        Ok(conn)
-    }
-}
-
 impl Migrator {
     pub(crate) fn load(&self) -> Result<Arc<Set>> {
         ledger::check_prefix(&self.prefix)?;
@@ -607,7 +654,7 @@ impl Migrator {
         Ok(patience.at_once(|| ledger.is_sealed(fingerprint)))
     }
 
-    fn patience<'a>(&'a self, conn: &'a Connection) -> Result<Patience<'a>> {
+    pub(crate) fn patience<'a>(&'a self, conn: &'a Connection) -> Result<Patience<'a>> {
         Patience::new(conn, self.wait, self.listener())
     }
 
@@ -631,6 +678,7 @@ impl Migrator {
             stop: self.stop.as_ref(),
             policies: self.policies,
             backup: self.backup.as_ref(),
+            undo: self.undo,
             listener: self.listener(),
             patience: self.patience(conn)?,
             fingerprint: None,
@@ -639,7 +687,7 @@ impl Migrator {
     }
 
     /// Everything that decides what `apply` does, in a number: the set, the seeds, the policies.
-    fn fingerprint(&self) -> Result<u64> {
+    pub(crate) fn fingerprint(&self) -> Result<u64> {
         let mut hasher = DefaultHasher::new();
         env!("CARGO_PKG_VERSION").hash(&mut hasher);
         self.policies.hash(&mut hasher);
@@ -658,20 +706,6 @@ fn told(result: Result<Report>) -> Result<Report> {
         log::info!("{} in {:?}", report.gist(), report.took);
     }
     result
-}
-
-fn configure(conn: &Connection) -> Result<()> {
-    let set = || {
-        conn.execute_batch("PRAGMA foreign_keys = ON")?;
-        let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
-        let changes = !mode.eq_ignore_ascii_case("wal") && !conn.is_readonly(MAIN_DB)?;
-        if changes {
-            // This needs the database alone and says "locked" at once, whatever the busy timeout.
-            conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-        }
-        conn.execute_batch("PRAGMA synchronous = NORMAL")
-    };
-    set().map_err(Error::sqlite("configuring the connection"))
 }
 
 impl fmt::Debug for Migrator {

@@ -12,7 +12,10 @@ use crate::backup::Backup;
 use crate::event::Event;
 use crate::migration::Migration;
 use crate::migrator::Migrator;
-use crate::plan::{DataLoss, Late, Missing, Newer, Policies, Strictness, Transactions};
+use crate::plan::{
+    ChangedSince, DataLoss, Late, Missing, Newer, Policies, Strictness, Transactions,
+};
+use crate::run::undo;
 use crate::seed::{Environments, Seeds};
 use crate::source::Source;
 use crate::stop::Stop;
@@ -89,6 +92,7 @@ impl Migrator {
             prefix: "schema".to_owned(),
             policies: Policies::default(),
             backup: None,
+            undo: undo::Terms::default(),
             wait: Duration::from_secs(60),
             listener: None,
             stop: None,
@@ -208,6 +212,21 @@ impl Migrator {
     /// [`ErrorKind::Backup`](crate::ErrorKind::Backup). Default: none.
     pub fn backup(mut self, b: Backup) -> Self {
         self.backup = Some(b);
+        self
+    }
+
+    /// How many bytes the record of what one migration or seed changed may have. One that would be
+    /// larger is refused with [`ErrorKind::UndoTooLarge`](crate::ErrorKind::UndoTooLarge), and
+    /// nothing of the deed stays. Default: 64 MiB.
+    pub fn undo_limit(mut self, bytes: u64) -> Self {
+        self.undo.limit = bytes;
+        self
+    }
+
+    /// What to do where undoing would overwrite rows that were changed after what is undone.
+    /// Default: [`ChangedSince::Refuse`].
+    pub fn changed_since(mut self, p: ChangedSince) -> Self {
+        self.undo.changed_since = p;
         self
     }
 

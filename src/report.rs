@@ -22,7 +22,7 @@ use crate::migration::Version;
 pub struct Report {
     /// Migrations that ran, in the order they ran.
     pub applied: Vec<Done>,
-    /// Migrations taken back, in the order that happened.
+    /// Migrations and recorded seeds taken back, in the order that happened.
     pub reverted: Vec<Done>,
     /// Repeatables that ran.
     pub repeated: Vec<Done>,
@@ -31,6 +31,8 @@ pub struct Report {
     /// Rows of the ledger brought in line with the set: an edit accepted, a down script or the
     /// word on compatibility changed.
     pub amended: Vec<Done>,
+    /// Migrations and seeds whose record is gone, so that they can no longer be undone.
+    pub forgotten: Vec<Done>,
     /// Seeds that ran.
     pub seeds: Vec<SeedDone>,
     /// Backfills that batches were done of.
@@ -55,7 +57,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Done {
-    /// Its version; `None` for a repeatable.
+    /// Its version; `None` for a repeatable or a seed.
     pub version: Option<Version>,
     /// Its name.
     pub name: String,
@@ -221,13 +223,14 @@ impl Report {
             && self.restored.is_none()
     }
 
-    fn lists(&self) -> [(&'static str, &Vec<Done>); 5] {
+    fn lists(&self) -> [(&'static str, &Vec<Done>); 6] {
         [
             ("applied", &self.applied),
             ("reverted", &self.reverted),
             ("marked as applied", &self.marked),
             ("amended", &self.amended),
             ("repeated", &self.repeated),
+            ("forgot how to undo", &self.forgotten),
         ]
     }
 
@@ -473,7 +476,7 @@ pub struct HistoryEntry {
     /// When, UTC, ISO 8601.
     pub at: String,
     /// What was done: `apply`, `revert`, `repeat`, `baseline`, `amend`, `replace`, `repair`,
-    /// `seed`, `waive` (a rule, with the reason given), `lose` (what a sign-off let go), `backup`,
+    /// `seed`, `forget` (how to undo it), `waive` (a rule, with the reason given), `lose` (what a sign-off let go), `backup`,
     /// `restore`.
     pub action: String,
     /// The migration's version, where it is about one.

@@ -1,8 +1,8 @@
 //! Whose a table of our name is, told by its columns.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params_from_iter};
 
-use super::format::{TABLES, columns};
+use super::format::{TABLES, UNDO, columns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::quoted;
 
@@ -13,6 +13,8 @@ pub(crate) struct Found {
     pub(crate) seeds: bool,
     pub(crate) history: bool,
     pub(crate) state: bool,
+    /// Both tables of records; they are there only where a deed was recorded.
+    pub(crate) undo: bool,
 }
 
 impl Found {
@@ -32,10 +34,12 @@ const TOOLS: [(&str, &str); 4] = [
 /// Looks for our tables in `main`; one of the name that is not ours is refused.
 pub(crate) fn inspect(conn: &Connection, prefix: &str) -> Result<Found> {
     let mut found = Found::default();
+    let mut undo = 0;
     let tables = tables(conn, prefix).map_err(Error::sqlite("looking for the ledger's tables"))?;
     for table in tables {
         let what = table.get(prefix.len() + 1..).unwrap_or_default().to_ascii_lowercase();
-        let Some((name, definition)) = TABLES.iter().find(|(name, _)| *name == what) else {
+        let mut known = TABLES.iter().chain(&UNDO);
+        let Some((name, definition)) = known.find(|(name, _)| *name == what) else {
             continue;
         };
         let wanted: Vec<&str> = columns(definition).collect();
@@ -51,9 +55,11 @@ pub(crate) fn inspect(conn: &Connection, prefix: &str) -> Result<Found> {
             "migrations" => found.migrations = true,
             "seeds" => found.seeds = true,
             "history" => found.history = true,
+            "undo" | "undo_rows" => undo += 1,
             _ => found.state = true,
         }
     }
+    found.undo = undo == UNDO.len();
     Ok(found)
 }
 
@@ -75,10 +81,10 @@ fn foreign(conn: &Connection, table: String, name: &str) -> Error {
 fn tables(conn: &Connection, prefix: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement = conn.prepare(
         "SELECT name FROM main.sqlite_master
-         WHERE name COLLATE NOCASE IN (?1, ?2, ?3, ?4) AND type IN ('table', 'view')",
+         WHERE name COLLATE NOCASE IN (?1, ?2, ?3, ?4, ?5, ?6) AND type IN ('table', 'view')",
     )?;
-    let names = TABLES.map(|(what, _)| format!("{prefix}_{what}"));
-    let rows = statement.query_map(names, |row| row.get(0))?;
+    let names = TABLES.iter().chain(&UNDO).map(|(what, _)| format!("{prefix}_{what}"));
+    let rows = statement.query_map(params_from_iter(names), |row| row.get(0))?;
     rows.collect()
 }
 

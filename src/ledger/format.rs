@@ -29,22 +29,46 @@ pub(crate) const TABLES: [(&str, &str); 4] = [
     ("state", "key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL"),
 ];
 
+/// The tables of what recorded deeds changed, made by the first such deed.
+pub(crate) const UNDO: [(&str, &str); 2] = [
+    (
+        "undo",
+        "id INTEGER PRIMARY KEY, version INTEGER, name TEXT NOT NULL, revision INTEGER, \
+         revision_before INTEGER, at TEXT NOT NULL, history INTEGER NOT NULL, \
+         tables TEXT NOT NULL, first_row INTEGER NOT NULL, last_row INTEGER NOT NULL, \
+         app_version TEXT",
+    ),
+    (
+        "undo_rows",
+        "id INTEGER PRIMARY KEY, tbl TEXT NOT NULL, key BLOB NOT NULL, before BLOB, after BLOB",
+    ),
+];
+
 /// The names of a table's columns.
 pub(crate) fn columns(definition: &str) -> impl Iterator<Item = &str> {
     definition.split(", ").filter_map(|column| column.split(' ').next())
 }
 
 pub(crate) fn create(conn: &Connection, prefix: &str) -> rusqlite::Result<()> {
-    for (what, definition) in TABLES {
-        let tail = if definition.contains("TEXT PRIMARY KEY") { " WITHOUT ROWID" } else { "" };
-        let table = format!("main.\"{prefix}_{what}\"");
-        conn.execute(&format!("CREATE TABLE IF NOT EXISTS {table} ({definition}){tail}"), [])?;
-    }
+    create_tables(conn, prefix, &TABLES)?;
     conn.execute(
         &format!(
             "INSERT OR IGNORE INTO main.\"{prefix}_state\" (key, value) VALUES ('format', ?1)"
         ),
         [NUMBER.to_string()],
     )?;
+    Ok(())
+}
+
+pub(crate) fn create_undo(conn: &Connection, prefix: &str) -> rusqlite::Result<()> {
+    create_tables(conn, prefix, &UNDO)
+}
+
+fn create_tables(conn: &Connection, prefix: &str, tables: &[(&str, &str)]) -> rusqlite::Result<()> {
+    for (what, definition) in tables {
+        let tail = if definition.contains("TEXT PRIMARY KEY") { " WITHOUT ROWID" } else { "" };
+        let table = format!("main.\"{prefix}_{what}\"");
+        conn.execute(&format!("CREATE TABLE IF NOT EXISTS {table} ({definition}){tail}"), [])?;
+    }
     Ok(())
 }

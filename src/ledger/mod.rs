@@ -5,6 +5,7 @@ pub(crate) mod foreign;
 pub(crate) mod format;
 mod seal;
 mod sentinel;
+pub(crate) mod undo;
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::migration::Version;
 use crate::report::{Compatibility, HistoryEntry};
 use crate::source::Entry;
 use crate::sql::quoted;
+pub(crate) use undo::{ChangedRow, Record, Recorded, Recording};
 
 /// Our tables in one database, by their prefix.
 pub(crate) struct Ledger<'c> {
@@ -33,6 +35,8 @@ struct Tables {
     seeds: String,
     history: String,
     state: String,
+    undo: String,
+    undo_rows: String,
 }
 
 /// A row of `<prefix>_migrations`.
@@ -55,6 +59,8 @@ pub(crate) struct Applied {
     /// What the repeatables' rows say; their versions are negative and mean nothing.
     pub(crate) repeatables: Vec<Row>,
     pub(crate) mark: Option<Mark>,
+    /// What was recorded and can be put back, the oldest first.
+    pub(crate) records: Vec<Record>,
     /// Whether any of our tables is there.
     pub(crate) begun: bool,
     /// Whether all of them are.
@@ -124,6 +130,8 @@ impl<'c> Ledger<'c> {
                 seeds: name("seeds"),
                 history: name("history"),
                 state: name("state"),
+                undo: name("undo"),
+                undo_rows: name("undo_rows"),
             },
             app_version: app_version.map(str::to_owned),
             announced: RefCell::default(),
@@ -136,8 +144,9 @@ impl<'c> Ledger<'c> {
 
     /// Whether a table of the database is one of ours.
     pub(crate) fn owns(&self, table: &str) -> bool {
-        let ours = format::TABLES.iter().map(|(what, _)| *what).chain([backfill::SKIPPED]);
-        let mut names = ours.map(|what| format!("{}_{what}", self.tables.prefix));
+        let ours = format::TABLES.iter().chain(&format::UNDO).map(|(what, _)| *what);
+        let mut names =
+            ours.chain([backfill::SKIPPED]).map(|what| format!("{}_{what}", self.tables.prefix));
         names.any(|name| table.eq_ignore_ascii_case(&name))
     }
 
@@ -156,6 +165,10 @@ impl<'c> Ledger<'c> {
         if applied.begun && !found.migrations {
             let table = format!("{}_migrations", self.tables.prefix);
             return Err(ErrorKind::LostLedger { table }.into());
+        }
+        if found.undo && found.history {
+            let records = self.records().map_err(Error::sqlite("reading what was recorded"));
+            applied.records = records?;
         }
         if found.migrations {
             for row in self.rows().map_err(Error::sqlite("reading the ledger"))? {

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use crate::event::Event;
 use crate::held::Held;
-use crate::ledger::Row;
+use crate::ledger::{Record, Row};
 use crate::migration::Version;
 use crate::report::{Compatibility, NewerMigration, columns};
 use crate::sql::Script;
 pub(crate) use judge::undo_of_repeatable;
 pub(crate) use planner::{covered, plan};
-pub use policy::{DataLoss, Late, Missing, Newer, Strictness, Transactions};
+pub use policy::{ChangedSince, DataLoss, Late, Missing, Newer, Strictness, Transactions};
 pub(crate) use policy::{Facts, Goal, Policies};
 
 /// What `apply` would do. `Display` is the dry run.
@@ -122,6 +122,8 @@ pub(crate) enum Work {
     Repeatable(String),
     /// This script: a down from the set or the ledger.
     Script(Box<Script>),
+    /// The rows of this record, which are put back.
+    Undo(Box<Record>),
     /// Nowhere: a row of the ledger comes or goes, and nothing runs.
     Nowhere,
 }

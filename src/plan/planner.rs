@@ -8,7 +8,7 @@ use super::{
     Risk, Step, Transactions, Work,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{Applied, Row};
+use crate::ledger::{Applied, Record, Recorded, Row};
 use crate::migration::{Target, Version};
 use crate::report::{Compatibility, NewerMigration};
 use crate::source::set;
@@ -29,6 +29,7 @@ pub(crate) fn plan(
         Goal::Up(target) => planner.up(target)?,
         Goal::Down(target) => planner.down(target)?,
         Goal::Mark(version) => planner.mark(version)?,
+        Goal::Undo(record) => planner.undo(record),
     };
     planner.assign_transactions(&mut plan.steps);
     Ok(plan)
@@ -85,9 +86,7 @@ impl Planner<'_> {
         let newer = self.newer();
         let mut steps = Vec::new();
         if self.policies.newer == Newer::Revert && self.set.newest().is_some() {
-            for row in newer.iter().rev() {
-                steps.push(self.revert_step(row)?);
-            }
+            steps = self.take_back(newer.iter().rev().copied())?;
         } else {
             self.refuse_newer(&newer)?;
         }
@@ -129,14 +128,44 @@ impl Planner<'_> {
                 found.ok_or(unknown)? + 1
             }
         };
-        let mut steps = Vec::new();
-        for row in rows.get(stays..).unwrap_or_default().iter().rev() {
-            steps.push(self.revert_step(row)?);
-        }
+        let gone = rows.get(stays..).unwrap_or_default();
+        let mut steps = self.take_back(gone.iter().rev())?;
         if !steps.is_empty() {
             self.set_aside(&mut steps);
         }
         Ok(Plan { steps, ..Plan::default() })
+    }
+
+    /// The migrations, the newest first, and before each of them the recorded seeds that ran after
+    /// it: they stand on it.
+    fn take_back<'r>(&self, rows: impl Iterator<Item = &'r Row>) -> Result<Vec<Step>> {
+        let is_seed = |record: &&Record| matches!(record.of, Recorded::Seed { .. });
+        let mut seeds: Vec<&Record> = self.applied.records.iter().rev().filter(is_seed).collect();
+        let mut steps = Vec::new();
+        for row in rows {
+            seeds.retain(|seed| {
+                let stands = !seed.after.contains(&row.version);
+                if !stands {
+                    steps.push(undo_step(None, &seed.name, seed, Compatibility::Breaking));
+                }
+                stands
+            });
+            steps.push(self.revert_step(row)?);
+        }
+        Ok(steps)
+    }
+
+    /// Nothing, where another process was faster.
+    fn undo(&self, id: i64) -> Plan {
+        let record = self.applied.records.iter().find(|record| record.id == id);
+        let step = record.map(|record| {
+            let version = match record.of {
+                Recorded::Migration(version) => Some(version),
+                Recorded::Seed { .. } => None,
+            };
+            undo_step(version, &record.name, record, Compatibility::Breaking)
+        });
+        Plan { steps: step.into_iter().collect(), ..Plan::default() }
     }
 
     fn mark(&self, at: Version) -> Result<Plan> {
@@ -468,11 +497,17 @@ impl Planner<'_> {
     /// ledger, which keeps the one that belongs to it.
     fn revert_step(&self, row: &Row) -> Result<Step> {
         let entry = self.set.get(row.version).filter(|entry| entry.checksum == row.checksum);
-        let irreversible = |why: String| ErrorKind::Irreversible {
+        let irreversible = |why: &str| ErrorKind::Irreversible {
             version: row.version,
             name: row.name.clone(),
-            why,
+            why: why.to_owned(),
         };
+        let has_down = entry.is_some_and(|entry| entry.down.is_some());
+        let of_this = Recorded::Migration(row.version);
+        let record = self.applied.records.iter().rfind(|record| record.of == of_this);
+        if let (Some(record), false) = (record, has_down) {
+            return Ok(undo_step(Some(row.version), &row.name, record, row.compatibility));
+        }
         let script = match (entry.and_then(|entry| entry.down.as_ref()), &row.down_sql) {
             (Some(down), _) => down.clone(),
             (None, Some(sql)) if entry.is_none() => {
@@ -480,8 +515,12 @@ impl Planner<'_> {
                 set::read(file, sql.clone().into())?
             }
             _ => {
-                let why = entry.and_then(Entry::irreversible).unwrap_or("it has no down script");
-                return Err(irreversible(why.to_owned()).into());
+                let forgotten = entry.filter(|entry| entry.undo).map(|_| {
+                    "what it changed is not on record: that was forgotten, or it ran before it \
+                     said `undo`"
+                });
+                let why = entry.and_then(Entry::irreversible).or(forgotten);
+                return Err(irreversible(why.unwrap_or("it has no down script")).into());
             }
         };
         let needs = self.script_needs(&script);
@@ -580,6 +619,17 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+fn undo_step(
+    version: Option<Version>,
+    name: &str,
+    record: &Record,
+    compatibility: Compatibility,
+) -> Step {
+    let work = Work::Undo(Box::new(record.clone()));
+    let (needs, risk) = (Needs::KeysOff, Risk::Nothing);
+    Step::new(version, name, Direction::Revert, work, compatibility, needs, risk)
 }
 
 /// Up to where a baseline that has run stands for everything, also for what the set did not hold

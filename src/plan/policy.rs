@@ -125,6 +125,34 @@ pub enum Strictness {
     Refuse,
 }
 
+/// What to do where undoing would overwrite rows that were changed after what is undone.
+///
+/// ```
+/// use landfall::{ChangedSince, ErrorKind, Migration, Migrator, Target};
+///
+/// let migrator = Migrator::from_migrations([
+///     Migration::sql(1, "note", "CREATE TABLE note(text); INSERT INTO note VALUES ('Hello')"),
+///     Migration::sql(2, "upper", "-- landfall: undo\nUPDATE note SET text = upper(text)"),
+/// ]);
+/// let conn = migrator.open_in_memory()?;
+/// conn.execute("UPDATE note SET text = 'HELLO!'", [])?;
+///
+/// let error = migrator.revert(&conn, Target::Steps(1)).unwrap_err();
+/// assert!(matches!(error.kind(), ErrorKind::ChangedSince { .. }));
+/// migrator.changed_since(ChangedSince::Overwrite).revert(&conn, Target::Steps(1))?;
+/// let text: String = conn.query_row("SELECT text FROM note", [], |row| row.get(0))?;
+/// assert_eq!(text, "Hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ChangedSince {
+    /// Refuse it, and list them.
+    #[default]
+    Refuse,
+    /// Put every row back as it was. Danger: what was written to these rows since is lost.
+    Overwrite,
+}
+
 /// What an application has decided beforehand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Policies {
@@ -142,6 +170,8 @@ pub(crate) enum Goal {
     Up(Target),
     Down(Target),
     Mark(Version),
+    /// A record's rows put back, by its number.
+    Undo(i64),
 }
 
 /// What a plan has to know of the database besides its ledger.

@@ -16,6 +16,7 @@ mod seeds;
 mod segment;
 pub(crate) mod session;
 pub(crate) mod statements;
+pub(crate) mod undo;
 mod walk;
 
 use std::cell::RefCell;
@@ -50,6 +51,7 @@ pub(crate) struct Job<'a> {
     pub(crate) stop: Option<&'a Stop>,
     pub(crate) policies: Policies,
     pub(crate) backup: Option<&'a Backup>,
+    pub(crate) undo: undo::Terms,
     pub(crate) listener: Option<&'a Listener>,
     pub(crate) patience: Patience<'a>,
     /// What to seal the ledger with, where the goal is everything that the program knows.
@@ -380,8 +382,16 @@ impl<'a> Job<'a> {
                 Some(&repeatables.find(|repeatable| repeatable.name == *name)?.script)
             }
             Work::Script(script) => Some(script),
-            Work::Nowhere => None,
+            Work::Undo(_) | Work::Nowhere => None,
         }
+    }
+
+    /// The migration that a step runs, if what it changes is to be recorded.
+    fn recorded(&self, step: &Step) -> Option<&'a Entry> {
+        let Work::Migration(version) = step.work else {
+            return None;
+        };
+        self.set.get(version).filter(|entry| entry.undo)
     }
 
     /// What the guard of a script goes by.

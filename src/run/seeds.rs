@@ -10,10 +10,11 @@ use super::lend::{Stands, lend};
 use super::segment::commit_failed;
 use super::session::Settings;
 use super::statements::without_sql;
+use super::undo::Recorder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::held::HeldBack;
-use crate::ledger::Deed;
+use crate::ledger::{Deed, Recorded};
 use crate::migration::BoxError;
 use crate::report::SeedDone;
 use crate::seed::{Misstep, Seed};
@@ -28,14 +29,18 @@ impl Run<'_> {
         };
         let settings = Settings::remember(job.conn, |_| true)?;
         let tx = job.patience.begin()?;
-        let plan = job.plan(self.goal)?;
+        let applied = job.ledger.read()?;
+        let plan = job.plan_from(&applied, self.goal)?;
         if !plan.seeds.iter().any(|pending| pending == name) || !plan.steps.is_empty() {
             return Ok(());
         }
-        let sentinel = job.ledger.known_sentinel(&seed.name)?;
+        if !applied.complete {
+            job.ledger.create()?;
+        }
+        let sentinel = job.ledger.sentinel(&seed.name)?;
         let revision = seed.next_revision(sentinel.as_ref());
         let is_sown = || {
-            let sentinel = job.ledger.known_sentinel(&seed.name)?;
+            let sentinel = job.ledger.sentinel(&seed.name)?;
             Ok(sentinel.is_some_and(|sentinel| sentinel.is_done(revision)))
         };
         if sentinel.is_none() && asks_for_nothing(&tx, seed)? {
@@ -43,6 +48,10 @@ impl Run<'_> {
         }
         let clock = Instant::now();
         job.tell(&Event::SeedStarted { name });
+        let recorder = match seed.undoable {
+            true => Some(Recorder::of_code(&tx, job.ledger, format!("seed {name}"))?),
+            false => None,
+        };
         let ((returned, rows_changed), stands) = lend(&tx, job.enforces, |tx| {
             let before = tx.total_changes();
             let returned = (seed.deed)(tx);
@@ -52,7 +61,19 @@ impl Run<'_> {
         let failed = || Error::from(ErrorKind::Seed { name: name.to_owned() });
         returned.map_err(|error| with_place(failed(), error))?;
         let took = clock.elapsed();
-        job.ledger.create()?;
+        let rows_changed = match recorder {
+            Some(recorder) => {
+                let kept = recorder.kept()?;
+                let before = sentinel.as_ref().map(|sentinel| sentinel.revision);
+                let of = Recorded::Seed { revision, before };
+                recorder.finish(job.ledger, &of, name, &job.undo)?;
+                rows_changed.saturating_sub(kept)
+            }
+            None => {
+                job.ledger.forget_recorded_seed(name)?;
+                rows_changed
+            }
+        };
         job.ledger.sow(name, revision, rows_changed, took)?;
         if let Some(content) = &seed.content {
             job.ledger.note_content(name, content)?;

@@ -11,10 +11,11 @@ use super::guard::{CodeGuard, Guard, Verdict};
 use super::lend::{Stands, lend};
 use super::objects::{self, Broken};
 use super::session::{KeysOff, Settings};
+use super::undo::{Recorder, put_back};
 use super::{Run, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::ledger::{self, Applied, NewRow};
+use crate::ledger::{self, Applied, NewRow, Recorded};
 use crate::migration::{Deed, Version};
 use crate::plan::{Direction, ForeignKeys, Goal, Risk, Step, Work, undo_of_repeatable};
 use crate::report::{Compatibility, Report};
@@ -34,7 +35,9 @@ impl<'a> Run<'a> {
     pub(super) fn segment(&mut self, preview: &[Step]) -> Result<()> {
         let job = self.job;
         let code = preview.iter().any(|step| job.code(&step.work).is_some());
-        let settings = Settings::remember(job.conn, |name| code || self.names(preview, name))?;
+        let named = self.pragmas(preview);
+        let settings = Settings::remember(job.conn, |name| code || named.contains(name))?;
+        drop(named);
         let off = preview.first().is_some_and(|step| step.foreign_keys == ForeignKeys::Off);
         let keys = if off { Some(KeysOff::switch(job.conn)?) } else { None };
         let tx = job.patience.begin()?;
@@ -56,14 +59,14 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Whether a script of the segment gives this setting a value.
-    fn names(&self, steps: &[Step], setting: &str) -> bool {
-        self.scripts(steps).any(|script| {
-            script.statements.iter().any(|statement| match &statement.action {
-                Action::Pragma { name, .. } => name == setting,
-                _ => false,
-            })
-        })
+    /// The settings that the segment's scripts name.
+    fn pragmas<'s>(&'s self, steps: &'s [Step]) -> BTreeSet<&'s str> {
+        let statements = self.scripts(steps).flat_map(|script| &script.statements);
+        let names = statements.filter_map(|statement| match &statement.action {
+            Action::Pragma { name, .. } => Some(name.as_str()),
+            _ => None,
+        });
+        names.collect()
     }
 
     fn scripts<'s>(&'s self, steps: &'s [Step]) -> impl Iterator<Item = &'s Script> {
@@ -128,6 +131,7 @@ impl<'a> Run<'a> {
     }
 
     fn step(&self, tx: &Transaction<'_>, step: &Step, before: &Before) -> Result<Verdict> {
+        let recorder = self.recorder(tx, step)?;
         let verdict = if let Some((entry, deed)) = self.job.code(&step.work) {
             let enforced = self.job.enforces && step.foreign_keys == ForeignKeys::Unchanged;
             self.code(tx, entry, deed, enforced)?
@@ -136,10 +140,40 @@ impl<'a> Run<'a> {
         } else {
             Verdict::default()
         };
+        if let Work::Undo(record) = &step.work {
+            let policy = self.job.undo.changed_since;
+            let what = match step.version {
+                Some(_) => format!("migration {}", step.label()),
+                None => format!("seed {}", step.name),
+            };
+            put_back(tx, self.job.ledger, record, &what, policy)?;
+        }
+        if let Some((entry, recorder)) = recorder {
+            let of = Recorded::Migration(entry.version);
+            recorder.finish(self.job.ledger, &of, &entry.name, &self.job.undo)?;
+        }
         if let Some(script) = self.job.verify_script(&step.work) {
             statements::verify(tx, script)?;
         }
         Ok(verdict)
+    }
+
+    /// Records what a migration changes, where it says that this can be undone.
+    fn recorder<'t>(
+        &self,
+        tx: &'t Transaction<'_>,
+        step: &Step,
+    ) -> Result<Option<(&'a Entry, Recorder<'t>)>> {
+        let job = self.job;
+        let Some(entry) = job.recorded(step) else {
+            return Ok(None);
+        };
+        let what = format!("migration {}", entry.label);
+        let recorder = match entry.task.script() {
+            Some(script) => Recorder::of_script(tx, job.ledger, script, what)?,
+            None => Recorder::of_code(tx, job.ledger, what)?,
+        };
+        Ok(Some((entry, recorder)))
     }
 
     fn script(&self, tx: &Transaction<'_>, script: &Script, before: &Before) -> Result<Verdict> {
@@ -321,7 +355,9 @@ impl<'a> Run<'a> {
 
     /// The tables that the segment's scripts name as what they change.
     fn touched(&self, steps: &[Step]) -> Touched {
-        if steps.iter().any(|step| self.job.code(&step.work).is_some()) {
+        let anywhere =
+            |step: &Step| self.job.code(&step.work).is_some() || matches!(step.work, Work::Undo(_));
+        if steps.iter().any(anywhere) {
             return Touched::Everything;
         }
         let mut tables = BTreeSet::new();

@@ -11,7 +11,7 @@ use rusqlite::types::{FromSql, ToSql};
 use super::conditions::{Conditions, Need};
 use super::cursor::{Batch, Walk, walk};
 use crate::error::Result;
-use crate::migration::{BoxError, Version};
+use crate::migration::{BoxError, Identity, Version};
 
 /// A seed in batches, for tables too large for one transaction. Each batch, the cursor after it and
 /// the progress are one transaction: a process that is killed goes on at the next start where the
@@ -45,6 +45,7 @@ pub struct Backfill {
     pub(crate) name: Cow<'static, str>,
     pub(crate) revision: u32,
     pub(crate) work: Work,
+    pub(crate) identity: Identity,
     pub(crate) conditions: Conditions,
     pub(crate) pace: Pace,
     pub(crate) budget: Option<Duration>,
@@ -84,7 +85,7 @@ pub(crate) struct Pace {
 }
 
 /// What to do about a row that fails also when it is alone in its batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Failures {
     /// Stop, and name it. The rows before it stay done.
     #[default]
@@ -94,7 +95,7 @@ pub enum Failures {
 }
 
 /// What becomes of the application's triggers while a batch runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum UserTriggers {
     /// They fire.
     #[default]
@@ -136,8 +137,9 @@ impl Backfill {
         name: impl Into<Cow<'static, str>>,
         f: impl Fn(&Transaction<'_>, Option<C>) -> Result<Option<C>, E> + Send + Sync + 'static,
     ) -> Self {
+        let identity = Identity::of(&f);
         let f = walk(move |tx, cursor, _: &Batch| f(tx, cursor));
-        Self::of(name.into(), Work::Calls(f), 1)
+        Self::of(name.into(), Work::Calls(f), identity, 1)
     }
 
     /// As [`new`](Backfill::new), for a function that is told by the [`Batch`] how many rows to do,
@@ -172,7 +174,8 @@ impl Backfill {
         name: impl Into<Cow<'static, str>>,
         f: impl Fn(&Transaction<'_>, Option<C>, &Batch) -> Result<Option<C>, E> + Send + Sync + 'static,
     ) -> Self {
-        Self::of(name.into(), Work::Sized(walk(f)), 100)
+        let identity = Identity::of(&f);
+        Self::of(name.into(), Work::Sized(walk(f)), identity, 100)
     }
 
     /// Runs `UPDATE table SET set_sql WHERE where_sql` over a whole table, in the order of its key:
@@ -188,15 +191,18 @@ impl Backfill {
         where_sql: impl Into<Cow<'static, str>>,
     ) -> Self {
         let (table, set, filter) = (table.into(), set_sql.into(), where_sql.into());
-        Self::of(name.into(), Work::Update(Update { table, set, filter }), 100)
+        // What tells it from others is its text, which is known.
+        let identity = Identity::of(&());
+        Self::of(name.into(), Work::Update(Update { table, set, filter }), identity, 100)
     }
 
-    fn of(name: Cow<'static, str>, work: Work, first: u32) -> Self {
+    fn of(name: Cow<'static, str>, work: Work, identity: Identity, first: u32) -> Self {
         let target = Duration::from_millis(50);
         Backfill {
             name,
             revision: 1,
             work,
+            identity,
             conditions: Conditions::default(),
             pace: Pace { first, most: 1_000_000, target, pause: None },
             budget: None,
@@ -341,6 +347,8 @@ impl Backfill {
 
     pub(crate) fn hash(&self, hasher: &mut impl Hasher) {
         (&self.name, self.revision, &self.conditions, self.deferred).hash(hasher);
+        // What decides how a fresh database comes out, too.
+        (self.budget, self.failures, self.triggers, &self.total).hash(hasher);
         if let Work::Update(update) = &self.work {
             update.hash(hasher);
         }

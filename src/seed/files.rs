@@ -9,7 +9,7 @@ use rusqlite::Transaction;
 use super::conditions::{Conditions, Need};
 use super::{Edited, Seed};
 use crate::error::{Error, ErrorKind, Result};
-use crate::migration::{BoxError, Deed, Version};
+use crate::migration::{BoxError, Deed, Identity, Version};
 use crate::source::{embedded, set};
 use crate::sql::{Action, Control, Position, Script, complaint};
 
@@ -79,11 +79,15 @@ fn seed(name: String, script: Script, edited: Edited) -> Result<Seed> {
         content: Some(script.checksum.clone()),
         file: Some(script.file.clone()),
         edited,
+        undoable: script.directives.undo,
+        // What tells it from others is its text, which is known.
+        identity: Identity::of(&()),
         deed: deed(script),
     })
 }
 
-const IN_SEED: [&str; 5] = ["after", "environment", "optional", "sentinel", "when-schema-at-least"];
+const IN_SEED: [&str; 6] =
+    ["after", "environment", "optional", "sentinel", "undo", "when-schema-at-least"];
 
 fn deed(script: Script) -> Deed {
     Arc::new(move |tx| {

@@ -16,7 +16,7 @@ use rusqlite::{Params, Transaction};
 
 use crate::error::Result;
 use crate::ledger::Sentinel;
-use crate::migration::{BoxError, Deed, Version};
+use crate::migration::{BoxError, Deed, Identity, Version};
 use crate::rows::{RowPolicy, Rows};
 use crate::source::embedded;
 use crate::sql::checksum_of;
@@ -101,6 +101,8 @@ pub struct Seed {
     pub(crate) content: Option<String>,
     pub(crate) file: Option<String>,
     pub(crate) edited: Edited,
+    pub(crate) undoable: bool,
+    pub(crate) identity: Identity,
 }
 
 impl Seed {
@@ -110,11 +112,14 @@ impl Seed {
         name: impl Into<Cow<'static, str>>,
         f: impl Fn(&Transaction<'_>) -> Result<(), E> + Send + Sync + 'static,
     ) -> Self {
+        let identity = Identity::of(&f);
         let deed: Deed = Arc::new(move |tx| f(tx).map_err(Into::into));
         Seed {
             name: name.into(),
             revision: 1,
             deed,
+            undoable: false,
+            identity,
             conditions: Conditions::default(),
             own_sentinel: None,
             content: None,
@@ -249,6 +254,20 @@ impl Seed {
             _ => self.revision,
         }
     }
+    /// Records every row that it changes, directly, through triggers or through foreign keys'
+    /// actions, so that [`Migrator::revert_seed`](crate::Migrator::revert_seed) can put back
+    /// exactly what was there. So does a [`revert`](crate::Migrator::revert) that takes back a
+    /// migration which was there when the seed ran: the seed goes first. Default: nothing is
+    /// recorded, and what the seed wrote stays.
+    ///
+    /// What it may not do is change the schema or write to virtual tables, which is refused with
+    /// [`ErrorKind::CannotRecord`](crate::ErrorKind::CannotRecord); nor can a write through
+    /// an [incremental BLOB handle](https://sqlite.org/c3ref/blob_open.html) or into an attached
+    /// database be seen.
+    pub fn undoable(mut self) -> Self {
+        self.undoable = true;
+        self
+    }
 }
 
 impl Seeds {
@@ -356,13 +375,22 @@ impl Seeds {
         self.ensure(name.strip_prefix("ensure_").unwrap_or(name), f)
     }
 
+    /// The functions, which no hash can tell apart.
+    pub(crate) fn identities(&self) -> impl Iterator<Item = Identity> {
+        self.list.iter().filter_map(|registered| match registered {
+            Registered::Seed(seed) => Some(seed.identity),
+            Registered::Backfill(backfill) => Some(backfill.identity),
+            Registered::Files(_) => None,
+        })
+    }
+
     /// Feeds everything that tells this registry from another to the hasher, without reading it.
     pub(crate) fn hash(&self, hasher: &mut impl Hasher) {
         self.edited.hash(hasher);
         for registered in &self.list {
             match registered {
                 Registered::Seed(seed) => {
-                    (&seed.name, seed.revision, &seed.conditions).hash(hasher);
+                    (&seed.name, seed.revision, seed.undoable, &seed.conditions).hash(hasher);
                     (&seed.own_sentinel, &seed.content).hash(hasher);
                 }
                 Registered::Backfill(backfill) => backfill.hash(hasher),

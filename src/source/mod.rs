@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use include_dir::Dir;
 
 use crate::error::Result;
-use crate::migration::{Migration, Up};
+use crate::migration::{Identity, Migration, Up};
 pub(crate) use set::{Entry, Set, Task};
 
 /// A file of a set, not yet looked into.
@@ -105,8 +105,17 @@ impl Source {
             for text in [&migration.down, &migration.verify] {
                 text.as_ref().map(|text| &text.sql).hash(hasher);
             }
-            (&migration.compatible, &migration.allow_data_loss).hash(hasher);
+            let said = (&migration.compatible, &migration.allow_data_loss, migration.undoable);
+            said.hash(hasher);
         }
         Ok(())
+    }
+
+    /// The functions of code migrations, which no hash can tell apart.
+    pub(crate) fn identities(&self) -> impl Iterator<Item = Identity> {
+        self.added.iter().filter_map(|migration| match &migration.up {
+            Up::Code { identity, .. } => Some(*identity),
+            Up::Sql(_) => None,
+        })
     }
 }

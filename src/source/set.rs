@@ -38,6 +38,8 @@ pub(crate) struct Entry {
     /// The reason given in code.
     pub(crate) allow_data_loss: Option<String>,
     pub(crate) checksum: String,
+    /// Whether the rows it changes are recorded, so that they can be put back.
+    pub(crate) undo: bool,
 }
 
 /// What a migration does on its way up.
@@ -174,7 +176,8 @@ impl Shelf {
     }
 
     fn put_migration(&mut self, migration: &Migration) -> Result<()> {
-        let Migration { version, name, up, down, verify, compatible, allow_data_loss } = migration;
+        let Migration { version, name, up, down, verify, compatible, allow_data_loss, .. } =
+            migration;
         let label = migration.label();
         refuse_odd(migration, &label)?;
         let script = |suffix: &str, text: &Text| {
@@ -188,7 +191,7 @@ impl Shelf {
                 refuse_misplaced(&script, "migration", &IN_UP)?;
                 Entry::from_script(*version, name.to_string(), script)?
             }
-            Up::Code { deed, revision } => Entry {
+            Up::Code { deed, revision, .. } => Entry {
                 version: *version,
                 name: name.to_string(),
                 label: label.clone(),
@@ -199,8 +202,10 @@ impl Shelf {
                 compatible: None,
                 allow_data_loss: None,
                 checksum: format!("code:{revision}"),
+                undo: false,
             },
         };
+        entry.undo |= migration.undoable;
         if compatible.is_some() {
             refuse_contradiction(&entry)?;
             entry.compatibility = Compatibility::Compatible;
@@ -225,7 +230,7 @@ impl Shelf {
     fn into_set(mut self) -> Result<Set> {
         for (version, script) in std::mem::take(&mut self.downs) {
             let entry = self.owner(version, &script)?;
-            refuse_down_of_irreversible(entry, &script)?;
+            refuse_down_beside(entry, &script)?;
             refuse_misplaced(&script, "down script", &IN_DOWN)?;
             entry.down = Some(script);
         }
@@ -234,6 +239,7 @@ impl Shelf {
             refuse_misplaced(&script, "verify script", &IN_VERIFY)?;
             entry.verify = Some(script);
         }
+        self.migrations.values().try_for_each(refuse_unrecordable)?;
         Ok(Set {
             migrations: self.migrations.into_values().collect(),
             baselines: self.baselines.into_values().collect(),
@@ -257,9 +263,10 @@ impl Entry {
             compatible: None,
             allow_data_loss: None,
             checksum: script.checksum.clone(),
-            task: Task::Sql(Box::new(script)),
             down: None,
             verify: None,
+            undo: script.directives.undo,
+            task: Task::Sql(Box::new(script)),
         })
     }
 
@@ -425,7 +432,7 @@ pub(crate) fn refuse_misplaced(script: &Script, what: &str, allowed: &[&str]) ->
     Ok(())
 }
 
-const IN_UP: [&str; 8] = [
+const IN_UP: [&str; 9] = [
     "allow-data-loss",
     "breaking",
     "compatible",
@@ -434,21 +441,72 @@ const IN_UP: [&str; 8] = [
     "no-transaction",
     "replaces",
     "requires",
+    "undo",
 ];
 const IN_DOWN: [&str; 4] = ["allow-data-loss", "foreign-keys", "no-transaction", "requires"];
 const IN_VERIFY: [&str; 1] = ["requires"];
 const IN_BASELINE: [&str; 4] = ["breaking", "compatible", "foreign-keys", "requires"];
 const IN_REPEATABLE: [&str; 3] = ["allow-data-loss", "foreign-keys", "requires"];
 
-fn refuse_down_of_irreversible(entry: &Entry, down: &Script) -> Result<()> {
-    match entry.irreversible() {
-        Some(_) => {
-            let why = format!("{} calls itself irreversible, and here is its down", entry.label);
-            Err(misplaced(down, down.position(0), why))
+fn refuse_down_beside(entry: &Entry, down: &Script) -> Result<()> {
+    let says = if entry.irreversible().is_some() {
+        "calls itself irreversible"
+    } else if entry.undo {
+        "is recorded for undo"
+    } else {
+        return Ok(());
+    };
+    let why = format!("{} {says}, and here is its down", entry.label);
+    Err(misplaced(down, down.position(0), why))
+}
+
+/// What is recorded are rows: a script that says `undo` may change nothing else.
+fn refuse_unrecordable(entry: &Entry) -> Result<()> {
+    let (true, Some(script)) = (entry.undo, entry.task.script()) else {
+        return Ok(());
+    };
+    let contradicted = [
+        ("irreversible", entry.irreversible().is_some()),
+        ("no-transaction", script.directives.no_transaction),
+    ];
+    if let Some((word, _)) = contradicted.into_iter().find(|(_, said)| *said) {
+        let why = format!("`{word}` contradicts `undo`");
+        return Err(misplaced(script, script.place_of(word), why));
+    }
+    let changes_more = |action: &Action| match action {
+        Action::Write { table, .. } => is_reserved(&table.name),
+        Action::Pragma { name, value: Some(_) } => !KEEP_THE_ROWS.contains(&name.as_str()),
+        Action::Pragma { .. } | Action::Query | Action::Control(_) => false,
+        _ => true,
+    };
+    match script.statements.iter().find(|statement| changes_more(&statement.action)) {
+        Some(statement) => {
+            let why = "`undo` is for migrations that change nothing but rows of tables".to_owned();
+            let error = misplaced(script, script.position(statement.start), why);
+            Err(error.advise(
+                "put this statement into a migration of its own, or take `undo` away and write \
+                 a down script",
+            ))
         }
         None => Ok(()),
     }
 }
+
+/// SQLite's own tables; the numbers that AUTOINCREMENT has reached are recorded.
+fn is_reserved(table: &str) -> bool {
+    let head = table.get(.."sqlite_".len()).unwrap_or_default();
+    head.eq_ignore_ascii_case("sqlite_") && !table.eq_ignore_ascii_case("sqlite_sequence")
+}
+
+/// Pragmas with a value that change no more than how statements run.
+const KEEP_THE_ROWS: [&str; 6] = [
+    "case_sensitive_like",
+    "defer_foreign_keys",
+    "foreign_keys",
+    "ignore_check_constraints",
+    "recursive_triggers",
+    "reverse_unordered_selects",
+];
 
 fn misplaced(script: &Script, position: Position, why: String) -> Error {
     let kind = ErrorKind::Directive { file: script.file.clone(), position, why };

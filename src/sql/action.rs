@@ -1,7 +1,7 @@
 //! What a statement does, as far as its text tells.
 
 use super::split::Cut;
-use super::token::{Kind, Token, unquoted};
+use super::token::{Kind, Token, tokens, unquoted};
 
 /// A name as written, its quotes taken off: `schema.name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -357,6 +357,31 @@ pub(crate) fn references(text: &str, statement: &Cut<'_>) -> Vec<Reference> {
             } else if r.skip("UPDATE") {
                 last.on_update |= acts(&mut r);
             }
+        } else {
+            r.advance();
+        }
+    }
+    found
+}
+
+/// The tables that a trigger's text inserts into, updates, or deletes from.
+pub(crate) fn written(text: &str) -> Vec<String> {
+    let tokens: Vec<Token> = tokens(text).filter(|token| token.is_significant()).collect();
+    let mut r = Reader { text, tokens: &tokens };
+    let mut found = Vec::new();
+    while !r.tokens.is_empty() {
+        let named = if r.skip("INTO") {
+            true
+        } else if r.skip("UPDATE") {
+            if r.skip("OR") {
+                r.advance();
+            }
+            true
+        } else {
+            r.skip("DELETE") && r.skip("FROM")
+        };
+        if named {
+            found.extend(r.name().map(|name| name.name));
         } else {
             r.advance();
         }

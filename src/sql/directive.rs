@@ -13,6 +13,7 @@ pub(crate) struct Directives {
     pub(crate) compatible: Option<String>,
     pub(crate) breaking: bool,
     pub(crate) requires: Vec<Requirement>,
+    pub(crate) undo: bool,
     pub(crate) seed: OfSeed,
 }
 
@@ -58,12 +59,12 @@ pub(crate) enum Requirement {
 pub(crate) const FORMS: &str = "no-transaction | foreign-keys off | breaking | \
     compatible: <reason> | irreversible: <reason> | allow-data-loss: <reason> | \
     replaces sha256:<hex>: <reason> | requires sqlite >= <version> | \
-    requires module|function|collation <name> | requires backfill <name>; and in a seed's file: \
-    after <seed> | environment <name> | optional | when-schema-at-least <version> | \
+    requires module|function|collation <name> | requires backfill <name> | undo; and in a seed's \
+    file: after <seed> | environment <name> | optional | when-schema-at-least <version> | \
     sentinel: <query>";
 
 /// The words that directives begin with.
-const WORDS: [&str; 13] = [
+const WORDS: [&str; 14] = [
     "after",
     "allow-data-loss",
     "breaking",
@@ -76,6 +77,7 @@ const WORDS: [&str; 13] = [
     "replaces",
     "requires",
     "sentinel",
+    "undo",
     "when-schema-at-least",
 ];
 
@@ -95,6 +97,7 @@ impl Directives {
             self.replaces.is_some(),
             !self.requires.is_empty(),
             self.seed.sentinel.is_some(),
+            self.undo,
             self.seed.at_least.is_some(),
         ];
         WORDS.into_iter().zip(said).filter_map(|(word, said)| said.then_some(word))
@@ -154,6 +157,10 @@ impl Directives {
             "replaces" => {
                 once(self.replaces.is_some())?;
                 self.replaces = Some(replaces(rest).map_err(fault)?);
+            }
+            "undo" if argument(rest).is_empty() => {
+                once(self.undo)?;
+                self.undo = true;
             }
             "requires" => self.requires.push(requirement(rest).map_err(fault)?),
             "after" if !argument(rest).is_empty() => {

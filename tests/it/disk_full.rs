@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use landfall::rusqlite::{Connection, ErrorCode};
-use landfall::{Migrator, Target, Version};
+use landfall::{Migration, Migrator, Target, Version};
 
 use crate::stage::{MODES, counting, empty_file, settings, whole};
 use crate::support::{memory, one};
@@ -95,6 +95,25 @@ fn a_first_start_on_a_full_disk_changes_nothing() {
         on_a_full_disk(&file(&dir.path().join("app.db"), mode), None, mode);
     }
     on_a_full_disk(&memory(), None, "memory");
+}
+
+#[test]
+fn a_record_that_the_disk_has_no_room_for_takes_the_deed_with_it() {
+    let data = "-- landfall: undo\nUPDATE parent SET name = upper(name)";
+    let migrator = |migrations: Migrator| migrations.with(Migration::sql(20, "upper", data));
+    for mode in MODES {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = file(&dir.path().join("app.db"), mode);
+        populate(&conn, 12);
+        counting().apply(&conn).unwrap();
+        let before = whole(&conn);
+        let failures = page_by_page(&conn, &migrator(counting()), mode);
+        assert!(failures >= 8, "{mode}: {failures}");
+        migrator(counting()).revert(&conn, Target::Steps(1)).unwrap();
+        let data = |whole: &str| whole.lines().filter(|l| l.starts_with("parent: ")).count();
+        assert_eq!(data(&whole(&conn)), data(&before));
+        assert!(whole(&conn).contains("|nnnn"), "put back");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use landfall::rusqlite::backup::Backup;
 use landfall::rusqlite::{Connection, Transaction};
 use landfall::{
-    DataLoss, ErrorKind, Event, Migration, Migrator, Report, Result, Seeds, State, Target,
+    DataLoss, ErrorKind, Event, Migration, Migrator, Report, Result, Seed, Seeds, State, Target,
     Transactions, Version,
 };
 
@@ -221,6 +221,45 @@ fn an_interrupted_first_start_leaves_an_empty_database() {
     let (points, stages) = never_in_between(&memory(), &migrator, apply, true, (0, 11));
     assert_eq!(stages[0], "");
     println!("first start: {points} points");
+}
+
+/// Data work that is recorded, by a script and by a seed, on a table with a trigger.
+fn recorded() -> Migrator {
+    let first = "CREATE TABLE note(id INTEGER PRIMARY KEY, text TEXT UNIQUE, n INTEGER DEFAULT 0);
+        CREATE TRIGGER touch AFTER UPDATE OF text ON note BEGIN
+            UPDATE note SET n = n + 1 WHERE id = NEW.id; END;
+        INSERT INTO note(text) VALUES ('a'), ('b'), ('c');";
+    let data = "-- landfall: undo
+        UPDATE note SET text = upper(text); DELETE FROM note WHERE id = 2;
+        INSERT OR REPLACE INTO note(id, text) VALUES (7, 'C');";
+    let seed = Seed::new("more", |tx| {
+        tx.execute_batch("INSERT INTO note(text) VALUES ('d'); UPDATE note SET text = text || '!'")
+    });
+    Migrator::from_migrations([Migration::sql(1, "note", first), Migration::sql(2, "data", data)])
+        .seeds(Seeds::new().add(seed.undoable()))
+}
+
+#[test]
+fn interrupted_while_it_is_recorded_nothing_is_in_between() {
+    let template = memory();
+    recorded().apply_to(&template, Target::Steps(1)).unwrap();
+    let apply = |migrator: &Migrator, conn: &Connection| migrator.apply(conn);
+    let (points, stages) = never_in_between(&template, &recorded(), apply, true, (100, 7));
+    assert_eq!(stages.len(), 3, "the start, the migration, the seed");
+    println!("recorded: {points} points");
+}
+
+#[test]
+fn interrupted_while_it_is_undone_nothing_is_in_between() {
+    let template = memory();
+    recorded().apply(&template).unwrap();
+    let revert = |migrator: &Migrator, conn: &Connection| {
+        migrator.revert(conn, Target::Version(Version::from(1)))
+    };
+    let (points, stages) = never_in_between(&template, &recorded(), revert, true, (100, 7));
+    assert_eq!(stages.len(), 2);
+    assert!(stages[1].contains("note: 2|b|0") && !stages[1].contains("note: 7"), "{}", stages[1]);
+    println!("undone: {points} points");
 }
 
 fn outside() -> Migrator {

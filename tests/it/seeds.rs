@@ -48,6 +48,16 @@ fn seeds_run_once_in_registered_order_and_say_what_they_did() {
 }
 
 #[test]
+fn seeds_need_no_migrations() {
+    let conn = memory();
+    conn.execute_batch("CREATE TABLE role(name TEXT)").unwrap();
+    let migrator = Migrator::from_migrations([]).seeds(seeds![ensure_admin]);
+    assert_eq!(migrator.apply(&conn).unwrap().seeds.len(), 1);
+    assert!(migrator.apply(&conn).unwrap().is_noop());
+    assert_eq!(names(&conn), ["admin"]);
+}
+
+#[test]
 fn a_seed_added_later_runs_alone() {
     let conn = memory();
     roles().seeds(seeds![ensure_admin]).apply(&conn).unwrap();

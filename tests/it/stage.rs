@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use landfall::rusqlite::Connection;
+use landfall::rusqlite::config::DbConfig;
 use landfall::{Migration, Migrator, Seeds, Transactions};
 
 use crate::support::{dump, one, rows};
@@ -16,6 +17,11 @@ pub fn whole(conn: &Connection) -> String {
         ("schema_seeds", "name, revision, state, rows_changed"),
         ("schema_history", "id, action, version, name, reason, detail"),
         ("schema_state", "key, value"),
+        (
+            "schema_undo",
+            "id, version, name, revision, revision_before, tables, first_row, last_row",
+        ),
+        ("schema_undo_rows", "id, tbl, key, before, after"),
     ];
     for (table, columns) in parts {
         let found = format!("SELECT count(*) FROM sqlite_master WHERE name = '{table}'");
@@ -29,11 +35,22 @@ pub fn whole(conn: &Connection) -> String {
     out
 }
 
-/// The connection's settings that a run may touch.
+/// The connection's settings that a run may touch, and what it may leave behind on it.
 pub fn settings(conn: &Connection) -> Vec<String> {
-    let names =
-        ["foreign_keys", "busy_timeout", "legacy_alter_table", "recursive_triggers", "cache_size"];
-    names.iter().map(|name| format!("{name}={}", one(conn, &format!("PRAGMA {name}")))).collect()
+    let names = [
+        "foreign_keys",
+        "busy_timeout",
+        "legacy_alter_table",
+        "recursive_triggers",
+        "cache_size",
+        "ignore_check_constraints",
+    ];
+    let pragma = |name: &&str| format!("{name}={}", one(conn, &format!("PRAGMA {name}")));
+    let mut settings: Vec<String> = names.iter().map(pragma).collect();
+    let triggers = conn.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER).unwrap();
+    settings.push(format!("triggers={triggers}"));
+    settings.extend(rows(conn, "SELECT name FROM temp.sqlite_master"));
+    settings
 }
 
 /// How many deeds [`counting`] does.
