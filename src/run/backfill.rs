@@ -13,7 +13,7 @@ use super::pace::Sizes;
 use super::segment::commit_failed;
 use super::session::Settings;
 use super::statements::shown;
-use super::walk::{Walk, WalkFailure, shown_key};
+use super::walk::{Walk, WalkFailure, Walked, shown_key};
 use super::{Job, preflight};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -96,6 +96,8 @@ struct Worked {
     /// Whether these are the rows that it was to do, and not all that changed.
     exact: bool,
     units: u32,
+    /// Which row it was, where it was one and that is known.
+    row: Option<Value>,
 }
 
 /// Why it did not.
@@ -372,12 +374,16 @@ impl<'a> Runner<'_, 'a> {
                 (worked, tx.total_changes().saturating_sub(before))
             })?
         };
-        if let Stands::No = stands {
-            return Err(self.ended());
-        }
-        let worked = match worked {
-            Ok(worked) => worked,
-            Err(failed) => {
+        let is_update = matches!(backfill.work, Work::Update(_));
+        let worked = match (worked, stands) {
+            (Ok(worked), Stands::Yes) => worked,
+            // No function: a row's trigger or constraint took everything back.
+            (Err(failed), Stands::No) if is_update => {
+                drop(tx);
+                return self.after_failure(failed, size, &place);
+            }
+            (_, Stands::No) => return Err(self.ended()),
+            (Err(failed), Stands::Yes) => {
                 drop(tx);
                 return self.after_failure(failed, size, &place);
             }
@@ -410,12 +416,11 @@ impl<'a> Runner<'_, 'a> {
             self.run.report = before;
             self.run.finished = false;
             let error = commit_failed(error, &tx, format!("backfill {}", self.name()));
-            return Err(match error.kind() {
-                ErrorKind::ForeignKeys { .. } => {
-                    self.failed("failed", None).because(error.kind().to_string())
-                }
-                _ => error,
-            });
+            let ErrorKind::ForeignKeys { .. } = error.kind() else { return Err(error) };
+            drop(tx);
+            let Worked { units, row, .. } = worked;
+            let error = error.kind().to_string().into();
+            return self.after_failure(Failed::Row { error, row, before: None }, units, &place);
         }
         drop(tx);
         self.lease.is_held = !is_done;
@@ -496,14 +501,14 @@ impl<'a> Runner<'_, 'a> {
                 loop {
                     let next = function(tx, cursor.clone(), &Batch::of(1)).map_err(|error| {
                         let row = cursor.clone();
-                        failed(tx, error, row, Some(units))
+                        failed(error, row, Some(units))
                     })?;
                     units += 1;
                     let stays = next.is_some() && next == cursor;
                     let full = units >= size || clock.elapsed() >= self.backfill.pace.target;
                     if next.is_none() || stays || full || tx.is_autocommit() {
                         let rows = tx.total_changes().saturating_sub(before);
-                        return Ok(Worked { next, rows, exact: false, units });
+                        return Ok(Worked { next, rows, exact: false, units, row: None });
                     }
                     cursor = next;
                 }
@@ -511,10 +516,11 @@ impl<'a> Runner<'_, 'a> {
             Work::Sized(function) => {
                 let (batch, before) = (Batch::of(size), tx.total_changes());
                 let next = function(tx, cursor, &batch)
-                    .map_err(|error| failed(tx, error, batch.row(), None))?;
+                    .map_err(|error| failed(error, batch.row(), None))?;
                 let changed = tx.total_changes().saturating_sub(before);
-                let exact = batch.told().is_some();
-                Ok(Worked { next, rows: batch.told().unwrap_or(changed), exact, units: size })
+                let (told, row) = (batch.told(), batch.row());
+                let (rows, exact) = (told.unwrap_or(changed), told.is_some());
+                Ok(Worked { next, rows, exact, units: size, row })
             }
             Work::Update(update) => {
                 let walked = Walk::of(tx, update)
@@ -522,9 +528,10 @@ impl<'a> Runner<'_, 'a> {
                     .map_err(|failure| match failure {
                         WalkFailure::Anyhow(why) => Failed::Anyhow(why.into()),
                         WalkFailure::Cursor(fault) => Failed::Anyhow(fault.into()),
-                        WalkFailure::Row(error, row) => failed(tx, error.into(), row, None),
+                        WalkFailure::Row(error, row) => failed(error.into(), row, None),
                     })?;
-                Ok(Worked { next: walked.next, rows: walked.rows, exact: true, units: size })
+                let Walked { next, rows, row } = walked;
+                Ok(Worked { next, rows, exact: true, units: size, row })
             }
         }
     }
@@ -574,7 +581,8 @@ impl<'a> Runner<'_, 'a> {
             Ok(place) => place,
             Err(end) => return Ok(Outcome::Ended(end)),
         };
-        let worked = Worked { next: Some(row.clone()), rows: 0, exact: true, units: 1 };
+        let next = Some(row.clone());
+        let worked = Worked { next, rows: 0, exact: true, units: 1, row: None };
         self.refuse_circle(&place, &worked)?;
         let (name, revision) = (self.name(), backfill.revision);
         job.ledger.skip(&Skipped { name, revision, row, why })?;
@@ -669,7 +677,7 @@ const CIRCLES: &str = "its function has to return a cursor that lies further on,
                        everything is done";
 
 /// Sorts a failure: some are no row's.
-fn failed(conn: &Connection, error: BoxError, row: Option<Value>, before: Option<u32>) -> Failed {
+fn failed(error: BoxError, row: Option<Value>, before: Option<u32>) -> Failed {
     use ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,
         OperationInterrupted, OutOfMemory, ReadOnly, SystemIoFailure,
@@ -690,7 +698,7 @@ fn failed(conn: &Connection, error: BoxError, row: Option<Value>, before: Option
                 | SystemIoFailure
         )
     );
-    if is_about_database || error.is::<CursorFault>() || conn.is_autocommit() {
+    if is_about_database || error.is::<CursorFault>() {
         return Failed::Anyhow(error);
     }
     Failed::Row { error, row, before }

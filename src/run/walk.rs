@@ -20,6 +20,8 @@ pub(super) struct Walk<'u> {
 pub(super) struct Walked {
     pub(super) next: Option<Value>,
     pub(super) rows: u64,
+    /// The row, where it was told to do one.
+    pub(super) row: Option<Value>,
 }
 
 /// Why a batch could not be done.
@@ -93,19 +95,19 @@ impl<'u> Walk<'u> {
             let why = "there is nothing to bind to the parameters of its SQL";
             return Err(WalkFailure::Anyhow(why.to_owned()));
         }
-        let changed = match update.execute(params_from_iter(values)) {
-            Ok(changed) => changed,
-            Err(error) => {
-                drop(update);
-                let row = match rows {
-                    1 => self.keys(conn, after.as_deref(), 1)?.into_iter().next(),
-                    _ => None,
-                };
-                return Err(WalkFailure::Row(error, row.map(|row| encode(&row))));
-            }
+        let row = match (rows, &until) {
+            (1, Some(until)) => Some(encode(until)),
+            (1, None) => self.keys(conn, after.as_deref(), 1)?.first().map(|row| encode(row)),
+            _ => None,
         };
-        let rows = u64::try_from(changed).unwrap_or(u64::MAX);
-        Ok(Walked { next: until.map(|until| encode(&until)), rows })
+        match update.execute(params_from_iter(values)) {
+            Ok(changed) => Ok(Walked {
+                next: until.map(|until| encode(&until)),
+                rows: u64::try_from(changed).unwrap_or(u64::MAX),
+                row,
+            }),
+            Err(error) => Err(WalkFailure::Row(error, row)),
+        }
     }
 
     /// The key of the row so many rows further; `None` where none comes after that.

@@ -322,6 +322,7 @@ impl Seeds {
     /// -- landfall: environment dev
     /// -- landfall: optional
     /// -- landfall: when-schema-at-least 12
+    /// -- landfall: undo
     /// -- landfall: sentinel: SELECT 1 FROM interaction_log WHERE what = 'roles'
     /// ```
     ///

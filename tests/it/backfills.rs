@@ -353,6 +353,85 @@ fn rows_that_fail_are_skipped_where_that_is_said_and_listed() {
 }
 
 #[test]
+fn a_row_that_takes_everything_back_or_breaks_a_key_is_found_as_well() {
+    let rolls_back = "CREATE TRIGGER rolls_back BEFORE UPDATE ON item WHEN new.id = 333
+                      BEGIN SELECT RAISE(ROLLBACK, 'all of it'); END;";
+    let orphans = "CREATE TABLE parent(id INTEGER PRIMARY KEY);
+                   CREATE TABLE child(id INTEGER REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED);
+                   CREATE TRIGGER orphans AFTER UPDATE ON item WHEN new.id = 333
+                   BEGIN INSERT INTO child VALUES (1); END;";
+    for (harm, why) in [(rolls_back, "all of it"), (orphans, "foreign keys are broken by")] {
+        let conn = memory();
+        items(1000).apply(&conn).unwrap();
+        conn.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+        conn.execute_batch(harm).unwrap();
+        let error = with(items(1000), slugs()).apply(&conn).unwrap_err();
+        assert!(
+            error.to_string().starts_with("backfill slugs failed at row 333; 332 of 1000"),
+            "{error}"
+        );
+        assert!(cause(&error).contains(why), "{error:?}");
+        let skips = with(items(1000), slugs().on_failure(Failures::Skip));
+        assert_eq!(skips.apply(&conn).unwrap().backfills[0].skipped, 1);
+        assert_eq!(one(&conn, "SELECT count(*), max(n) FROM hit"), "999|1");
+    }
+}
+
+#[test]
+fn an_interrupt_or_a_full_disk_is_no_rows_fault_and_it_goes_on_afterwards() {
+    let conn = memory();
+    let handle = conn.get_interrupt_handle();
+    let interrupted = AtomicU64::new(0);
+    let interrupts = Backfill::new("slugs", move |tx: &Transaction<'_>, after| {
+        if after == Some(500) && interrupted.fetch_add(1, Ordering::Relaxed) == 0 {
+            let long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+            interrupted_at(tx, long, &handle)?;
+        }
+        by_id(tx, after, -1)
+    });
+    let migrator = with(items(1000), interrupts.on_failure(Failures::Stop));
+    let error = migrator.apply(&conn).unwrap_err();
+    assert!(error.to_string().starts_with("backfill slugs failed; "), "{error}");
+    assert_eq!(cause(&error), "interrupted");
+    migrator.apply(&conn).unwrap();
+    assert_each_once(&conn, 1000, "interrupted");
+
+    let conn = memory();
+    items(20_000).apply(&conn).unwrap();
+    let pages: u32 = one(&conn, "PRAGMA page_count").parse().unwrap();
+    conn.execute_batch(&format!("PRAGMA max_page_count = {}", pages + 20)).unwrap();
+    let full = with(items(20_000), slugs().on_failure(Failures::Skip));
+    let error = full.apply(&conn).unwrap_err();
+    assert_eq!(cause(&error), "database or disk is full");
+    assert!(conn.is_autocommit());
+    conn.execute_batch("PRAGMA max_page_count = 1000000").unwrap();
+    let report = full.apply(&conn).unwrap();
+    assert_eq!(report.backfills[0].skipped, 0);
+    assert_each_once(&conn, 20_000, "after the disk was full");
+}
+
+/// Interrupts from beside until it takes effect.
+fn interrupted_at(
+    tx: &Transaction<'_>,
+    sql: &str,
+    handle: &rusqlite::InterruptHandle,
+) -> rusqlite::Result<i64> {
+    std::thread::scope(|scope| {
+        let over = Arc::new(AtomicBool::new(false));
+        let seen = over.clone();
+        scope.spawn(move || {
+            while !seen.load(Ordering::Relaxed) {
+                handle.interrupt();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let result = tx.query_row(sql, [], |row| row.get(0));
+        over.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+#[test]
 fn a_row_of_several_key_columns_is_named_by_all_of_them() {
     let sql = "CREATE TABLE t(a, b, v CHECK (v IS NOT 'bad2'), PRIMARY KEY (a, b)) WITHOUT ROWID;
                INSERT INTO t VALUES ('x', 1, 'v'), ('x', 2, 'v'), ('y', 1, 'v');";
