@@ -70,6 +70,8 @@ struct Runner<'r, 'a> {
     /// The schema that was last planned for.
     schema: Option<i64>,
     trail: Trail,
+    /// Whether it has been told that it begins.
+    begun: bool,
     done: BackfillDone,
     /// Whether its last batch is the run's last transaction.
     last: bool,
@@ -107,6 +109,16 @@ enum Failed {
     Row { error: BoxError, row: Option<Value>, before: Option<u32> },
     /// It is not: no smaller batch would help.
     Anyhow(BoxError),
+}
+
+impl Trail {
+    /// A cursor was committed.
+    fn pass(&mut self, cursor: Option<&Value>) {
+        self.steps += 1;
+        if self.steps.is_power_of_two() {
+            self.seen = cursor.cloned();
+        }
+    }
 }
 
 impl<'a> Run<'a> {
@@ -216,6 +228,7 @@ impl<'a> Run<'a> {
             clock: Instant::now(),
             schema: None,
             trail: Trail::default(),
+            begun: false,
             done: BackfillDone::new(&backfill.name, backfill.revision),
             last,
         };
@@ -361,7 +374,8 @@ impl<'a> Runner<'_, 'a> {
             Ok(place) => place,
             Err(end) => return Ok(Outcome::Ended(end)),
         };
-        if self.done.batches == 0 && self.trail.steps == 0 {
+        if !self.begun {
+            self.begun = true;
             job.tell(&Event::SeedStarted { name: self.name() });
         }
         self.done.progress = place.progress;
@@ -423,6 +437,7 @@ impl<'a> Runner<'_, 'a> {
             return self.after_failure(Failed::Row { error, row, before: None }, units, &place);
         }
         drop(tx);
+        self.trail.pass(worked.next.as_ref());
         self.lease.is_held = !is_done;
         // From now on others see that somebody is at it, and go on.
         self.run.alone = None;
@@ -504,9 +519,11 @@ impl<'a> Runner<'_, 'a> {
                         failed(error, row, Some(units))
                     })?;
                     units += 1;
-                    let stays = next.is_some() && next == cursor;
+                    if let (Some(at), true) = (&next, next == cursor) {
+                        return Err(Failed::Anyhow(CursorFault::Stays { at: at.clone() }.into()));
+                    }
                     let full = units >= size || clock.elapsed() >= self.backfill.pace.target;
-                    if next.is_none() || stays || full || tx.is_autocommit() {
+                    if next.is_none() || full || tx.is_autocommit() {
                         let rows = tx.total_changes().saturating_sub(before);
                         return Ok(Worked { next, rows, exact: false, units, row: None });
                     }
@@ -540,7 +557,12 @@ impl<'a> Runner<'_, 'a> {
     /// alone is skipped or named.
     fn after_failure(&mut self, failed: Failed, size: u32, place: &Place) -> Result<Outcome> {
         let (error, row) = match failed {
-            Failed::Anyhow(error) => return Err(self.failed("failed", None).because(error)),
+            Failed::Anyhow(error) => {
+                return Err(match error.downcast_ref() {
+                    Some(CursorFault::Stays { at }) => self.stays(at),
+                    _ => self.failed("failed", None).because(error),
+                });
+            }
             Failed::Row { before, .. } if self.sizes.failed(size, before) => {
                 return Ok(Outcome::More);
             }
@@ -598,6 +620,7 @@ impl<'a> Runner<'_, 'a> {
         let stored = || Ok(job.ledger.place(name)?.is_some_and(|p| p.cursor.as_ref() == Some(row)));
         job.patience.commit(&tx, stored)?;
         log::warn!("backfill {name} skipped row {}: {why}", shown_key(row));
+        self.trail.pass(Some(row));
         self.lease.is_held = true;
         self.done.skipped += 1;
         self.done.batches += 1;
@@ -607,20 +630,15 @@ impl<'a> Runner<'_, 'a> {
 
     /// A cursor has to go somewhere: one that stays, or comes back, would run for ever. So would a
     /// batch that moves its own rows ahead of the cursor, which shows in the count.
-    fn refuse_circle(&mut self, place: &Place, worked: &Worked) -> Result<()> {
+    fn refuse_circle(&self, place: &Place, worked: &Worked) -> Result<()> {
         let Some(next) = &worked.next else { return Ok(()) };
-        let shown = shown(next.into());
         if place.cursor.as_ref() == Some(next) {
-            let what = format!("does not advance: its cursor stays at {shown}");
-            return Err(self.failed(&what, None).advise(CIRCLES));
+            return Err(self.stays(next));
         }
         if self.trail.seen.as_ref() == Some(next) {
-            let what = format!("goes round in circles: its cursor is at {shown} again");
+            let at = shown(next.into());
+            let what = format!("goes round in circles: its cursor is at {at} again");
             return Err(self.failed(&what, None).advise(CIRCLES));
-        }
-        self.trail.steps += 1;
-        if self.trail.steps.is_power_of_two() {
-            self.trail.seen = Some(next.clone());
         }
         let far = |total: u64| total.saturating_mul(2).saturating_add(10_000);
         if worked.exact
@@ -633,6 +651,11 @@ impl<'a> Runner<'_, 'a> {
             ));
         }
         Ok(())
+    }
+
+    fn stays(&self, at: &Value) -> Error {
+        let what = format!("does not advance: its cursor stays at {}", shown(at.into()));
+        self.failed(&what, None).advise(CIRCLES)
     }
 
     fn ended(&self) -> Error {

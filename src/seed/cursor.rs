@@ -58,12 +58,14 @@ impl Batch {
 }
 
 /// What is wrong with a cursor, whatever row it is at.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum CursorFault {
     /// What is stored is not what the function takes.
     OtherType { stored: &'static str },
     /// SQLite cannot store it, or it is NULL, which is no place.
     Unstorable { why: String },
+    /// It is the one that the function was given.
+    Stays { at: Value },
 }
 
 impl fmt::Display for CursorFault {
@@ -73,6 +75,7 @@ impl fmt::Display for CursorFault {
                 write!(f, "the cursor stored is {stored}, and the function takes another type")
             }
             CursorFault::Unstorable { why } => write!(f, "the cursor cannot be stored: {why}"),
+            CursorFault::Stays { .. } => f.write_str("the cursor is the one that it was given"),
         }
     }
 }
