@@ -286,6 +286,10 @@ impl<'a> Runner<'_, 'a> {
                     Occasion::Start if seen.is_some() && elsewhere != seen => {
                         return Ok(End::Elsewhere);
                     }
+                    // It pauses for longer than that.
+                    Occasion::Start if self.clock.elapsed() > self.backfill.lease + LOOK => {
+                        return Ok(End::Elsewhere);
+                    }
                     Occasion::Start => {
                         seen = elsewhere;
                         self.sleep(GLANCE);
@@ -619,7 +623,7 @@ impl<'a> Runner<'_, 'a> {
         })?;
         let stored = || Ok(job.ledger.place(name)?.is_some_and(|p| p.cursor.as_ref() == Some(row)));
         job.patience.commit(&tx, stored)?;
-        log::warn!("backfill {name} skipped row {}: {why}", shown_key(row));
+        log::debug!("backfill {name} skipped row {}: {why}", shown_key(row));
         self.trail.pass(Some(row));
         self.lease.is_held = true;
         self.done.skipped += 1;

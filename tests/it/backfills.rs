@@ -896,7 +896,7 @@ fn of_several_processes_one_fills_and_the_others_go_on_until_it_dies() {
     while !slow.exists() {
         std::thread::sleep(Duration::from_millis(2));
     }
-    let migrator = with(items(ROWS), slugs());
+    let migrator = with(items(ROWS), slugs().lease(Duration::from_millis(1500)));
     let report = migrator.apply(&conn).unwrap();
     assert!(matches!(report.held[0].why, HeldBack::Elsewhere { .. }), "{report}");
     assert!(report.to_string().contains("slugs: another process is at it, "), "{report}");
@@ -939,6 +939,29 @@ fn going_on_with_a_backfill_makes_no_backup_and_keeps_nobody_from_starting() {
     let made = made.filter(|file| file.file_name().to_string_lossy().starts_with("app.db")).count();
     assert_eq!(made, 1);
     assert_each_once(&conn, 1000, "with a backup");
+}
+
+#[test]
+fn a_start_does_not_wait_out_anothers_pause() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.db");
+    empty_file(&path, "WAL");
+    let conn = Connection::open(&path).unwrap();
+    items(1000).apply(&conn).unwrap();
+    let stop = Stop::new();
+    let rests = slugs().lease(Duration::from_millis(50)).pause(Duration::from_secs(3600));
+    let (at, resting) = (path.clone(), with(items(1000), rests.clone()).stop_on(&stop));
+    let thread =
+        std::thread::spawn(move || resting.run_backfills(&Connection::open(at).unwrap()).unwrap());
+    while one(&conn, "SELECT count(*) FROM schema_seeds WHERE done > 0") == "0" {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let report = with(items(1000), rests).apply(&conn).unwrap();
+    assert!(matches!(report.held[0].why, HeldBack::Elsewhere { .. }), "{report}");
+    stop.stop();
+    assert!(matches!(thread.join().unwrap().held[0].why, HeldBack::Stopped { .. }));
+    with(items(1000), slugs()).apply(&conn).unwrap();
+    assert_each_once(&conn, 1000, "after a pause");
 }
 
 #[test]

@@ -405,3 +405,51 @@ fn another_registry_is_another_seal() {
     assert_eq!(boot(Seeds::new().add(logs("a").revision(2).when_schema_at_least(2))), 0);
     assert_eq!(boot(Seeds::new().add(logs("a").revision(2))), 1);
 }
+
+static QUERIES: AtomicUsize = AtomicUsize::new(0);
+
+#[allow(deprecated)] // its successor is not in the oldest rusqlite
+fn queries(conn: &mut Connection, work: impl FnOnce(&Connection)) -> usize {
+    QUERIES.store(0, Ordering::SeqCst);
+    conn.trace(Some(|sql| {
+        // A setting is asked of the connection, not of the database.
+        if !sql.starts_with("PRAGMA") {
+            QUERIES.fetch_add(1, Ordering::SeqCst);
+        }
+    }));
+    work(conn);
+    conn.trace(None);
+    QUERIES.load(Ordering::SeqCst)
+}
+
+#[test]
+fn a_start_with_nothing_to_do_asks_once_whatever_the_number_of_seeds() {
+    for count in [1, 100, 1000] {
+        let seeds = (0..count).fold(Seeds::new(), |seeds, n| {
+            seeds.add(Seed::new(format!("seed{n}"), |_: &Transaction<'_>| {
+                Ok::<(), rusqlite::Error>(())
+            }))
+        });
+        let fill = landfall::Backfill::update("fill", "role", "label = name", "");
+        let migrator = base().seeds(seeds.backfill(fill)).environment("dev");
+        let mut conn = memory();
+        migrator.apply(&conn).unwrap();
+        let asked = queries(&mut conn, |conn| assert!(migrator.apply(conn).unwrap().is_noop()));
+        assert_eq!(asked, 1, "{count} seeds");
+    }
+}
+
+#[test]
+fn a_file_that_is_recorded_for_undo_is_taken_back_and_runs_again() {
+    let conn = memory();
+    let with =
+        |text: &'static str| base().seeds(Seeds::from_embedded(dir(&[("ensure_roles.sql", text)])));
+    let first = "-- landfall: undo\nINSERT INTO role VALUES ('admin', 'Admin')";
+    let second = "-- landfall: undo\nINSERT INTO role VALUES ('guest', 'Guest')";
+    with(first).apply(&conn).unwrap();
+    with(second).apply(&conn).unwrap();
+    with(second).revert_seed(&conn, "roles").unwrap();
+    assert_eq!(rows(&conn, "SELECT name FROM role"), ["admin"]);
+    assert_eq!(with(second).apply(&conn).unwrap().seeds[0].revision, 2);
+    assert_eq!(rows(&conn, "SELECT name FROM role"), ["admin", "guest"]);
+}
