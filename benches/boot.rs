@@ -190,6 +190,7 @@ fn main() -> Result<()> {
     machine()?;
     for argument in std::env::args() {
         match argument.as_str() {
+            "guard" => return guard(),
             "undo" => return undo(),
             "fresh" => return fresh_databases(),
             _ => {}

@@ -1,7 +1,7 @@
 //! What can go wrong, in sentences.
 
 use std::fmt::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::migration::{BoxError, Version};
@@ -259,13 +259,18 @@ pub enum ErrorKind {
     #[non_exhaustive]
     NotFresh { path: PathBuf },
     /// A backup could not be made, or not be restored.
-    #[error("{doing} {} failed", path.display())]
+    #[error("{doing} {} failed", named(path))]
     #[non_exhaustive]
     Backup { path: PathBuf, doing: &'static str },
     /// Something else that SQLite refused.
     #[error("{doing} failed")]
     #[non_exhaustive]
     Sqlite { doing: &'static str },
+}
+
+/// A path, or the quotes around none.
+fn named(path: &Path) -> String {
+    if path.as_os_str().is_empty() { "\"\"".to_owned() } else { path.display().to_string() }
 }
 
 fn by_app(app_version: &Option<String>) -> String {

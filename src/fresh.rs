@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::backup::{Backup, StepResult};
+use rusqlite::backup::{self, StepResult};
 use rusqlite::{Connection, MAIN_DB};
 
+use crate::backup::Backup;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::Identity;
 use crate::migrator::Migrator;
@@ -133,6 +134,7 @@ impl Migrator {
             prefix: self.prefix.clone(),
             app_version: self.app_version.clone(),
             stopped: self.stop.as_ref().is_some_and(Stop::is_stopped),
+            backup: self.backup.clone(),
         })
     }
 
@@ -152,6 +154,8 @@ pub(crate) struct MigratorIdentity {
     app_version: Option<String>,
     /// Whether backfills are left where they are.
     stopped: bool,
+    /// None is made of what is in memory, but one that cannot be made is refused.
+    backup: Option<Backup>,
 }
 
 /// A database to be copied, once it is made: by whoever has the lock first.
@@ -189,7 +193,7 @@ fn in_memory() -> Result<Connection> {
 /// tenth, and would leave a database that is no `:memory:` one and cannot grow beyond a gigabyte.
 fn copied(template: &Connection, to: &mut Connection) -> Result<()> {
     let mut copy = || {
-        let backup = Backup::new(template, to)?;
+        let backup = backup::Backup::new(template, to)?;
         while backup.step(-1)? != StepResult::Done {
             std::thread::sleep(Duration::from_millis(1));
         }

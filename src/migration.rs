@@ -236,8 +236,9 @@ impl Migration {
         self
     }
 
-    /// Signs off that a code migration drops tables which have rows, and why. An SQL migration says
-    /// so in its text: `-- landfall: allow-data-loss: <reason>`.
+    /// Signs off that a code migration drops tables which have rows or columns which have values, or
+    /// leaves a table that it redefines with fewer rows, and why. An SQL migration says so in its
+    /// text: `-- landfall: allow-data-loss: <reason>`.
     pub fn allow_data_loss(mut self, reason: impl Into<String>) -> Self {
         self.allow_data_loss = Some(reason.into());
         self

@@ -362,7 +362,12 @@ impl Migrator {
     /// Writes: puts a backup's content in the place of the whole database's, in one transaction,
     /// through SQLite's backup API: other connections see the one or the other, a `-wal` of what
     /// was there before is no danger, and the connection keeps its settings. What has been
-    /// written since the backup is lost. The history, which is now the backup's, is told.
+    /// written since the backup is lost. The history, which is now the backup's, is told in that
+    /// same transaction: the record is written into a temporary copy of the backup, which SQLite
+    /// keeps where it keeps its temporary files, and that is what is put in place. Where it cannot
+    /// be made, for want of room or because a trigger on the history needs a function of the
+    /// application, the record follows in a transaction of its own: a process that dies between
+    /// the two leaves the backup restored and not on record.
     ///
     /// # Errors
     ///
@@ -400,7 +405,7 @@ impl Migrator {
         let clock = Instant::now();
         let path = backup.as_ref();
         let set = self.load()?;
-        let source = restore::Source::open(path, &self.prefix)?;
+        let mut source = restore::Source::open(path, &self.prefix)?;
         let applied = self.readable(conn)?;
         let live = restore::Live { conn, applied: &applied, set: &set, prefix: &self.prefix };
         source.refuse_other(&live)?;
@@ -410,10 +415,15 @@ impl Migrator {
                 listener(event);
             }
         };
+        let recorded = source.record(self.wait, |copy| self.record_restore(copy, path));
         source.put_into(conn, self.wait, &tell)?;
-        self.record_restore(conn, path).map_err(|error| {
-            error.changed("the backup is restored, but that could not be recorded in its history")
-        })?;
+        if recorded.is_err() {
+            self.record_restore(conn, path).map_err(|error| {
+                error.changed(
+                    "the backup is restored, but that could not be recorded in its history",
+                )
+            })?;
+        }
         let restored = Some(path.to_owned());
         told(Ok(Report { restored, took: clock.elapsed(), ..Report::default() }))
     }
@@ -436,13 +446,16 @@ impl Migrator {
         ledger.create()?;
         let detail = Some(name.as_ref());
         ledger.record([Deed { action: "restore", detail, ..Deed::default() }])?;
-        patience.commit(&tx, || Ok(false))
+        let is_last =
+            |entry: &HistoryEntry| entry.action == "restore" && entry.detail.as_deref() == detail;
+        patience.commit(&tx, || Ok(ledger.history()?.last().is_some_and(is_last)))
     }
 }
 
 /// Verbs that only read.
 impl Migrator {
-    /// Reads no database: whether the set and the registry of seeds are sound, and every sign-off
+    /// Reads no database: whether the set, the registry of seeds and the folder's name for backups
+    /// are sound, and every sign-off
     /// of a loss stands over something that can lose.
     ///
     /// # Errors
@@ -627,6 +640,7 @@ impl Migrator {
 impl Migrator {
     pub(crate) fn load(&self) -> Result<Arc<Set>> {
         ledger::check_prefix(&self.prefix)?;
+        self.backup.as_ref().map_or(Ok(()), Backup::refuse_nameless)?;
         let registry = Registry::read(&self.seeds, &self.environments)?;
         let set = self.source.load()?;
         let unknown = set.required_backfills().find(|(_, name)| registry.backfill(name).is_none());

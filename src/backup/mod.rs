@@ -65,7 +65,8 @@ pub enum When {
 
 impl Backup {
     /// Backups go into this folder, which has to be there. By default one is taken
-    /// [`Always`](When::Always), and five are kept.
+    /// [`Always`](When::Always), and five are kept. An empty path is refused by the first verb, and
+    /// a file in the folder's place whenever anything is to be run, whether or not a backup is due.
     pub fn to_dir(path: impl AsRef<Path>) -> Self {
         Backup { folder: path.as_ref().to_owned(), keep: 5, when: When::default() }
     }
@@ -85,6 +86,27 @@ impl Backup {
 
     pub(crate) fn only_destructive(&self) -> bool {
         self.when == When::Destructive
+    }
+
+    /// Refuses a folder without a name. To the system it is none, and joined to a file's name it
+    /// would be the current one. Nothing is asked of the disk.
+    pub(crate) fn refuse_nameless(&self) -> Result<()> {
+        if self.folder.as_os_str().is_empty() {
+            return Err(self.failed("writing a backup into")("the folder has no name")
+                .advise("give `Backup::to_dir` the path of a folder; the current one is `.`"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a file where the folder should be. A folder that is missing is only missed once
+    /// there is something to back up: a test in memory needs none.
+    pub(crate) fn refuse_file(&self) -> Result<()> {
+        match self.folder.metadata() {
+            Ok(found) if !found.is_dir() => {
+                Err(self.failed("writing a backup into")("it is a file and no folder"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The backups of a database of this path.

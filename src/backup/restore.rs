@@ -94,6 +94,29 @@ impl<'a> Source<'a> {
         Some(format!("{} ({})", first.version, first.name))
     }
 
+    /// Puts a record into what is to be restored, so that the content comes with it, in one
+    /// transaction. The backup stays as it is: it is a copy that gets the record, a temporary
+    /// database of SQLite's, which is in no folder and goes with its connection. Where that
+    /// cannot be, the backup itself is what is restored.
+    pub(crate) fn record(
+        &mut self,
+        wait: Duration,
+        record: impl FnOnce(&Connection) -> Result<()>,
+    ) -> Result<(), BoxError> {
+        // "If the filename is an empty string, then a private, temporary on-disk database will be
+        // created": <https://sqlite.org/c3ref/open.html>.
+        let mut copy = Connection::open("")?;
+        let size: i64 = self.conn.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        copy.execute_batch(&format!("PRAGMA page_size = {size}; PRAGMA synchronous = OFF"))?;
+        image::copy(&self.conn, &mut copy, wait, &|_| (), |done, total| Event::Restore {
+            done,
+            total,
+        })?;
+        record(&copy)?;
+        self.conn = copy;
+        Ok(())
+    }
+
     /// Writes the backup's content over the database's, in one transaction of SQLite's own. Being
     /// a transaction like any other, it goes through the `-wal` where there is one: replacing the
     /// file below a `-wal` would have that applied to the restored file at the next start.

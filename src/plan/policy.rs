@@ -101,13 +101,19 @@ pub enum Missing {
 /// What to do with a migration, or a revert, that would lose data which is there. It is judged by
 /// the data: on an empty table nothing is refused. A script can sign a loss off with
 /// `-- landfall: allow-data-loss: <reason>`, which goes on record.
+///
+/// Rust code is judged by the tables before and after it. Before each code migration the rows of
+/// every table are counted, which costs some 50 ms for a million rows without an index, and 200 ms
+/// more where one of their columns is empty throughout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum DataLoss {
     /// Refuse to drop a table that has rows or a column that has values, and a rebuild that ends
-    /// with fewer rows or without such a column.
+    /// with fewer rows, or without such a column or with none of its values. Code that changes a
+    /// table's definition and leaves it with fewer rows is taken to have rebuilt it.
     #[default]
     Refuse,
-    /// Refuse these, and `DELETE`, `REPLACE` and `UPDATE OR REPLACE` that delete rows.
+    /// Refuse these, and `DELETE`, `REPLACE` and `UPDATE OR REPLACE` that delete rows, and code that
+    /// leaves any table with fewer rows.
     RefuseDeletes,
     /// Refuse nothing, and look at nothing. Danger: a wrong migration is only noticed by what is
     /// missing.

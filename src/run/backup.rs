@@ -25,6 +25,7 @@ impl Run<'_> {
         if !job.patience.retry(|| job.begins_something(preview))? {
             return Ok(None);
         }
+        backup.refuse_file()?;
         let asked = crate::backup::file_of(job.conn);
         let Some(database) = asked.map_err(Error::sqlite("asking for the database's file"))? else {
             return Ok(self.pass_over("the database is in memory"));

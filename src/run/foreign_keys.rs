@@ -350,3 +350,20 @@ fn has_unique_key(conn: &Connection, key: &Key) -> rusqlite::Result<bool> {
         })
     }))
 }
+
+/// The tables, and their columns, that a key's action deletes from or empties where rows of a table
+/// are deleted.
+pub(crate) fn acting_children(
+    conn: &Connection,
+    parent: &str,
+) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut statement = conn.prepare(
+        "SELECT DISTINCT m.name, k.\"from\"
+         FROM main.sqlite_master m, pragma_foreign_key_list(m.name, 'main') k
+         WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL%' AND k.seq = 0
+           AND k.\"table\" = ?1 COLLATE NOCASE AND m.name <> ?1 COLLATE NOCASE
+           AND k.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT')",
+    )?;
+    let rows = statement.query_map([parent], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}

@@ -1,19 +1,19 @@
 //! What a migration is about to lose, judged by the data. Nothing is refused for what a statement
 //! could do, only for what it would do to rows that are there.
 
-use std::collections::BTreeMap;
+use rusqlite::Connection;
 
-use rusqlite::{Connection, OptionalExtension as _};
-
+use super::deletes::Deletes;
+use super::foreign_keys::acting_children;
+use super::rebuilt::{Loss, Rebuilt, shown};
 use super::session::enforces_foreign_keys;
 use super::statements::is_about_sql;
+use super::table::{self, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{DataLoss, Strictness};
-use crate::source::Entry;
 use crate::sql::action::{Change, Name};
-use crate::sql::losses::{DroppedTable, Losses, can_lose, is_schema};
-use crate::sql::token::{Kind, tokens, unquoted};
-use crate::sql::{Action, Control, Object, Script, Statement, Verb, quoted};
+use crate::sql::losses::{DroppedTable, Losses, can_lose, drops, is_schema, makes_views, names};
+use crate::sql::{Action, Object, Script, Statement, quoted};
 
 /// What an application has decided about losses, and what a script has signed off.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,8 @@ pub(crate) struct Guard<'a> {
     terms: Terms,
     losses: Losses,
     rebuilt: Vec<Rebuilt>,
+    /// Tables with rows that take the name of one that is dropped.
+    filled: Vec<String>,
     /// What was lost with a sign-off, in words.
     waived: Vec<String>,
     warnings: Vec<String>,
@@ -49,31 +51,6 @@ pub(crate) struct Guard<'a> {
 pub(crate) struct Verdict {
     pub(crate) waived: Vec<String>,
     pub(crate) warnings: Vec<String>,
-}
-
-/// A table that the script drops and puts another in place of, as it was.
-struct Rebuilt {
-    statement: usize,
-    made: bool,
-    before: Table,
-}
-
-/// A table as it stands.
-struct Table {
-    name: String,
-    rows: i64,
-    /// How many rows have a value in each column.
-    filled: BTreeMap<String, i64>,
-    /// Its indexes and triggers, as `index i`.
-    objects: Vec<String>,
-    checks: usize,
-    sequence: Option<i64>,
-}
-
-/// How many rows a statement found, to tell afterwards how many are gone.
-pub(crate) struct Counted {
-    rows: i64,
-    changes: u64,
 }
 
 impl<'a> Guard<'a> {
@@ -88,47 +65,119 @@ impl<'a> Guard<'a> {
         if terms.data_loss == DataLoss::Allow || !can_lose(script) && !terms.tells_deletes() {
             return Ok(None);
         }
-        let losses = Losses::of(statements);
-        let (rebuilt, waived, warnings) = Default::default();
+        let losses = Losses::of(script, statements);
+        let (rebuilt, filled, waived, warnings) = Default::default();
         let mut guard =
-            Guard { conn, script, statements, terms, losses, rebuilt, waived, warnings };
+            Guard { conn, script, statements, terms, losses, rebuilt, filled, waived, warnings };
         for dropped in guard.losses.tables.clone() {
-            guard.before_drop(&dropped)?;
+            guard.before_drop(&dropped, &dropped.name)?;
+            guard.refuse_uncopied(&dropped)?;
+            if let Some(heir) = guard.losses.old_heir(&dropped)
+                && guard.has_rows(dropped.statement, "main", heir)?
+            {
+                guard.filled.push(heir.to_owned());
+            } else {
+                guard.refuse_unfed(&dropped)?;
+            }
         }
         Ok(Some(guard))
     }
 
-    /// A table without rows is not looked at any further: an empty database pays one query for
-    /// each table that is dropped.
-    fn before_drop(&mut self, dropped: &DroppedTable) -> Result<()> {
+    /// Looks at a table that is dropped, by the name that it has now. One without rows is not
+    /// looked at any further: an empty database pays one query for each table that is dropped.
+    fn before_drop(&mut self, dropped: &DroppedTable, stands_as: &str) -> Result<()> {
         let (at, name) = (dropped.statement, &dropped.name);
-        if !self.has_rows(dropped)? {
+        let mut schema = dropped.schema.clone();
+        let mut some = self.rows_in(at, &schema, stands_as)?;
+        if some.is_none() && !dropped.qualified && schema == "main" {
+            // Another attached database may have one of the name.
+            schema = table::found_in(self.conn, stands_as)
+                .map_err(Error::sqlite("reading the schema"))?;
+            some = self.rows_in(at, &schema, stands_as)?;
+        }
+        if some != Some(true) {
             return Ok(());
         }
-        if !dropped.rebuilt {
-            let rows = self.ask(at, &count(&dropped.schema, name))?;
+        if !dropped.rebuilt || schema != dropped.schema {
+            let rows = self.ask(at, &count(&schema, stands_as))?;
             let what = format!("drop table `{name}` with {}", shown(rows));
             return self.lose(at, name, None, rows, what);
         }
-        let table = Table::read(self.conn, name).map_err(|error| self.undetermined(at, error))?;
-        let made = dropped.made;
-        self.rebuilt.extend(table.map(|before| Rebuilt { statement: at, made, before }));
+        let found = Table::read(self.conn, stands_as).map_err(|e| self.undetermined(at, e))?;
+        if let Some(mut before) = found {
+            before.name.clone_from(name);
+            // What others have written since the first look counts as well.
+            let known = |r: &Rebuilt| r.dropped.statement == at && !before.has_more_than(&r.before);
+            if !self.rebuilt.iter().any(known) {
+                self.rebuilt.push(Rebuilt::new(dropped.clone(), before));
+            }
+        }
         Ok(())
     }
 
-    fn has_rows(&self, dropped: &DroppedTable) -> Result<bool> {
-        let (schema, name) = (quoted(&dropped.schema), quoted(&dropped.name));
-        let any = format!("SELECT EXISTS (SELECT 1 FROM {schema}.{name})");
-        match self.conn.query_row(&any, [], |row| row.get(0)) {
-            Ok(some) => Ok(some),
-            Err(error) if error.to_string().starts_with("no such table") => Ok(false),
-            Err(error) => Err(self.undetermined(dropped.statement, error)),
+    /// Outside any transaction nothing comes back: what is to be rebuilt must be in another table
+    /// before it is dropped, one that outlives a crash.
+    fn refuse_uncopied(&mut self, dropped: &DroppedTable) -> Result<()> {
+        let at = dropped.statement;
+        let stays =
+            !self.losses.filled_at(at).is_empty() || self.losses.old_heir(dropped).is_some();
+        if !self.terms.outside || self.losses.is_inside(at) || stays {
+            return Ok(());
         }
+        let rows = self.rebuilt.iter().find(|rebuilt| rebuilt.dropped == *dropped);
+        let Some(rows) = rows.map(|rebuilt| rebuilt.before.rows) else { return Ok(()) };
+        let what = uncopied(&dropped.name, rows);
+        self.lose(at, &dropped.name, None, rows, what)
+    }
+
+    /// A new table with rows enough that are none of the old one's.
+    fn refuse_unfed(&mut self, dropped: &DroppedTable) -> Result<()> {
+        let (at, name) = (dropped.statement, &dropped.name);
+        let rebuilt = self.rebuilt.iter().find(|rebuilt| rebuilt.dropped == *dropped);
+        let Some(rows) = rebuilt.map(|rebuilt| rebuilt.before.rows) else { return Ok(()) };
+        if dropped.fed || makes_views(self.statements) {
+            return Ok(());
+        }
+        let may_be_fed =
+            table::in_views(self.conn, name).map_err(Error::sqlite("reading the schema"))?;
+        if may_be_fed {
+            return Ok(());
+        }
+        let what =
+            format!("drop table `{name}` with {}, and copy none into the new one", shown(rows));
+        self.lose(at, name, None, rows, what)
+    }
+
+    fn has_rows(&self, at: usize, schema: &str, table: &str) -> Result<bool> {
+        Ok(self.rows_in(at, schema, table)?.unwrap_or(false))
+    }
+
+    /// Whether a table has rows; `None` where there is no such table.
+    fn rows_in(&self, at: usize, schema: &str, table: &str) -> Result<Option<bool>> {
+        let (schema, table) = (quoted(schema), quoted(table));
+        let any = format!("SELECT EXISTS (SELECT 1 FROM {schema}.{table})");
+        match self.conn.query_row(&any, [], |row| row.get(0)) {
+            Ok(some) => Ok(Some(some)),
+            Err(error) if error.to_string().starts_with("no such table") => Ok(None),
+            Err(error) => Err(self.undetermined(at, error)),
+        }
+    }
+
+    /// Whether a statement, outside any transaction, takes away what others may be writing to: then
+    /// the question and the deed have to be one.
+    pub(crate) fn wants_lock(&self, at: usize) -> bool {
+        let takes = |statement: &Statement| match &statement.action {
+            Action::Drop { what, .. } => *what == Object::Table,
+            Action::Alter { change, .. } => matches!(change, Change::DropColumn(_)),
+            Action::Write { .. } => self.terms.tells_deletes(),
+            _ => false,
+        };
+        !self.terms.signed_off && self.statements.get(at).is_some_and(|statement| takes(statement))
     }
 
     /// Before each statement: a column that would go with its values is refused, and rows are
     /// counted where deletes are to be told.
-    pub(crate) fn before_statement(&mut self, at: usize) -> Result<Option<Counted>> {
+    pub(crate) fn before_statement(&mut self, at: usize) -> Result<Option<Deletes>> {
         let Some(statement) = self.statements.get(at) else { return Ok(None) };
         match &statement.action {
             Action::Alter { table, change: Change::DropColumn(column) }
@@ -144,24 +193,21 @@ impl<'a> Guard<'a> {
                 self.lose(at, &table.name, None, 0, what)?;
                 Ok(None)
             }
-            Action::Write { verb, table }
-                if self.terms.tells_deletes() && self.losses.is_old(at) =>
-            {
-                let rows = self.ask(at, &count(schema(table), &table.name))?;
-                if self.terms.outside && rows > 0 && !matches!(verb, Verb::Insert | Verb::Update) {
-                    let what = format!("delete from `{}`, which has {}", table.name, shown(rows));
-                    self.lose(at, &table.name, None, rows, what)?;
-                }
-                Ok(Some(Counted { rows, changes: self.conn.total_changes() }))
+            Action::Write { table, .. } if self.terms.tells_deletes() => {
+                Deletes::before(self.conn, table, !self.losses.is_old(at))
+                    .map_err(|error| self.undetermined(at, error))
             }
-            Action::Drop { what: Object::Table, name }
-                if self.terms.outside && self.losses.is_old(at) && schema(name) == "main" =>
-            {
-                self.before_cascade(at, &name.name)?;
+            Action::Drop { what: Object::Table, name } => {
+                if self.losses.is_old(at) {
+                    self.before_old_goes(at, name)?;
+                }
+                if self.terms.outside && !self.losses.is_inside(at) {
+                    self.refuse_unkept(at)?;
+                }
                 Ok(None)
             }
-            Action::Control(Control::Commit) if self.terms.outside && !self.terms.signed_off => {
-                self.before_commit(at)?;
+            Action::Control(_) if self.terms.outside && self.losses.commits(at) => {
+                self.refuse_unkept(at)?;
                 Ok(None)
             }
             Action::Unknown if self.writes(statement) => {
@@ -173,19 +219,50 @@ impl<'a> Guard<'a> {
         }
     }
 
+    /// The old table of a rebuild, or one that goes for good, at the last moment.
+    fn before_old_goes(&mut self, at: usize, name: &Name) -> Result<()> {
+        let Some(dropped) = self.losses.tables.iter().find(|table| table.statement == at).cloned()
+        else {
+            return Ok(());
+        };
+        if self.terms.outside && dropped.schema == "main" {
+            self.before_cascade(at, &name.name)?;
+        }
+        if self.terms.outside && !self.terms.signed_off {
+            self.before_drop(&dropped, &name.name)?;
+        }
+        let Some(heir) = self.losses.heir_at(&dropped, at) else { return Ok(()) };
+        let mut rebuilt = std::mem::take(&mut self.rebuilt);
+        for table in rebuilt.iter_mut().filter(|table| table.dropped.statement == at) {
+            table
+                .look_at_both(self.conn, &name.name, &heir)
+                .map_err(|error| self.undetermined(at, error))?;
+            let missing = match self.losses.old_heir(&dropped) {
+                Some(old) if self.filled.iter().any(|filled| filled == old) => table
+                    .missing_in(self.conn, &name.name, &heir)
+                    .map_err(|error| self.undetermined(at, error))?,
+                _ => 0,
+            };
+            if missing > 0 {
+                let (table, all) = (&dropped.name, shown(table.before.rows));
+                let what = format!("leave `{table}` without {missing} of {all}");
+                self.lose(at, table, None, missing, what)?;
+            }
+        }
+        self.rebuilt = rebuilt;
+        Ok(())
+    }
+
     /// Whether a statement that we do not understand is one to SQLite, and one that writes.
     fn writes(&self, statement: &Statement) -> bool {
         self.conn.prepare(self.script.sql(statement)).is_ok_and(|statement| !statement.readonly())
     }
 
     fn before_drop_column(&mut self, at: usize, table: &Name, column: &str) -> Result<()> {
-        let (schema, table) = (schema(table), table.name.as_str());
-        let generated = "SELECT hidden <> 0 FROM pragma_table_xinfo(?1, ?3)
-                         WHERE name = ?2 COLLATE NOCASE";
-        let generated: Option<bool> = self
-            .conn
-            .query_row(generated, [table, column, schema], |row| row.get(0))
-            .optional()
+        let schema =
+            table::schema_of(self.conn, table).map_err(Error::sqlite("reading the schema"))?;
+        let (schema, table) = (schema.as_str(), table.name.as_str());
+        let generated = table::is_generated(self.conn, schema, table, column)
             .map_err(Error::sqlite("reading the schema"))?;
         // SQLite will say that there is no such column, and what is computed is not lost.
         if generated != Some(false) {
@@ -204,42 +281,17 @@ impl<'a> Guard<'a> {
     }
 
     /// After each statement: rows that it deleted, where that is to be told.
-    pub(crate) fn after_statement(&mut self, at: usize, counted: Option<Counted>) -> Result<()> {
+    pub(crate) fn after_statement(&mut self, at: usize, counted: Option<Deletes>) -> Result<()> {
         let (Some(counted), Some(statement)) = (counted, self.statements.get(at)) else {
             return Ok(());
         };
-        let Action::Write { verb, table } = &statement.action else { return Ok(()) };
-        let changed = i64::try_from(self.conn.changes()).unwrap_or(i64::MAX);
-        let after = self.ask(at, &count(schema(table), &table.name))?;
-        // REPLACE does not count the rows that it throws out as changes:
-        // <https://sqlite.org/c3ref/changes.html>.
-        let deleted = match verb {
-            // A statement that changed nothing at all leaves the number of the one before.
-            _ if self.conn.total_changes() == counted.changes => 0,
-            Verb::Delete => changed,
-            // Rows that `ON CONFLICT … DO UPDATE` changes are counted as well, and are not new.
-            Verb::Insert if has_word(self.script.sql(statement), "DO") => counted.rows - after,
-            Verb::Insert | Verb::Replace => counted.rows + changed - after,
-            Verb::Update | Verb::UpdateOrReplace => counted.rows - after,
-        };
-        // A command to a virtual table, such as FTS5's `rebuild`, counts as a change and is no row.
-        let is_command = *verb == Verb::Insert && after >= counted.rows;
-        if deleted <= 0 || is_command && self.is_virtual(table)? {
-            return Ok(());
+        let Action::Write { verb, .. } = &statement.action else { return Ok(()) };
+        let deleted = counted.after(self.conn, *verb, self.script.sql(statement));
+        for (table, rows) in deleted.map_err(|error| self.undetermined(at, error))? {
+            let what = format!("delete {} of `{table}`", shown(rows));
+            self.lose(at, &table, None, rows, what)?;
         }
-        let what = format!("delete {} of `{}`", shown(deleted), table.name);
-        self.lose(at, &table.name, None, deleted, what)
-    }
-
-    fn is_virtual(&self, table: &Name) -> Result<bool> {
-        let sql = format!(
-            "SELECT EXISTS (SELECT 1 FROM {}.sqlite_master
-                            WHERE name = ?1 COLLATE NOCASE AND sql LIKE 'CREATE VIRTUAL%')",
-            quoted(schema(table))
-        );
-        self.conn
-            .query_row(&sql, [&table.name], |row| row.get(0))
-            .map_err(Error::sqlite("reading the schema"))
+        Ok(())
     }
 
     /// After the last statement: what the rebuilt tables have lost.
@@ -257,18 +309,8 @@ impl<'a> Guard<'a> {
         if !enforces_foreign_keys(self.conn)? {
             return Ok(());
         }
-        let children = || {
-            let mut statement = self.conn.prepare(
-                "SELECT DISTINCT m.name, k.\"from\"
-                 FROM main.sqlite_master m, pragma_foreign_key_list(m.name, 'main') k
-                 WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL%' AND k.seq = 0
-                   AND k.\"table\" = ?1 COLLATE NOCASE AND m.name <> ?1 COLLATE NOCASE
-                   AND k.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT')",
-            )?;
-            let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<rusqlite::Result<Vec<(String, String)>>>()
-        };
-        for (child, column) in children().map_err(Error::sqlite("reading the schema"))? {
+        let children = acting_children(self.conn, table);
+        for (child, column) in children.map_err(Error::sqlite("reading the schema"))? {
             let (name, from) = (quoted(&child), quoted(&column));
             let rows = self.ask(at, &format!("SELECT count({from}) FROM main.{name}"))?;
             if rows > 0 {
@@ -283,28 +325,43 @@ impl<'a> Guard<'a> {
         Ok(())
     }
 
-    /// Before a script outside any transaction commits one of its own: what that has lost can
-    /// still be taken back. A table that is not there yet may come with the next one.
-    fn before_commit(&mut self, at: usize) -> Result<()> {
+    /// Before what cannot be taken back, a drop outside any transaction or a commit of the script's
+    /// own: whether everything that is rebuilt is in the table that takes its place, or else at
+    /// least as many rows are in another one.
+    fn refuse_unkept(&mut self, at: usize) -> Result<()> {
+        if self.terms.signed_off {
+            return Ok(());
+        }
         let rebuilt = std::mem::take(&mut self.rebuilt);
-        for table in rebuilt.iter().filter(|table| table.statement < at) {
-            if let Some(now) = self.read(table)? {
-                self.compare_content(table, &now)?;
+        for table in rebuilt.iter().filter(|table| table.dropped.statement <= at) {
+            if let Some(heir) = self.losses.heir_at(&table.dropped, at) {
+                if let Some(now) = self.read(at, &heir)? {
+                    self.compare_content(table, &now)?;
+                }
+                continue;
+            }
+            let mut most = 0;
+            for other in self.losses.filled_at(at) {
+                most = most.max(self.ask(at, &count("main", other))?);
+            }
+            let (name, rows) = (&table.before.name, table.before.rows);
+            if most < rows {
+                let what = uncopied(name, rows);
+                self.lose(at, name, None, rows, what)?;
             }
         }
         self.rebuilt = rebuilt;
         Ok(())
     }
 
-    fn read(&self, rebuilt: &Rebuilt) -> Result<Option<Table>> {
-        Table::read(self.conn, &rebuilt.before.name)
-            .map_err(|error| self.undetermined(rebuilt.statement, error))
+    fn read(&self, at: usize, table: &str) -> Result<Option<Table>> {
+        Table::read(self.conn, table).map_err(|error| self.undetermined(at, error))
     }
 
     fn compare(&mut self, rebuilt: &Rebuilt) -> Result<()> {
-        let (at, before) = (rebuilt.statement, &rebuilt.before);
+        let (at, before) = (rebuilt.dropped.statement, &rebuilt.before);
         let name = &before.name;
-        let Some(now) = self.read(rebuilt)? else {
+        let Some(now) = self.read(at, name)? else {
             let what = format!("leave no table `{name}`, which had {}", shown(before.rows));
             return match before.rows {
                 0 => Ok(()),
@@ -312,7 +369,8 @@ impl<'a> Guard<'a> {
             };
         };
         self.compare_content(rebuilt, &now)?;
-        for what in before.lost_besides_rows(&now, |object| self.drops(object)) {
+        let changes = rebuilt.changes(self.conn, &now, |object| drops(self.statements, object));
+        for what in changes.map_err(|error| self.undetermined(at, error))? {
             self.warn(at, name, what)?;
         }
         Ok(())
@@ -320,42 +378,13 @@ impl<'a> Guard<'a> {
 
     /// Rows and columns.
     fn compare_content(&mut self, rebuilt: &Rebuilt, now: &Table) -> Result<()> {
-        let (at, before) = (rebuilt.statement, &rebuilt.before);
-        let name = &before.name;
-        if now.rows < before.rows {
-            let what = format!("leave `{name}` with {} of {}", now.rows, shown(before.rows));
-            self.lose(at, name, None, before.rows - now.rows, what)?;
-        }
-        let may_copy = |column: &str| !rebuilt.made || self.names(column);
-        for (column, filled) in before.lost_columns(now, may_copy) {
-            let what = format!(
-                "leave `{name}` without its column `{column}`, which had values in {}",
-                shown(filled)
-            );
-            self.lose(at, name, Some(&column), filled, what)?;
+        let at = rebuilt.dropped.statement;
+        let losses = rebuilt.losses(self.conn, now, |column| names(self.script, column));
+        for loss in losses.map_err(|error| self.undetermined(at, error))? {
+            let Loss { column, rows, what } = loss;
+            self.lose(at, &rebuilt.before.name, column.as_deref(), rows, what)?;
         }
         Ok(())
-    }
-
-    /// Whether the script's text names a column, or takes all with `*`, or may mean it by `rowid`.
-    fn names(&self, column: &str) -> bool {
-        let text = &self.script.text;
-        let all = [column, "*", "rowid", "_rowid_", "oid"];
-        tokens(text)
-            .filter(|token| token.is_significant())
-            .map(|token| unquoted(token.text(text)))
-            .any(|word| all.iter().any(|name| word.eq_ignore_ascii_case(name)))
-    }
-
-    /// Whether the script drops an index or trigger by its name.
-    fn drops(&self, object: &str) -> bool {
-        self.statements.iter().any(|statement| match &statement.action {
-            Action::Drop { what: Object::Index, name } => object == format!("index {}", name.name),
-            Action::Drop { what: Object::Trigger, name } => {
-                object == format!("trigger {}", name.name)
-            }
-            _ => false,
-        })
     }
 
     fn warn(&mut self, at: usize, table: &str, what: String) -> Result<()> {
@@ -420,221 +449,13 @@ impl<'a> Guard<'a> {
     }
 }
 
-impl Table {
-    /// Reads a table in two queries: one over its part of the schema, one over its rows.
-    fn read(conn: &Connection, name: &str) -> rusqlite::Result<Option<Self>> {
-        let mut table = None;
-        let mut objects = Vec::new();
-        let mut parts = conn.prepare_cached(
-            "SELECT type, name, sql FROM main.sqlite_master
-             WHERE tbl_name = ?1 COLLATE NOCASE AND sql NOT NULL",
-        )?;
-        let mut rows = parts.query([name])?;
-        while let Some(row) = rows.next()? {
-            let (kind, part, sql): (String, String, String) =
-                (row.get(0)?, row.get(1)?, row.get(2)?);
-            match kind.as_str() {
-                "table" => table = Some((part, sql)),
-                _ => objects.push(format!("{kind} {part}")),
-            }
-        }
-        let Some((name, sql)) = table else { return Ok(None) };
-        let columns = columns(conn, &name)?;
-        let (rows, filled) = counts(conn, &name, &columns)?;
-        let sequence = if has_word(&sql, "AUTOINCREMENT") { sequence(conn, &name)? } else { None };
-        let checks = words(&sql, "CHECK");
-        Ok(Some(Table { name, rows, filled, objects, checks, sequence }))
-    }
-
-    /// Columns that had values and are gone. A column that is new and has as many values or more
-    /// may be the old one under another name, where the script may have copied that.
-    fn lost_columns(&self, now: &Table, may_copy: impl Fn(&str) -> bool) -> Vec<(String, i64)> {
-        let mut new: Vec<i64> = now
-            .filled
-            .iter()
-            .filter(|(column, _)| !self.filled.contains_key(*column))
-            .map(|(_, filled)| *filled)
-            .collect();
-        let mut lost = Vec::new();
-        for (column, &filled) in &self.filled {
-            if filled == 0 || now.filled.contains_key(column) {
-                continue;
-            }
-            let successor = new.iter().position(|&other| other >= filled);
-            match successor.filter(|_| may_copy(column)) {
-                Some(successor) => drop(new.swap_remove(successor)),
-                None => lost.push((column.clone(), filled)),
-            }
-        }
-        lost
-    }
-
-    fn lost_besides_rows(&self, now: &Table, is_dropped: impl Fn(&str) -> bool) -> Vec<String> {
-        let mut lost: Vec<String> = self
-            .objects
-            .iter()
-            .filter(|object| !now.objects.contains(object) && !is_dropped(object))
-            .map(|object| format!("its {object} is gone"))
-            .collect();
-        if now.checks < self.checks {
-            lost.push(format!("it has {} CHECK of {}", now.checks, self.checks));
-        }
-        if let Some(before) = self.sequence
-            && now.sequence.is_none_or(|now| now < before)
-        {
-            lost.push(format!("AUTOINCREMENT has forgotten {before}, and gives ids again"));
-        }
-        for (column, &filled) in &self.filled {
-            match now.filled.get(column) {
-                Some(&left) if left < filled && now.rows >= self.rows => {
-                    lost.push(format!("its column `{column}` has {left} values of {filled}"));
-                }
-                _ => {}
-            }
-        }
-        lost
-    }
-}
-
-/// The rows of a table, and those with a value in each column. A query can have as many columns as
-/// a table by default, 2,000, and the number of rows is one more.
-fn counts(
-    conn: &Connection,
-    table: &str,
-    columns: &[String],
-) -> rusqlite::Result<(i64, BTreeMap<String, i64>)> {
-    let (mut rows, mut filled) = (0, BTreeMap::new());
-    for part in columns.chunks(1_000) {
-        let counts: Vec<String> = part.iter().map(|c| format!(", count({})", quoted(c))).collect();
-        let sql = format!("SELECT count(*){} FROM main.{}", counts.concat(), quoted(table));
-        rows = conn.query_row(&sql, [], |row| {
-            for (at, column) in part.iter().enumerate() {
-                filled.insert(column.to_ascii_lowercase(), row.get(at + 1)?);
-            }
-            row.get(0)
-        })?;
-    }
-    Ok((rows, filled))
-}
-
-fn columns(conn: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
-    let mut statement =
-        conn.prepare_cached("SELECT name FROM pragma_table_xinfo(?1, 'main') WHERE hidden = 0")?;
-    let names = statement.query_map([table], |row| row.get(0))?;
-    names.collect()
-}
-
-fn sequence(conn: &Connection, table: &str) -> rusqlite::Result<Option<i64>> {
-    conn.query_row("SELECT seq FROM main.sqlite_sequence WHERE name = ?1", [table], |row| {
-        row.get(0)
-    })
-    .optional()
-}
-
-fn words(sql: &str, keyword: &str) -> usize {
-    let words = tokens(sql).filter(|token| token.kind == Kind::Word);
-    words.filter(|token| token.text(sql).eq_ignore_ascii_case(keyword)).count()
-}
-
-fn has_word(sql: &str, keyword: &str) -> bool {
-    words(sql, keyword) > 0
-}
-
 fn count(schema: &str, table: &str) -> String {
     format!("SELECT count(*) FROM {}.{}", quoted(schema), quoted(table))
 }
 
-/// Where a table stands that is not the script's own.
-fn schema(table: &Name) -> &str {
-    table.schema.as_deref().unwrap_or("main")
-}
-
-fn shown(rows: i64) -> String {
-    if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
-}
-
-/// What code would drop: tables that have rows before and are not there after.
-pub(crate) struct CodeGuard<'a> {
-    conn: &'a Connection,
-    filled: Vec<Known>,
-}
-
-/// A table as code finds or leaves it.
-#[derive(PartialEq, Eq)]
-struct Known {
-    name: String,
-    root: i64,
-    columns: Option<String>,
-}
-
-impl Known {
-    /// The same table, perhaps under another name: a RENAME leaves it in its place.
-    fn is_same(&self, other: &Known) -> bool {
-        self.root == other.root && self.columns == other.columns
-    }
-}
-
-impl<'a> CodeGuard<'a> {
-    pub(crate) fn before(conn: &'a Connection, policy: DataLoss) -> Result<Option<Self>> {
-        if policy == DataLoss::Allow {
-            return Ok(None);
-        }
-        let filled = filled(conn).map_err(Error::sqlite("looking for tables that have rows"))?;
-        Ok(Some(CodeGuard { conn, filled }))
-    }
-
-    pub(crate) fn after(self, entry: &Entry) -> Result<Verdict> {
-        let now = tables(self.conn).map_err(Error::sqlite("reading the schema"))?;
-        let full = filled(self.conn).map_err(Error::sqlite("looking for tables that have rows"))?;
-        let stays = |table: &Known| {
-            let named = |other: &&Known| other.name.eq_ignore_ascii_case(&table.name);
-            match now.iter().find(named) {
-                // Rows that code deletes are its own affair, a table that it makes anew is not.
-                Some(other) => other.is_same(table) || full.iter().any(|other| named(&other)),
-                None => full.iter().any(|other| other.is_same(table)),
-            }
-        };
-        let mut verdict = Verdict::default();
-        for table in self.filled.iter().filter(|table| !stays(table)) {
-            let table = table.name.clone();
-            let what = format!("drop table `{table}`, which has rows");
-            if entry.allow_data_loss.is_none() {
-                let (file, position, column) = (entry.label.clone(), None, None);
-                let kind = ErrorKind::DataLoss { file, position, what, table, column, rows: 0 };
-                return Err(kind.into());
-            }
-            verdict.waived.push(what);
-        }
-        Ok(verdict)
-    }
-}
-
-/// Tables with rows. One that cannot be looked into counts as one: it is only missed once it is
-/// gone.
-fn filled(conn: &Connection) -> rusqlite::Result<Vec<Known>> {
-    let mut filled = Vec::new();
-    for table in tables(conn)? {
-        let any = format!("SELECT EXISTS (SELECT 1 FROM main.{})", quoted(&table.name));
-        let some = match conn.query_row(&any, [], |row| row.get(0)) {
-            Err(error) if is_about_sql(&error) => true,
-            some => some?,
-        };
-        if some {
-            filled.push(table);
-        }
-    }
-    Ok(filled)
-}
-
-fn tables(conn: &Connection) -> rusqlite::Result<Vec<Known>> {
-    let mut statement = conn.prepare(
-        "SELECT name, rootpage,
-                (SELECT group_concat(x.name, char(0)) FROM pragma_table_xinfo(m.name, 'main') x)
-         FROM main.sqlite_master m
-         WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
-    )?;
-    let tables = statement.query_map([], |row| {
-        Ok(Known { name: row.get(0)?, root: row.get(1)?, columns: row.get(2)? })
-    })?;
-    tables.collect()
+fn uncopied(table: &str, rows: i64) -> String {
+    format!(
+        "drop table `{table}`, outside any transaction, before another table has its {}",
+        shown(rows)
+    )
 }

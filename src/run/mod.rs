@@ -3,6 +3,9 @@
 mod aside;
 mod backfill;
 mod backup;
+mod book;
+mod code_guard;
+mod deletes;
 pub(crate) mod foreign_keys;
 mod guard;
 mod lend;
@@ -11,11 +14,13 @@ pub(crate) mod objects;
 mod outside;
 mod pace;
 pub(crate) mod preflight;
+mod rebuilt;
 pub(crate) mod repair;
 mod seeds;
 mod segment;
 pub(crate) mod session;
 pub(crate) mod statements;
+mod table;
 pub(crate) mod undo;
 mod walk;
 

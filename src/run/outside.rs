@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use super::guard::{Guard, Verdict};
 use super::lock::roll_back;
+use super::segment::commit_failed;
 use super::session::Settings;
 use super::{Run, statements};
 use crate::error::{Error, ErrorKind, Result};
@@ -93,16 +94,14 @@ impl Run<'_> {
         let job = self.job;
         let last = script.statements.len();
         for (at, statement) in script.statements.iter().enumerate() {
-            let counted = match guard {
-                Some(guard) => guard.before_statement(at)?,
-                None => None,
-            };
-            statements::execute(job.conn, script, statement)?;
+            let wants_lock = guard.as_ref().is_some_and(|guard| guard.wants_lock(at));
+            if wants_lock && job.conn.is_autocommit() {
+                self.locked(script, mark, at, statement, guard)?;
+                continue;
+            }
+            guarded(job.conn, script, at, statement, guard)?;
             mark.finished = at + 1;
             *inside = !job.conn.is_autocommit();
-            if let Some(guard) = guard {
-                guard.after_statement(at, counted)?;
-            }
             if at + 1 < last {
                 // Inside a transaction of the script's own, this is part of it.
                 job.patience.retry(|| job.ledger.set_mark(mark))?;
@@ -118,6 +117,29 @@ impl Run<'_> {
             statement: "BEGIN without COMMIT".to_owned(),
         };
         Err(Error::from(kind).at(script, position).advise("end the transaction that it begins"))
+    }
+
+    /// Runs a statement that takes something away under the write lock, which it would take for
+    /// itself in any case: nobody can write between the guard's last look and the deed. It is one
+    /// with its mark.
+    fn locked(
+        &self,
+        script: &Script,
+        mark: &mut Mark,
+        at: usize,
+        statement: &Statement,
+        guard: &mut Option<Guard<'_>>,
+    ) -> Result<()> {
+        let job = self.job;
+        let tx = job.patience.begin()?;
+        guarded(&tx, script, at, statement, guard)?;
+        let done = Mark { finished: at + 1, ..mark.clone() };
+        job.ledger.set_mark(&done)?;
+        let stored = || Ok(job.ledger.read()?.mark.as_ref() == Some(&done));
+        let committed = job.patience.commit(&tx, stored);
+        committed.map_err(|error| commit_failed(error, &tx, script.file.clone()))?;
+        *mark = done;
+        Ok(())
     }
 
     /// Where nothing is in effect the mark goes: the first statement failed and took itself back,
@@ -185,6 +207,25 @@ impl Run<'_> {
         self.report.add(step.direction, step.version, &step.name, took);
         self.finish_if_done()?;
         job.patience.commit(&tx, || Ok(job.ledger.read()?.mark.is_none()))
+    }
+}
+
+/// One statement, between the guard's looks.
+fn guarded(
+    conn: &Connection,
+    script: &Script,
+    at: usize,
+    statement: &Statement,
+    guard: &mut Option<Guard<'_>>,
+) -> Result<()> {
+    let counted = match guard {
+        Some(guard) => guard.before_statement(at)?,
+        None => None,
+    };
+    statements::execute(conn, script, statement)?;
+    match guard {
+        Some(guard) => guard.after_statement(at, counted),
+        None => Ok(()),
     }
 }
 

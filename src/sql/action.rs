@@ -84,6 +84,8 @@ pub(crate) enum Action {
         unique: bool,
         /// `IF NOT EXISTS`: it may do nothing.
         lenient: bool,
+        /// `CREATE TABLE … AS`: it comes with rows.
+        filled: bool,
     },
     Drop {
         what: Object,
@@ -287,7 +289,8 @@ fn create(r: &mut Reader<'_>) -> Option<Action> {
         _ => None,
     };
     let temp = temp || name.is_temp();
-    Some(Action::Create { what, name, on, temp, unique, lenient })
+    let filled = what == Object::Table && r.at("AS");
+    Some(Action::Create { what, name, on, temp, unique, lenient, filled })
 }
 
 fn object(r: &mut Reader<'_>) -> Option<Object> {

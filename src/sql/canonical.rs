@@ -16,6 +16,10 @@ impl Canonical {
     /// Tokens are divided by a NUL, which no script holds: two scripts have one canonical text
     /// only if they have the same tokens.
     pub(crate) fn push(&mut self, source: &str, statement: &Cut<'_>) {
+        if self.text.is_empty() {
+            // Most tokens are followed by white space, and all here by a NUL.
+            self.text.reserve(source.len() + source.len() / 8);
+        }
         for token in statement.tokens {
             self.text.push_str(token.text(source));
             self.text.push('\0');

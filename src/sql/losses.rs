@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::action::{Action, Change, Name, Object, Verb};
+use super::action::{Action, Change, Control, Name, Object, Verb};
 use super::script::{Script, Statement};
+use super::token::{Kind, Token, tokens, unquoted};
 
 /// A table that was there before a script, as far as the text tells, and that it drops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,12 +14,28 @@ pub(crate) struct DroppedTable {
     pub(crate) schema: String,
     /// The name it had before the script.
     pub(crate) name: String,
+    /// Whether the statement that drops it names a schema. Where not, SQLite looks for it in what
+    /// is attached, too.
+    pub(crate) qualified: bool,
     /// The statement that drops it.
     pub(crate) statement: usize,
     /// Whether a table has that name again at the end: then it was rebuilt.
     pub(crate) rebuilt: bool,
     /// Whether the script makes that table itself, so that its text tells what went into it.
     pub(crate) made: bool,
+    /// The table that has its name in the end.
+    heir: Option<Origin>,
+    /// Whether a statement that writes to the heir names this table, or one that has been written
+    /// to from it.
+    pub(crate) fed: bool,
+}
+
+/// The tables in `main` at one place in a script.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    origins: BTreeMap<Key, Origin>,
+    /// Those that the script made and has put rows into, as they are called.
+    filled: Vec<String>,
 }
 
 /// What a script makes and takes away.
@@ -29,15 +46,21 @@ pub(crate) struct Losses {
     old: Vec<bool>,
     /// Statements that drop a column which the script itself added.
     own_columns: BTreeSet<usize>,
+    /// What stands after each statement that drops a table or commits.
+    standing: BTreeMap<usize, Standing>,
+    /// Whether each statement runs inside a transaction of the script's own, as far as the text
+    /// tells, and whether it ends that.
+    inside: Vec<bool>,
+    ends: Vec<bool>,
 }
 
 /// Where a table of some name comes from, at one place in a script.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin {
     /// It was there before, under this name.
     Before(String),
-    /// The script made it.
-    Made,
+    /// The script made it, in this statement.
+    Made(usize),
     /// It was dropped or renamed.
     Gone,
 }
@@ -46,11 +69,15 @@ enum Origin {
 type Key = (String, String);
 
 /// The tables as the script has left them at one place in it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Names {
     origins: BTreeMap<Key, Origin>,
     /// Columns that the script has added.
     added: BTreeSet<(Key, String)>,
+    /// The statements of which the tables have been given rows since.
+    filled: BTreeSet<usize>,
+    /// What statements that write to a table name, followed through other tables.
+    sources: BTreeMap<Origin, BTreeSet<String>>,
 }
 
 impl Names {
@@ -62,26 +89,62 @@ impl Names {
         }
         let temp = ("temp".to_owned(), table);
         match self.origins.get(&temp) {
-            Some(Origin::Made) => temp,
+            Some(Origin::Made(_)) => temp,
             _ => ("main".to_owned(), temp.1),
         }
     }
 
     fn origin(&self, key: &Key, name: &str) -> Origin {
         let unknown = || match key.0.as_str() {
-            "temp" => Origin::Made,
+            // The connection's own, like one that the script makes.
+            "temp" => Origin::Made(usize::MAX),
             _ => Origin::Before(name.to_owned()),
         };
         self.origins.get(key).cloned().unwrap_or_else(unknown)
     }
 
-    fn create(&mut self, key: Key, lenient: bool) {
+    fn create(&mut self, key: Key, lenient: bool, at: usize) {
         // `IF NOT EXISTS` of a name that is taken, or that the script has not touched, may do
-        // nothing.
-        if !lenient || self.origins.get(&key) == Some(&Origin::Gone) {
+        // nothing. A TEMP table is the connection's own in any case.
+        if !lenient || key.0 == "temp" || self.origins.get(&key) == Some(&Origin::Gone) {
             self.added.retain(|(table, _)| *table != key);
-            self.origins.insert(key, Origin::Made);
+            self.origins.insert(key, Origin::Made(at));
         }
+    }
+
+    fn fill(&mut self, origin: Origin, sql: &str) {
+        let mut sources = BTreeSet::new();
+        let named = |token: &Token| matches!(token.kind, Kind::Word | Kind::Quoted | Kind::Text);
+        for token in tokens(sql).filter(named) {
+            let word = unquoted(token.text(sql)).to_ascii_lowercase();
+            let origins = self.origins.iter().filter(|((_, name), _)| *name == word);
+            for (_, origin) in origins {
+                sources.extend(self.sources.get(origin).into_iter().flatten().cloned());
+                if let Origin::Before(name) = origin {
+                    sources.insert(name.to_ascii_lowercase());
+                }
+            }
+            if !self.origins.contains_key(&("main".to_owned(), word.clone())) {
+                let before = Origin::Before(word.clone());
+                sources.extend(self.sources.get(&before).into_iter().flatten().cloned());
+                sources.insert(word);
+            }
+        }
+        if let Origin::Made(at) = origin {
+            self.filled.insert(at);
+        }
+        self.sources.entry(origin).or_default().extend(sources);
+    }
+
+    fn standing(&self) -> Standing {
+        let mut origins = self.origins.clone();
+        origins.retain(|(schema, _), _| schema == "main");
+        let filled = |(key, origin): (&Key, &Origin)| match origin {
+            Origin::Made(at) if self.filled.contains(at) => Some(key.1.clone()),
+            _ => None,
+        };
+        let filled = origins.iter().filter_map(filled).collect();
+        Standing { origins, filled }
     }
 
     fn rename(&mut self, key: Key, to: &str, origin: Origin) {
@@ -97,17 +160,26 @@ impl Names {
 }
 
 impl Losses {
-    pub(crate) fn of(statements: &[&Statement]) -> Self {
+    pub(crate) fn of(script: &Script, statements: &[&Statement]) -> Self {
         let mut losses = Losses::default();
         let mut names = Names::default();
+        let mut transaction = Transaction::default();
         for (at, statement) in statements.iter().enumerate() {
             let mut old = false;
+            losses.inside.push(transaction.is_open());
+            let sql = script.sql(statement);
+            let ends = transaction.step(&statement.action, sql, &mut names);
+            losses.ends.push(ends);
+            if ends {
+                losses.standing.insert(at, names.standing());
+            }
             match &statement.action {
                 Action::Create {
                     what: Object::Table | Object::VirtualTable,
                     name,
                     lenient,
                     temp,
+                    filled,
                     ..
                 } => {
                     let schema = match (temp, &name.schema) {
@@ -115,7 +187,12 @@ impl Losses {
                         (false, Some(schema)) => schema.to_ascii_lowercase(),
                         (false, None) => "main".to_owned(),
                     };
-                    names.create((schema, name.name.to_ascii_lowercase()), *lenient);
+                    let key = (schema, name.name.to_ascii_lowercase());
+                    names.create(key.clone(), *lenient, at);
+                    if *filled {
+                        let made = names.origin(&key, &name.name);
+                        names.fill(made, script.sql(statement));
+                    }
                 }
                 Action::Drop { what: Object::Table, name } => {
                     let key = names.key(name);
@@ -124,13 +201,17 @@ impl Losses {
                         losses.tables.push(DroppedTable {
                             schema: key.0.clone(),
                             name: before,
+                            qualified: name.schema.is_some(),
                             statement: at,
                             rebuilt: false,
                             made: false,
+                            heir: None,
+                            fed: false,
                         });
                     }
                     names.added.retain(|(table, _)| *table != key);
                     names.origins.insert(key, Origin::Gone);
+                    losses.standing.insert(at, names.standing());
                 }
                 Action::Alter { table, change } => {
                     let key = names.key(table);
@@ -156,7 +237,9 @@ impl Losses {
                 }
                 Action::Write { table, .. } => {
                     let key = names.key(table);
-                    old = matches!(names.origin(&key, &table.name), Origin::Before(_));
+                    let origin = names.origin(&key, &table.name);
+                    old = matches!(origin, Origin::Before(_));
+                    names.fill(origin, script.sql(statement));
                 }
                 _ => {}
             }
@@ -166,11 +249,57 @@ impl Losses {
             let key = (table.schema.clone(), table.name.to_ascii_lowercase());
             let last = names.origins.get(&key);
             // Of other databases only that they had rows is known.
-            table.made = last == Some(&Origin::Made);
-            table.rebuilt =
-                key.0 == "main" && matches!(last, Some(Origin::Made | Origin::Before(_)));
+            table.made = matches!(last, Some(Origin::Made(_)));
+            if key.0 == "main" {
+                table.heir = last.filter(|origin| **origin != Origin::Gone).cloned();
+            }
+            table.rebuilt = table.heir.is_some();
+            let sources = table.heir.as_ref().and_then(|heir| names.sources.get(heir));
+            table.fed = sources.is_some_and(|sources| sources.contains(&key.1));
         }
         losses
+    }
+
+    /// What the table that takes a dropped one's name in the end is called at a statement that
+    /// drops a table or commits, if it is there already and stays.
+    pub(crate) fn heir_at(&self, dropped: &DroppedTable, statement: usize) -> Option<String> {
+        let heir = dropped.heir.as_ref()?;
+        let origins = &self.standing.get(&statement)?.origins;
+        if let Some(((_, name), _)) = origins.iter().find(|(_, origin)| *origin == heir) {
+            return Some(name.clone());
+        }
+        match heir {
+            // Under its own name, as long as the script has not touched that.
+            Origin::Before(name) => {
+                let key = ("main".to_owned(), name.to_ascii_lowercase());
+                (!origins.contains_key(&key)).then(|| name.clone())
+            }
+            _ => None,
+        }
+    }
+
+    /// The tables that the script has made and put rows into, and that stay, at a statement that
+    /// drops another one or commits.
+    pub(crate) fn filled_at(&self, statement: usize) -> &[String] {
+        self.standing.get(&statement).map_or(&[], |standing| &standing.filled)
+    }
+
+    /// Whether a statement runs inside a transaction that the script itself has begun.
+    pub(crate) fn is_inside(&self, statement: usize) -> bool {
+        self.inside.get(statement).is_some_and(|inside| *inside)
+    }
+
+    /// Whether a statement commits a transaction that the script itself has begun.
+    pub(crate) fn commits(&self, statement: usize) -> bool {
+        self.ends.get(statement).is_some_and(|ends| *ends)
+    }
+
+    /// Whether a dropped table's name goes to another one that was there before.
+    pub(crate) fn old_heir<'a>(&self, dropped: &'a DroppedTable) -> Option<&'a str> {
+        match &dropped.heir {
+            Some(Origin::Before(name)) => Some(name),
+            _ => None,
+        }
     }
 
     /// Whether a statement is about a table that was there before the script.
@@ -184,6 +313,66 @@ impl Losses {
     }
 }
 
+/// A transaction of a script's own, followed through its text. One is begun by `BEGIN`, or by a
+/// savepoint outside of it: <https://sqlite.org/lang_savepoint.html>.
+#[derive(Default)]
+struct Transaction {
+    /// The names as they were at `BEGIN`.
+    begun: Option<Names>,
+    /// And at each savepoint that is open.
+    savepoints: Vec<(String, Names)>,
+}
+
+impl Transaction {
+    fn is_open(&self) -> bool {
+        self.begun.is_some() || !self.savepoints.is_empty()
+    }
+
+    /// Says whether the statement commits it. What it rolls back, the names are told to forget.
+    fn step(&mut self, action: &Action, sql: &str, names: &mut Names) -> bool {
+        match action {
+            Action::Control(Control::Begin) => self.begun = Some(names.clone()),
+            Action::Control(Control::Commit) => {
+                *self = Transaction::default();
+                return true;
+            }
+            Action::Control(Control::Rollback) => {
+                let open = std::mem::take(self);
+                let first = open.savepoints.into_iter().next().map(|(_, names)| names);
+                if let Some(before) = open.begun.or(first) {
+                    *names = before;
+                }
+            }
+            Action::Control(Control::Savepoint) => return self.step_savepoint(sql, names),
+            _ => {}
+        }
+        false
+    }
+
+    /// `SAVEPOINT name`, `RELEASE [SAVEPOINT] name` or `ROLLBACK … TO name`, which leaves it open.
+    fn step_savepoint(&mut self, sql: &str, names: &mut Names) -> bool {
+        let mut words = tokens(sql).filter(|token| token.is_significant()).map(|t| t.text(sql));
+        let verb = words.next().unwrap_or_default();
+        let name = words.last().map(unquoted).unwrap_or_default().to_ascii_lowercase();
+        if verb.eq_ignore_ascii_case("SAVEPOINT") {
+            self.savepoints.push((name, names.clone()));
+            return false;
+        }
+        let Some(at) = self.savepoints.iter().rposition(|(open, _)| *open == name) else {
+            return false;
+        };
+        if verb.eq_ignore_ascii_case("RELEASE") {
+            self.savepoints.truncate(at);
+            return !self.is_open();
+        }
+        self.savepoints.truncate(at + 1);
+        if let Some((_, before)) = self.savepoints.last() {
+            names.clone_from(before);
+        }
+        false
+    }
+}
+
 /// Whether a script holds a statement that can lose data, as far as the text tells.
 pub(crate) fn can_lose(script: &Script) -> bool {
     script.statements.iter().any(|statement| match &statement.action {
@@ -193,6 +382,34 @@ pub(crate) fn can_lose(script: &Script) -> bool {
             !matches!(verb, Verb::Insert | Verb::Update) || is_schema(&table.name)
         }
         Action::Unknown => true,
+        _ => false,
+    })
+}
+
+/// Whether a script's text names a column, or takes all with `*`, or may mean it by `rowid`.
+pub(crate) fn names(script: &Script, column: &str) -> bool {
+    let text = &script.text;
+    let all = [column, "*", "rowid", "_rowid_", "oid"];
+    tokens(text)
+        .filter(|token| token.is_significant())
+        .map(|token| unquoted(token.text(text)))
+        .any(|word| all.iter().any(|name| word.eq_ignore_ascii_case(name)))
+}
+
+/// Whether statements make a view or trigger: through these a table is written to or read from
+/// without being named.
+pub(crate) fn makes_views(statements: &[&Statement]) -> bool {
+    statements.iter().any(|statement| match &statement.action {
+        Action::Create { what, .. } => matches!(what, Object::View | Object::Trigger),
+        _ => false,
+    })
+}
+
+/// Whether statements drop an index or trigger, such as `index i`, by its name.
+pub(crate) fn drops(statements: &[&Statement], object: &str) -> bool {
+    statements.iter().any(|statement| match &statement.action {
+        Action::Drop { what: Object::Index, name } => object == format!("index {}", name.name),
+        Action::Drop { what: Object::Trigger, name } => object == format!("trigger {}", name.name),
         _ => false,
     })
 }

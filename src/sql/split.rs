@@ -108,7 +108,7 @@ pub(crate) fn split(
     mut on_statement: impl FnMut(&Cut<'_>),
 ) {
     let mut state = State::Start;
-    let mut pending: Vec<Token> = Vec::new();
+    let mut pending: Vec<Token> = Vec::with_capacity(64);
     let mut any = false;
     for token in tokens(text) {
         on_token(token, any);

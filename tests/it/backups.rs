@@ -353,12 +353,30 @@ fn a_folder_that_is_missing_or_a_file_or_cannot_be_written_stops_the_run() {
     assert!(!missing.exists());
     let file = stage.dir.path().join("file");
     std::fs::write(&file, "a file").unwrap();
-    stopped(&stage, Backup::to_dir(&file));
+    let error = stopped(&stage, Backup::to_dir(&file));
+    assert_eq!(cause(&error), "it is a file and no folder");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "a file");
+    // Also where no backup would be due: not only once there is something to lose.
+    let error = migrator().backup(Backup::to_dir(&file)).apply(&memory()).unwrap_err();
+    assert_eq!(cause(&error), "it is a file and no folder");
+    migrator().backup(Backup::to_dir(&missing)).open_in_memory().unwrap();
     // A folder where nothing but what is there can be: on Linux, whoever asks.
     if Path::new("/proc/self").is_dir() {
         stopped(&stage, Backup::to_dir("/proc/self"));
     }
+}
+
+#[test]
+fn a_folder_without_a_name_is_refused_before_anything_is_done() {
+    let stage = Stage::new("DELETE");
+    let error = stopped(&stage, Backup::to_dir(""));
+    assert_eq!(error.to_string(), "writing a backup into \"\" failed; nothing was changed");
+    assert_eq!(cause(&error), "the folder has no name");
+    let advice = "give `Backup::to_dir` the path of a folder; the current one is `.`";
+    assert_eq!(error.advice(), Some(advice));
+    assert!(!Path::new(".app.db.backup-lock").exists(), "it is not the current folder");
+    migrator().backup(Backup::to_dir("")).check().unwrap_err();
+    migrator().backup(Backup::to_dir("")).open_in_memory().unwrap_err();
 }
 
 #[test]
@@ -812,8 +830,72 @@ fn killed_in_a_restore_leaves_the_one_or_the_other() {
             }
             let now = dump(&conn);
             assert!(now == before || now == after, "{mode}, {event}");
+            let history = migrator().history(&conn).unwrap();
+            let recorded = history.iter().any(|entry| entry.action == "restore");
+            assert_eq!(recorded, now == before, "restored and on record: {mode}, {event}");
         }
     }
+}
+
+#[test]
+fn no_other_connection_sees_a_restored_database_without_the_record() {
+    for mode in MODES {
+        let stage = Stage::new(mode);
+        let report = migrator().backup(stage.backup()).apply(&stage.open()).unwrap();
+        let (looks, seen) = (AtomicU64::new(0), Arc::new(Mutex::new(Vec::new())));
+        let (path, sees) = (stage.database(), Arc::clone(&seen));
+        let look = move || {
+            if looks.fetch_add(1, Ordering::Relaxed) % 50 == 0 {
+                let other = Connection::open(&path).unwrap();
+                let sql = "SELECT (SELECT max(version) FROM schema_migrations) || ' '
+                           || (SELECT action FROM schema_history ORDER BY id DESC LIMIT 1)";
+                let state = other.query_row(sql, [], |row| row.get::<_, String>(0));
+                sees.lock().unwrap().extend(state);
+            }
+            false
+        };
+        let mut conn = stage.open();
+        let _ = conn.progress_handler(1, Some(look));
+        migrator().restore(&mut conn, self::path(&report)).unwrap();
+        let _ = conn.progress_handler(0, None::<fn() -> bool>);
+        let seen: BTreeSet<String> = seen.lock().unwrap().drain(..).collect();
+        assert!(seen.iter().all(|state| state == "3 apply" || state == "1 restore"), "{seen:?}");
+        assert_eq!(
+            one(&conn, "SELECT action FROM schema_history ORDER BY id DESC LIMIT 1"),
+            "restore"
+        );
+    }
+}
+
+#[test]
+fn where_the_record_needs_what_only_the_application_has_it_follows_or_is_said_to_be_missing() {
+    let stage = Stage::new("DELETE");
+    stage
+        .open()
+        .execute_batch(
+            "CREATE TRIGGER g BEFORE INSERT ON schema_history WHEN new.action = 'restore'
+             BEGIN SELECT mine(); END",
+        )
+        .unwrap();
+    let conn = stage.open();
+    conn.create_scalar_function("mine", 0, FunctionFlags::SQLITE_UTF8, |_| Ok(1)).unwrap();
+    let backup = path(&migrator().backup(stage.backup()).apply(&conn).unwrap());
+    let mut without = stage.open();
+    let error = migrator().restore(&mut without, &backup).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("the backup is restored, but that could not be recorded in its history"),
+        "{error}"
+    );
+    let actions = "SELECT group_concat(DISTINCT action) FROM schema_history";
+    assert_eq!(
+        (one(&without, "SELECT count(*) FROM note"), one(&without, actions)),
+        ("2000".into(), "apply".into())
+    );
+    let mut conn = conn;
+    migrator().restore(&mut conn, &backup).unwrap();
+    assert_eq!(one(&conn, actions), "apply,restore");
 }
 
 /// A restore that has to be refused, and to leave everything as it was.

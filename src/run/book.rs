@@ -1,0 +1,146 @@
+//! What the ledger is told of a segment's steps: rows that come and go, and lines of the history.
+
+use std::time::Duration;
+
+use super::Run;
+use super::aside::Whole;
+use crate::error::Result;
+use crate::ledger::{self, Applied, NewRow};
+use crate::migration::Version;
+use crate::plan::{Direction, Goal, Step, Work, undo_of_repeatable};
+use crate::report::Compatibility;
+
+impl Run<'_> {
+    /// The rows and the history of the steps, at the end of their transaction: cheaper than one
+    /// by one, and no less one with what they record.
+    pub(super) fn write_ledger(
+        &self,
+        steps: &[Step],
+        done: &[(Duration, Vec<String>)],
+        applied: &Applied,
+        back: &[(String, Whole)],
+    ) -> Result<()> {
+        let job = self.job;
+        let repeatables = &applied.repeatables;
+        if !applied.complete {
+            job.ledger.create()?;
+        }
+        let mut rows = Vec::with_capacity(steps.len());
+        let mut lowest = repeatables.iter().map(|row| row.version.0).min().unwrap_or(0).min(0);
+        let undos: Vec<Option<String>> = steps
+            .iter()
+            .map(|step| match step.direction {
+                Direction::Repeat => job.script(&step.work).map(undo_of_repeatable),
+                _ => None,
+            })
+            .collect();
+        for ((step, (took, _)), undo) in steps.iter().zip(done).zip(&undos) {
+            match step.direction {
+                Direction::Apply | Direction::Mark => rows.extend(self.row(step, *took)),
+                Direction::Repeat => {
+                    lowest -= 1;
+                    rows.extend(job.script(&step.work).map(|script| NewRow {
+                        version: Version(lowest),
+                        name: &step.name,
+                        checksum: &script.checksum,
+                        down_sql: undo.as_deref(),
+                        compatibility: Compatibility::Compatible,
+                        took: *took,
+                    }));
+                }
+                Direction::Revert => {
+                    if let Some(version) = step.version {
+                        job.ledger.delete(version)?;
+                    }
+                }
+                Direction::SetAside => {
+                    let row = repeatables.iter().find(|row| row.name == step.name);
+                    let put_back = back.iter().find(|(name, _)| *name == step.name);
+                    match (row, put_back) {
+                        (None, _) | (_, Some((_, Whole::Yes))) => {}
+                        (Some(row), Some((_, Whole::No))) => job.ledger.outdate(row.version)?,
+                        (Some(row), Some((_, Whole::Gone)) | None) => {
+                            job.ledger.delete(row.version)?;
+                        }
+                    }
+                }
+            }
+        }
+        job.ledger.insert(&rows)?;
+        if self.goal == Goal::Down(crate::Target::Empty) {
+            job.ledger.forget_seeds()?;
+        }
+        if let Goal::Mark(_) = self.goal {
+            job.ledger.clear_mark()?;
+        }
+        let deeds = steps.iter().zip(done).flat_map(|(step, (_, waived))| self.deeds(step, waived));
+        job.ledger.record(deeds)
+    }
+
+    /// The row of a migration or baseline.
+    pub(super) fn row<'s>(&'s self, step: &'s Step, took: Duration) -> Option<NewRow<'s>> {
+        let version = step.version?;
+        let set = self.job.set;
+        let of_baseline = || {
+            let baseline = set.baselines.iter().find(|baseline| baseline.version == version)?;
+            Some((baseline.script.checksum.as_str(), None))
+        };
+        let of_entry = || {
+            let entry = set.get(version)?;
+            let down = entry.down.as_ref().map(|down| down.text.as_ref());
+            Some((entry.checksum.as_str(), down))
+        };
+        let (checksum, down_sql) = of_entry().or_else(of_baseline)?;
+        let name = set.get(version).map_or(step.name.as_str(), |entry| entry.name.as_str());
+        let compatibility = step.compatibility;
+        Some(NewRow { version, name, checksum, down_sql, compatibility, took })
+    }
+
+    /// What the history says of a step: itself, and every rule that it waives with its reason.
+    pub(super) fn deeds<'s>(
+        &'s self,
+        step: &'s Step,
+        waived: &'s [String],
+    ) -> Vec<ledger::Deed<'s>> {
+        let action = match (step.direction, &step.work) {
+            (Direction::Apply, Work::Baseline(_)) | (Direction::Mark, _) => "baseline",
+            (Direction::Apply, _) => "apply",
+            (Direction::Revert, _) => "revert",
+            (Direction::Repeat, _) => "repeat",
+            (Direction::SetAside, _) => return Vec::new(),
+        };
+        let script = self.job.script(&step.work);
+        let name = Some(step.name.as_str());
+        let mut deeds = vec![ledger::Deed {
+            action,
+            version: step.version,
+            name,
+            reason: None,
+            detail: script.map(|script| script.checksum.as_str()),
+        }];
+        let entry = match &step.work {
+            Work::Migration(version) => self.job.set.get(*version),
+            _ => None,
+        };
+        let directives = script.map(|script| &script.directives);
+        let in_code = entry.and_then(|entry| entry.compatible.as_deref());
+        let loss = directives.and_then(|d| d.allow_data_loss.as_deref());
+        let loss = loss.or(entry.and_then(|entry| entry.allow_data_loss.as_deref()));
+        let reasons = [
+            ("allow-data-loss", loss),
+            ("compatible", in_code.or(directives.and_then(|d| d.compatible.as_deref()))),
+            ("irreversible", directives.and_then(|d| d.irreversible.as_deref())),
+        ];
+        let version = step.version;
+        let said = reasons.into_iter().filter(|(_, reason)| reason.is_some());
+        deeds.extend(said.map(|(what, reason)| {
+            let detail = Some(what);
+            ledger::Deed { action: "waive", version, name, reason, detail }
+        }));
+        deeds.extend(waived.iter().map(|what| {
+            let detail = Some(what.as_str());
+            ledger::Deed { action: "lose", version, name, reason: loss, detail }
+        }));
+        deeds
+    }
+}
