@@ -70,6 +70,8 @@ struct Runner<'r, 'a> {
     /// The schema that was last planned for.
     schema: Option<i64>,
     trail: Trail,
+    /// After so many rows they are counted again, and so many were left the last time.
+    counted: Option<(u64, u64)>,
     /// Whether it has been told that it begins.
     begun: bool,
     done: BackfillDone,
@@ -228,6 +230,7 @@ impl<'a> Run<'a> {
             clock: Instant::now(),
             schema: None,
             trail: Trail::default(),
+            counted: None,
             begun: false,
             done: BackfillDone::new(&backfill.name, backfill.revision),
             last,
@@ -634,7 +637,7 @@ impl<'a> Runner<'_, 'a> {
 
     /// A cursor has to go somewhere: one that stays, or comes back, would run for ever. So would a
     /// batch that moves its own rows ahead of the cursor, which shows in the count.
-    fn refuse_circle(&self, place: &Place, worked: &Worked) -> Result<()> {
+    fn refuse_circle(&mut self, place: &Place, worked: &Worked) -> Result<()> {
         let Some(next) = &worked.next else { return Ok(()) };
         if place.cursor.as_ref() == Some(next) {
             return Err(self.stays(next));
@@ -644,17 +647,38 @@ impl<'a> Runner<'_, 'a> {
             let what = format!("goes round in circles: its cursor is at {at} again");
             return Err(self.failed(&what, None).advise(CIRCLES));
         }
-        let far = |total: u64| total.saturating_mul(2).saturating_add(10_000);
-        if worked.exact
-            && place.progress.total.is_some_and(|total| place.progress.done > far(total))
-        {
-            let what = format!("does not end: {} are done", place.progress);
-            return Err(self.failed(&what, None).advise(
-                "its batches must not change the column that its cursor goes by, nor add rows \
-                 ahead of it",
-            ));
+        if worked.exact && place.progress.total.is_some() {
+            self.refuse_endless(place)
+        } else {
+            Ok(())
         }
-        Ok(())
+    }
+
+    /// Far more rows were done than were counted: they are counted again, for a table may have
+    /// grown. Where as many are left as the last time, there is no end to it.
+    fn refuse_endless(&mut self, place: &Place) -> Result<()> {
+        let done = place.progress.done;
+        let far = |total: u64| total.saturating_mul(2).saturating_add(10_000);
+        let (limit, left) = match self.counted {
+            Some((limit, left)) => (limit, Some(left)),
+            None => (place.progress.total.map_or(u64::MAX, far), None),
+        };
+        let (true, Some(sql)) = (done > limit, &self.backfill.total) else { return Ok(()) };
+        let now: i64 = self
+            .job
+            .conn
+            .query_row(sql, [], |row| row.get(0))
+            .map_err(|error| self.failed("failed counting its rows", None).because(error))?;
+        let now = u64::try_from(now).unwrap_or_default();
+        if left.is_none_or(|left| now < left) {
+            self.counted = Some((done.saturating_add(far(now)), now));
+            return Ok(());
+        }
+        let what = "does not end: far more rows are done than were counted";
+        Err(self.failed(what, None).advise(
+            "its batches must not change the column that its cursor goes by, nor add rows ahead of \
+             it",
+        ))
     }
 
     fn stays(&self, at: &Value) -> Error {

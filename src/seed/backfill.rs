@@ -213,7 +213,33 @@ impl Backfill {
             lease: Duration::from_secs(1),
         }
     }
+}
 
+/// Options, each with its default.
+///
+/// ```
+/// use landfall::{Backfill, Failures, Migrator, Seeds, UserTriggers};
+/// use std::time::Duration;
+///
+/// let trim = Backfill::update("trim", "contact", "name = trim(name)", "name <> trim(name)")
+///     .revision(2)
+///     .batch(500)
+///     .batch_at_most(50_000)
+///     .batch_time(Duration::from_millis(20))
+///     .pause(Duration::from_millis(10))
+///     .budget(Duration::from_secs(1))
+///     .total("SELECT count(*) FROM contact WHERE name <> trim(name)")
+///     .on_failure(Failures::Skip)
+///     .triggers(UserTriggers::Suppress)
+///     .lease(Duration::from_secs(2))
+///     .when_schema_at_least(11)
+///     .optional();
+/// let conn = landfall::rusqlite::Connection::open_in_memory()?;
+/// let migrator = Migrator::from_dir("migrations-example").seeds(Seeds::new().backfill(trim));
+/// assert!(migrator.apply(&conn)?.backfills[0].is_finished);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl Backfill {
     /// Runs again, from the beginning, where its sentinel's revision is lower. Default: 1.
     pub fn revision(mut self, r: u32) -> Self {
         self.revision = r;
@@ -323,7 +349,9 @@ impl Backfill {
         self.conditions.after.push(other.into());
         self
     }
+}
 
+impl Backfill {
     pub(crate) fn is_deferred(&self) -> bool {
         self.deferred
     }

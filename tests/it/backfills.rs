@@ -576,6 +576,21 @@ fn a_batch_that_moves_its_rows_ahead_of_the_cursor_is_refused() {
 }
 
 #[test]
+fn a_table_that_grows_while_it_is_filled_is_filled_to_its_end() {
+    let conn = memory();
+    let migrator = with(items(200), slugs().budget(Duration::ZERO));
+    migrator.apply(&conn).unwrap();
+    conn.execute_batch(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+         INSERT INTO item(name) SELECT 'More' FROM n;",
+    )
+    .unwrap();
+    let report = with(items(200), slugs()).apply(&conn).unwrap();
+    assert_eq!(report.backfills[0].rows, 30_100, "{report}");
+    assert_each_once(&conn, 30_200, "a grown table");
+}
+
+#[test]
 fn what_a_backfill_cannot_work_on_is_refused_by_name() {
     let update = |table: &'static str, set: &'static str, filter: &'static str| {
         Backfill::update("wrong", table, set, filter).on_failure(Failures::Skip)
