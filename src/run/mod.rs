@@ -12,7 +12,6 @@ mod lend;
 pub(crate) mod lock;
 pub(crate) mod objects;
 mod outside;
-mod pace;
 pub(crate) mod preflight;
 mod rebuilt;
 pub(crate) mod repair;
@@ -22,7 +21,6 @@ pub(crate) mod session;
 pub(crate) mod statements;
 mod table;
 pub(crate) mod undo;
-mod walk;
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};

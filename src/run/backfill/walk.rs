@@ -3,7 +3,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
-use super::statements::shown;
+use super::super::statements::shown;
 use crate::seed::{CursorFault, Update, kind};
 use crate::sql::quoted;
 use crate::sql::token::{Kind, Token, tokens, unquoted};
