@@ -231,6 +231,14 @@ pub enum ErrorKind {
     #[error("seed {name} failed")]
     #[non_exhaustive]
     Seed { name: String },
+    /// A backfill failed.
+    #[error("backfill {name} {what}")]
+    #[non_exhaustive]
+    Backfill { name: String, what: String, row: Option<String> },
+    /// The file of a seed that has run was edited, and the registry refuses that.
+    #[error("seed {file} is not what has run on this database as {name}")]
+    #[non_exhaustive]
+    SeedModified { name: String, file: String, recorded: String, found: String },
     /// The registry of seeds is not sound.
     #[error("the seeds are not sound: {why}")]
     #[non_exhaustive]
@@ -366,8 +374,12 @@ impl ErrorKind {
                 "put it into a migration of its own with `-- landfall: no-transaction` at its head"
             }
             ErrorKind::Statement { .. } => "correct the statement and start again",
-            ErrorKind::Code { .. } | ErrorKind::Seed { .. } => {
+            ErrorKind::Code { .. } | ErrorKind::Seed { .. } | ErrorKind::Backfill { .. } => {
                 "see the cause below it, correct it and start again"
+            }
+            ErrorKind::SeedModified { .. } => {
+                "restore the file as it was, and put the change into a seed of another name; or \
+                 let it run again with `edited(Edited::RunAgain)`"
             }
             ErrorKind::BadSeed { .. } => "correct the registry",
             ErrorKind::DataLoss { position: None, .. } => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::held::Progress;
 use crate::migration::Version;
 use crate::plan::{Direction, Plan};
 
@@ -80,13 +81,25 @@ pub enum Event<'a> {
     },
     /// A transaction is committed: what was finished stays.
     Committed,
-    /// A seed begins.
+    /// A batch of a backfill is committed.
+    #[non_exhaustive]
+    Backfill {
+        /// The backfill's name.
+        name: &'a str,
+        /// How far it is, since its beginning.
+        progress: Progress,
+        /// Rows in a second, since it was taken up in this run.
+        rate: f64,
+        /// How long the rest will take at that rate, where it is known how much that is.
+        left: Option<Duration>,
+    },
+    /// A seed or backfill begins.
     #[non_exhaustive]
     SeedStarted {
         /// Its name.
         name: &'a str,
     },
-    /// A seed and its sentinel are committed.
+    /// A seed and its sentinel, or the last batch of a backfill, are committed.
     #[non_exhaustive]
     SeedFinished {
         /// Its name.

@@ -12,6 +12,7 @@ use crate::backup::Backup;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::Identity;
 use crate::migrator::Migrator;
+use crate::stop::Stop;
 
 /// Verbs that make databases.
 impl Migrator {
@@ -132,6 +133,7 @@ impl Migrator {
             functions: functions.collect(),
             prefix: self.prefix.clone(),
             app_version: self.app_version.clone(),
+            stopped: self.stop.as_ref().is_some_and(Stop::is_stopped),
             backup: self.backup.clone(),
         })
     }
@@ -150,6 +152,8 @@ pub(crate) struct MigratorIdentity {
     functions: Vec<Identity>,
     prefix: String,
     app_version: Option<String>,
+    /// Whether backfills are left where they are.
+    stopped: bool,
     /// None is made of what is in memory, but one that cannot be made is refused.
     backup: Option<Backup>,
 }

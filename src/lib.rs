@@ -15,22 +15,26 @@ mod backup;
 mod error;
 mod event;
 mod fresh;
+mod held;
 mod ledger;
 mod migration;
 mod migrator;
 mod options;
 mod plan;
 mod report;
+mod rows;
 mod run;
 mod seed;
 mod source;
 pub mod sql;
 mod status;
+mod stop;
 pub mod testing;
 
 pub use backup::{Backup, When};
 pub use error::{Error, ErrorKind, Result};
 pub use event::Event;
+pub use held::{Held, HeldBack, Progress};
 pub use migration::{BoxError, Migration, Target, Version};
 pub use migrator::Migrator;
 pub use plan::{
@@ -38,11 +42,13 @@ pub use plan::{
     Strictness, Transactions,
 };
 pub use report::{
-    BackupOutcome, Compatibility, Done, HistoryEntry, MigrationStatus, NewerMigration, Report,
-    SeedDone, SeedState, SeedStatus, State, Status,
+    BackfillDone, BackupOutcome, Compatibility, Done, HistoryEntry, MigrationStatus,
+    NewerMigration, Report, SeedDone, SeedState, SeedStatus, State, Status,
 };
-pub use seed::{Seed, Seeds};
+pub use rows::{RowPolicy, Rows, RowsWritten};
+pub use seed::{Backfill, Batch, Edited, Failures, Seed, Seeds, UserTriggers};
 pub use sql::Position;
+pub use stop::Stop;
 
 pub use include_dir;
 pub use rusqlite;

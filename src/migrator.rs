@@ -1,5 +1,6 @@
 //! The facade: what an application calls.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use crate::backup::{Backup, restore};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::{self, Applied, Deed, Ledger, Record, Recorded};
 use crate::migration::{Target, Version};
@@ -19,8 +20,9 @@ use crate::run::lock::{Listener, Patience};
 use crate::run::repair::{refuse_running, repair};
 use crate::run::undo::Terms;
 use crate::run::{self, Job, preflight, session, statements};
-use crate::seed::Seeds;
+use crate::seed::{Deferred, Environments, Registry, Seeds};
 use crate::source::{Set, Source};
+use crate::stop::Stop;
 
 /// Brings a database to where an application needs it, at every start.
 ///
@@ -42,6 +44,7 @@ use crate::source::{Set, Source};
 pub struct Migrator {
     pub(crate) source: Source,
     pub(crate) seeds: Seeds,
+    pub(crate) environments: Environments,
     pub(crate) app_version: Option<String>,
     pub(crate) prefix: String,
     pub(crate) policies: Policies,
@@ -49,6 +52,7 @@ pub struct Migrator {
     pub(crate) undo: Terms,
     pub(crate) wait: Duration,
     pub(crate) listener: Option<Arc<Listener>>,
+    pub(crate) stop: Option<Stop>,
 }
 
 /// Verbs that write.
@@ -111,6 +115,46 @@ impl Migrator {
         let job = self.job(conn, &ledger, &set)?;
         let job = Job { fingerprint: Some(fingerprint), ..job };
         told(run::run(&job, Goal::Up(to)))
+    }
+
+    /// Writes: runs every backfill that is not done, [deferred](crate::Backfill::deferred) ones too,
+    /// without a budget. For a thread in the background, on a connection of its own. It ends when
+    /// all are done, or is [stopped](Migrator::stop_on) between two batches, and can go on at any
+    /// time. Where another process is at one it waits, and takes over if that dies. Seeds that come
+    /// after a backfill run at the next start. Where migrations are pending it runs only what the
+    /// first of them requires.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotCurrent`] where migrations are pending and require none, [`ErrorKind::Backfill`] where a
+    /// batch fails. What was committed before stays, and is in the error's
+    /// [`report`](Error::report).
+    ///
+    /// ```
+    /// use landfall::{Backfill, Migrator, Seeds};
+    ///
+    /// let upper = Backfill::update("upper", "contact", "name = upper(name)", "");
+    /// let migrator =
+    ///     Migrator::from_dir("migrations-example").seeds(Seeds::new().backfill(upper.deferred()));
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("contacts.db");
+    /// let conn = migrator.open(&path)?; // does not wait for it
+    /// conn.execute("INSERT INTO contact(name) VALUES ('Ada')", [])?;
+    ///
+    /// let background = std::thread::spawn(move || {
+    ///     migrator.run_backfills(&landfall::rusqlite::Connection::open(path)?)
+    /// #       .map_err(Box::<dyn std::error::Error + Send + Sync>::from)
+    /// });
+    /// let report = background.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    /// ```
+    pub fn run_backfills(&self, conn: &Connection) -> Result<Report> {
+        preflight::refuse_transaction(conn)?;
+        let ledger = self.ledger_of(conn)?;
+        let fingerprint = Some(self.fingerprint()?);
+        let set = self.load()?;
+        let job = self.job(conn, &ledger, &set)?;
+        told(run::run_backfills(&Job { fingerprint, deferred: Deferred::Run, ..job }))
     }
 
     /// Writes: takes migrations back, the newest first, by their down scripts: those of the set,
@@ -472,10 +516,14 @@ impl Migrator {
         let job = self.job(conn, &ledger, &set)?;
         let (applied, sentinels) =
             job.patience.retry(|| Ok((ledger.read()?, ledger.sentinels()?)))?;
-        Ok(crate::status::status(&set, &applied, &self.seeds, &sentinels))
+        let plan = job.plan(Goal::Up(Target::Latest)).unwrap_or_default();
+        let standing = job.standing(&applied, &plan, &sentinels);
+        Ok(crate::status::status(&set, &applied, &job.seeds, &standing, &sentinels))
     }
 
-    /// Reads: whether [`apply`](Migrator::apply) would find nothing to do.
+    /// Reads: whether [`apply`](Migrator::apply) would find nothing to do. A
+    /// [deferred](crate::Backfill::deferred) backfill is not its to do: [`status`](Migrator::status)
+    /// says how far that is.
     ///
     /// # Errors
     ///
@@ -592,9 +640,18 @@ impl Migrator {
 impl Migrator {
     pub(crate) fn load(&self) -> Result<Arc<Set>> {
         ledger::check_prefix(&self.prefix)?;
-        self.seeds.check()?;
         self.backup.as_ref().map_or(Ok(()), Backup::refuse_nameless)?;
-        self.source.load()
+        let registry = Registry::read(&self.seeds, &self.environments)?;
+        let set = self.source.load()?;
+        let unknown = set.required_backfills().find(|(_, name)| registry.backfill(name).is_none());
+        if let Some((file, name)) = unknown {
+            let why = format!("{file} requires the backfill `{name}`, which is not registered");
+            return Err(Error::from(ErrorKind::BadSeed { why }).advise(
+                "register it; or, once every database has it behind it, take the directive away, \
+                 which is no edit of the migration",
+            ));
+        }
+        Ok(set)
     }
 
     pub(crate) fn source(&self) -> &Source {
@@ -629,7 +686,10 @@ impl Migrator {
             conn,
             ledger,
             set,
-            seeds: &self.seeds,
+            seeds: Registry::read(&self.seeds, &self.environments)?,
+            passed: RefCell::default(),
+            deferred: Deferred::Leave,
+            stop: self.stop.as_ref(),
             policies: self.policies,
             backup: self.backup.as_ref(),
             undo: self.undo,
@@ -646,6 +706,7 @@ impl Migrator {
         env!("CARGO_PKG_VERSION").hash(&mut hasher);
         self.policies.hash(&mut hasher);
         self.seeds.hash(&mut hasher);
+        self.environments.hash(&mut hasher);
         self.source.hash(&mut hasher)?;
         Ok(hasher.finish())
     }
@@ -666,6 +727,7 @@ impl fmt::Debug for Migrator {
         f.debug_struct("Migrator")
             .field("source", &self.source)
             .field("seeds", &self.seeds)
+            .field("environments", &self.environments)
             .field("app_version", &self.app_version)
             .field("ledger", &self.prefix)
             .field("policies", &self.policies)

@@ -16,8 +16,9 @@ use crate::plan::{
     ChangedSince, DataLoss, Late, Missing, Newer, Policies, Strictness, Transactions,
 };
 use crate::run::undo;
-use crate::seed::Seeds;
+use crate::seed::{Environments, Seeds};
 use crate::source::Source;
+use crate::stop::Stop;
 
 /// Sources.
 impl Migrator {
@@ -86,6 +87,7 @@ impl Migrator {
         Migrator {
             source,
             seeds: Seeds::new(),
+            environments: Environments::default(),
             app_version: None,
             prefix: "schema".to_owned(),
             policies: Policies::default(),
@@ -93,6 +95,7 @@ impl Migrator {
             undo: undo::Terms::default(),
             wait: Duration::from_secs(60),
             listener: None,
+            stop: None,
         }
     }
 }
@@ -122,6 +125,35 @@ impl Migrator {
     /// Seeds to run after the migrations. Default: none.
     pub fn seeds(mut self, s: Seeds) -> Self {
         self.seeds = s;
+        self
+    }
+
+    /// The environment that the application runs in. A seed that names one runs only in that.
+    /// Default: none, in which no such seed runs.
+    ///
+    /// ```
+    /// use landfall::{Migrator, Seed, Seeds};
+    ///
+    /// let demo = Seed::new("demo", |tx| {
+    ///     tx.execute("INSERT INTO contact(name) VALUES ('Ada')", []).map(drop)
+    /// });
+    /// let conn = Migrator::from_dir("migrations-example")
+    ///     .seeds(Seeds::new().add(demo.environment("kiosk")))
+    ///     .environments(["kiosk", "office"])
+    ///     .environment("kiosk")
+    ///     .open_in_memory()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn environment(mut self, name: impl Into<String>) -> Self {
+        self.environments.current = Some(name.into());
+        self
+    }
+
+    /// The environments that there are; any other name, here or in a seed, is an error. Default:
+    /// `ci`, `demo`, `dev`, `development`, `local`, `prod`, `production`, `qa`, `sandbox`, `stage`,
+    /// `staging`, `test`, `testing`, and the migrator's own.
+    pub fn environments<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.environments.declared = names.into_iter().map(Into::into).collect();
         self
     }
 
@@ -202,6 +234,13 @@ impl Migrator {
     /// process doing the same work. Default: 60 seconds.
     pub fn wait(mut self, d: Duration) -> Self {
         self.wait = d;
+        self
+    }
+
+    /// A handle that stops backfills between two batches, those of
+    /// [`run_backfills`](Migrator::run_backfills) and of a start. Default: none.
+    pub fn stop_on(mut self, handle: &Stop) -> Self {
+        self.stop = Some(handle.clone());
         self
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::held::{Held, Progress};
 use crate::migration::Version;
 
 /// What a verb did. `Display` is a few lines for a person.
@@ -34,6 +35,11 @@ pub struct Report {
     pub forgotten: Vec<Done>,
     /// Seeds that ran.
     pub seeds: Vec<SeedDone>,
+    /// Backfills that batches were done of.
+    pub backfills: Vec<BackfillDone>,
+    /// Seeds and backfills that are not done, and why. Those in none of the lists had run before.
+    /// Where the one query of a start found nothing to do, nothing is listed.
+    pub held: Vec<Held>,
     /// The backup that was made before anything was changed, or why there is none; `None` where
     /// no backup was asked for, or nothing was to be done.
     pub backup: Option<BackupOutcome>,
@@ -120,6 +126,53 @@ pub struct SeedDone {
     pub took: Duration,
 }
 
+/// What was done of one backfill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackfillDone {
+    /// Its name.
+    pub name: String,
+    /// Its revision.
+    pub revision: u32,
+    /// How far it is now, since its beginning.
+    pub progress: Progress,
+    /// Rows done in this run.
+    pub rows: u64,
+    /// Batches committed in this run.
+    pub batches: u64,
+    /// Rows skipped in this run, which are listed in `schema_skipped`.
+    pub skipped: u64,
+    /// Whether it has come to its end.
+    pub is_finished: bool,
+    /// How long it took in this run, pauses included.
+    pub took: Duration,
+}
+
+impl BackfillDone {
+    pub(crate) fn new(name: &str, revision: u32) -> Self {
+        BackfillDone {
+            name: name.to_owned(),
+            revision,
+            progress: Progress::default(),
+            rows: 0,
+            batches: 0,
+            skipped: 0,
+            is_finished: false,
+            took: Duration::ZERO,
+        }
+    }
+}
+
+impl fmt::Display for BackfillDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BackfillDone { name, progress, batches, took, .. } = self;
+        let verb = if self.is_finished { "filled" } else { "went on with" };
+        let es = if *batches == 1 { "" } else { "es" };
+        let took = took.as_secs_f64();
+        write!(f, "{verb} {name}: {progress}, {batches} batch{es} ({took:.1} s)")
+    }
+}
+
 /// A migration in the database that the program does not know, newer than all it knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -166,6 +219,7 @@ impl Report {
     pub fn is_noop(&self) -> bool {
         self.lists().iter().all(|(_, done)| done.is_empty())
             && self.seeds.is_empty()
+            && self.backfills.is_empty()
             && self.restored.is_none()
     }
 
@@ -198,6 +252,10 @@ impl Report {
             let names: Vec<_> = self.seeds.iter().map(|seed| seed.name.as_str()).collect();
             parts.push(format!("seeded {}", names.join(", ")));
         }
+        parts.extend(self.backfills.iter().map(|done| {
+            let verb = if done.is_finished { "filled" } else { "went on with" };
+            format!("{verb} {}", done.name)
+        }));
         if let Some(path) = &self.restored {
             parts.push(format!("restored {}", path.display()));
         }
@@ -208,7 +266,8 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_noop() {
-            f.write_str("nothing to do")?;
+            let waits = self.held.iter().any(Held::is_unsettled);
+            f.write_str(if waits { "nothing to do now" } else { "nothing to do" })?;
         } else {
             write!(f, "done in {:.1} ms", self.took.as_secs_f64() * 1000.0)?;
         }
@@ -232,6 +291,12 @@ impl fmt::Display for Report {
                 if seed.rows_changed == 1 { "" } else { "s" },
                 seed.took.as_micros()
             )?;
+        }
+        for backfill in &self.backfills {
+            write!(f, "\n  {backfill}")?;
+        }
+        for held in &self.held {
+            write!(f, "\n  not run: {held}")?;
         }
         for newer in &self.newer {
             write!(f, "\n  left alone {newer}")?;
@@ -331,6 +396,8 @@ pub struct SeedStatus {
     pub state: SeedState,
     /// When it finished, UTC, ISO 8601.
     pub finished_at: Option<String>,
+    /// Why it is held back, or how far it is.
+    pub note: Option<String>,
 }
 
 /// How a seed stands.
@@ -341,6 +408,10 @@ pub enum SeedState {
     Done,
     /// It will run at the next `apply`.
     Pending,
+    /// A backfill that was begun and is not done; its note says how far it is.
+    Running,
+    /// It is not done, and `apply` does not run it as things are: see its note.
+    HeldBack,
     /// A sentinel that no seed of the registry has; it is left alone.
     Unknown,
 }
@@ -357,9 +428,11 @@ impl fmt::Display for Status {
             let state = match seed.state {
                 SeedState::Done => "done",
                 SeedState::Pending => "pending",
+                SeedState::Running => "running",
+                SeedState::HeldBack => "held back",
                 SeedState::Unknown => "unknown",
             };
-            let at = seed.finished_at.clone().unwrap_or_default();
+            let at = seed.note.clone().or(seed.finished_at.clone()).unwrap_or_default();
             rows.push(["seed".to_owned(), seed.name.clone(), state.to_owned(), at]);
         }
         if rows.is_empty() {

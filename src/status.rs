@@ -6,13 +6,14 @@ use crate::ledger::{Applied, Row, Sentinel};
 use crate::migration::Version;
 use crate::plan;
 use crate::report::{MigrationStatus, SeedState, SeedStatus, State, Status};
-use crate::seed::Seeds;
+use crate::seed::{Registry, Standing};
 use crate::source::Set;
 
 pub(crate) fn status(
     set: &Set,
     applied: &Applied,
-    seeds: &Seeds,
+    registry: &Registry,
+    standing: &Standing,
     sentinels: &[Sentinel],
 ) -> Status {
     let mut migrations: BTreeMap<Version, MigrationStatus> = BTreeMap::new();
@@ -58,26 +59,40 @@ pub(crate) fn status(
     let repeatables: Vec<_> = repeatables.collect();
     Status {
         migrations: migrations.into_values().chain(repeatables).collect(),
-        seeds: seed_status(seeds, sentinels),
+        seeds: seed_status(registry, standing, sentinels),
     }
 }
 
-fn seed_status(seeds: &Seeds, sentinels: &[Sentinel]) -> Vec<SeedStatus> {
-    let of_registry = seeds.iter().map(|seed| {
-        let sentinel = sentinels.iter().find(|sentinel| sentinel.name == seed.name);
-        let done = sentinel.is_some_and(|sentinel| sentinel.revision >= seed.revision);
+fn seed_status(
+    registry: &Registry,
+    standing: &Standing,
+    sentinels: &[Sentinel],
+) -> Vec<SeedStatus> {
+    let of_registry = registry.iter().map(|item| {
+        let sentinel = sentinels.iter().find(|sentinel| sentinel.name == item.name());
+        let held = standing.held.iter().find(|held| held.name == item.name());
+        let begun = sentinel.filter(|sentinel| sentinel.is_running());
+        let state = match held {
+            _ if begun.is_some() => SeedState::Running,
+            Some(_) => SeedState::HeldBack,
+            None if standing.run.iter().any(|name| name == item.name()) => SeedState::Pending,
+            None => SeedState::Done,
+        };
         SeedStatus {
-            name: seed.name.to_string(),
-            state: if done { SeedState::Done } else { SeedState::Pending },
+            name: item.name().to_owned(),
+            state,
             finished_at: sentinel.and_then(|sentinel| sentinel.finished_at.clone()),
+            note: held
+                .map(|held| held.why.to_string())
+                .or(begun.map(|sentinel| sentinel.progress().to_string())),
         }
     });
-    let unknown =
-        sentinels.iter().filter(|sentinel| !seeds.iter().any(|s| s.name == sentinel.name));
+    let unknown = sentinels.iter().filter(|sentinel| registry.get(&sentinel.name).is_none());
     let unknown = unknown.map(|sentinel| SeedStatus {
         name: sentinel.name.clone(),
         state: SeedState::Unknown,
         finished_at: sentinel.finished_at.clone(),
+        note: None,
     });
     of_registry.chain(unknown).collect()
 }

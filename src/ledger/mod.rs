@@ -1,8 +1,10 @@
 //! The only room that names our tables: what has been applied, sown and done to a database.
 
+pub(crate) mod backfill;
 pub(crate) mod foreign;
 pub(crate) mod format;
 mod seal;
+mod sentinel;
 pub(crate) mod undo;
 
 use std::cell::RefCell;
@@ -101,6 +103,12 @@ pub(crate) struct Sentinel {
     pub(crate) name: String,
     pub(crate) revision: u32,
     pub(crate) finished_at: Option<String>,
+    pub(crate) state: String,
+    /// Of a seed from a file: the checksum of the text that has run.
+    pub(crate) content: Option<String>,
+    /// Of a backfill: rows done, and to do.
+    pub(crate) done: Option<i64>,
+    pub(crate) total: Option<i64>,
 }
 
 /// UTC, ISO 8601, to the millisecond.
@@ -136,10 +144,10 @@ impl<'c> Ledger<'c> {
 
     /// Whether a table of the database is one of ours.
     pub(crate) fn owns(&self, table: &str) -> bool {
-        format::TABLES
-            .iter()
-            .chain(&format::UNDO)
-            .any(|(what, _)| table.eq_ignore_ascii_case(&format!("{}_{what}", self.tables.prefix)))
+        let ours = format::TABLES.iter().chain(&format::UNDO).map(|(what, _)| *what);
+        let mut names =
+            ours.chain([backfill::SKIPPED]).map(|what| format!("{}_{what}", self.tables.prefix));
+        names.any(|name| table.eq_ignore_ascii_case(&name))
     }
 
     /// Reads what has been applied; a database without a ledger has had nothing.
@@ -397,13 +405,22 @@ impl<'c> Ledger<'c> {
 
     fn sentinel_rows(&self, name: &str) -> rusqlite::Result<Vec<Sentinel>> {
         let sql = format!(
-            "SELECT name, revision, finished_at FROM {}
-             WHERE state = 'done' AND (?1 = '' OR name = ?1) ORDER BY finished_at, name",
+            "SELECT name, revision, finished_at, state, done, total,
+                    CASE WHEN done IS NULL THEN cursor END
+             FROM {} WHERE (?1 = '' OR name = ?1) ORDER BY finished_at, name",
             self.tables.seeds
         );
         let mut statement = self.conn.prepare(&sql)?;
         let rows = statement.query_map([name], |row| {
-            Ok(Sentinel { name: row.get(0)?, revision: row.get(1)?, finished_at: row.get(2)? })
+            Ok(Sentinel {
+                name: row.get(0)?,
+                revision: row.get(1)?,
+                finished_at: row.get(2)?,
+                state: row.get(3)?,
+                done: row.get(4)?,
+                total: row.get(5)?,
+                content: row.get(6)?,
+            })
         })?;
         rows.collect()
     }
@@ -437,7 +454,7 @@ impl<'c> Ledger<'c> {
     pub(crate) fn forget_seeds(&self) -> Result<()> {
         self.conn
             .execute(&format!("DELETE FROM {}", self.tables.seeds), [])
-            .map(drop)
+            .and_then(|_| self.forget_skipped(None))
             .map_err(Error::sqlite("deleting the seeds' sentinels"))
     }
 }

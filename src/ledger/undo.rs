@@ -199,7 +199,11 @@ impl Ledger<'_> {
         };
         let seeds = &self.tables.seeds;
         let sql = match before {
-            Some(_) => format!("UPDATE {seeds} SET revision = ?2 WHERE name = ?1"),
+            // Of a seed from a file, which text that was is not kept.
+            Some(_) => format!(
+                "UPDATE {seeds} SET revision = ?2, cursor = CASE WHEN cursor NOT NULL THEN '' END
+                 WHERE name = ?1"
+            ),
             None => format!("DELETE FROM {seeds} WHERE name = ?1 AND ?2 IS NULL"),
         };
         self.conn

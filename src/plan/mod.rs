@@ -1,6 +1,7 @@
 //! What has to be done: a pure function of the set, what is applied, the goal and the policies.
 //! Nothing here has a connection; a plan made outside the write transaction is a preview.
 
+mod gate;
 mod judge;
 mod planner;
 mod policy;
@@ -9,6 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::event::Event;
+use crate::held::Held;
 use crate::ledger::{Record, Row};
 use crate::migration::Version;
 use crate::report::{Compatibility, NewerMigration, columns};
@@ -38,6 +40,8 @@ pub struct Plan {
     pub amendments: Vec<Amendment>,
     /// Seeds that will run after the steps, in order.
     pub seeds: Vec<String>,
+    /// Seeds and backfills that are not done and will not run, and why.
+    pub held: Vec<Held>,
     /// Migrations of a newer program, left alone.
     pub newer: Vec<NewerMigration>,
     /// Whether the database has everything after it that this program knows.
@@ -63,6 +67,8 @@ pub struct Step {
     pub(crate) work: Work,
     needs: Needs,
     pub(crate) risk: Risk,
+    /// Backfills that it requires and that are not done.
+    pub(crate) awaits: Vec<String>,
 }
 
 /// What is done with a migration.
@@ -175,6 +181,7 @@ impl Step {
             work,
             needs,
             risk,
+            awaits: Vec::new(),
         }
     }
 
@@ -209,6 +216,11 @@ impl Plan {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty() && self.seeds.is_empty()
+    }
+
+    /// Whether nothing that this program knows is left to do after it, now or at a later start.
+    pub(crate) fn settles(&self) -> bool {
+        self.reaches_end && self.newer.is_empty() && !self.held.iter().any(Held::is_unsettled)
     }
 
     /// In one line: how much is to be done, and what first.
@@ -250,7 +262,8 @@ impl fmt::Display for Direction {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() && self.amendments.is_empty() {
-            f.write_str("nothing to do")?;
+            let waits = self.held.iter().any(Held::is_unsettled);
+            f.write_str(if waits { "nothing to do now" } else { "nothing to do" })?;
         } else {
             let rows: Vec<[String; 6]> = self.steps.iter().map(Step::cells).collect();
             f.write_str(&columns(&rows))?;
@@ -263,6 +276,9 @@ impl fmt::Display for Plan {
         }
         if !self.seeds.is_empty() {
             write!(f, "\nthen the seeds {}", self.seeds.join(", "))?;
+        }
+        for held in &self.held {
+            write!(f, "\nnot run: {held}")?;
         }
         for newer in &self.newer {
             write!(f, "\nleft alone: {newer}")?;
@@ -277,10 +293,13 @@ impl Step {
             Some(number) => format!("transaction {number}"),
             None => "no transaction".to_owned(),
         };
-        let keys = match self.foreign_keys {
-            ForeignKeys::Unchanged => "",
-            ForeignKeys::Off => "foreign keys off",
-        };
+        let mut notes = Vec::new();
+        if self.foreign_keys == ForeignKeys::Off {
+            notes.push("foreign keys off".to_owned());
+        }
+        if !self.awaits.is_empty() {
+            notes.push(format!("after the backfill {}", self.awaits.join(", ")));
+        }
         let compatibility = match self.direction {
             Direction::Apply => self.compatibility.to_string(),
             _ => String::new(),
@@ -291,7 +310,7 @@ impl Step {
             self.name.clone(),
             transaction,
             compatibility,
-            keys.to_owned(),
+            notes.join(", "),
         ]
     }
 }

@@ -112,6 +112,7 @@ impl Planner<'_> {
             newer,
             reaches_end: whole,
             seeds: Vec::new(),
+            held: Vec::new(),
         })
     }
 

@@ -22,7 +22,7 @@ impl Run<'_> {
         let Some(backup) = job.backup.filter(|_| !matches!(self.goal, Goal::Mark(_))) else {
             return Ok(None);
         };
-        if nothing_runs(preview) {
+        if !job.patience.retry(|| job.begins_something(preview))? {
             return Ok(None);
         }
         backup.refuse_file()?;
@@ -39,7 +39,7 @@ impl Run<'_> {
         let folder = backup.folder_of(&database);
         let lock = job.patience.retry(|| backup.lock(&folder, &database))?;
         let (snapshot, applied) = self.snapshot()?;
-        if nothing_runs(&job.plan_from(&applied, self.goal)?) {
+        if !job.begins_something(&job.plan_from(&applied, self.goal)?)? {
             return Ok(Some(lock));
         }
         let made = backup.make(
@@ -109,11 +109,23 @@ impl Run<'_> {
     }
 }
 
-fn nothing_runs(plan: &Plan) -> bool {
-    plan.steps.is_empty() && plan.seeds.is_empty()
-}
-
 impl Job<'_> {
+    /// Whether anything is to be done but to go on with backfills, of which every start would make a
+    /// backup and push out those from before.
+    fn begins_something(&self, plan: &Plan) -> Result<bool> {
+        if !plan.steps.is_empty() {
+            return Ok(true);
+        }
+        for name in &plan.seeds {
+            let Some(backfill) = self.seeds.backfill(name) else { return Ok(true) };
+            let sentinel = self.ledger.known_sentinel(name)?;
+            if sentinel.is_none_or(|sentinel| sentinel.revision < backfill.revision) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether a step of the plan could take something away that nothing brings back.
     fn is_destructive(&self, plan: &Plan) -> bool {
         plan.steps.iter().any(|step| self.takes_away(step))

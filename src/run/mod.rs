@@ -1,6 +1,7 @@
 //! Carries out what is planned: a plan and a connection become a report.
 
 mod aside;
+mod backfill;
 mod backup;
 mod book;
 mod code_guard;
@@ -21,20 +22,23 @@ pub(crate) mod statements;
 mod table;
 pub(crate) mod undo;
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::backup::Backup;
+use crate::backup::{Backup, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::ledger::{Applied, Deed, Ledger};
+use crate::held::{Held, HeldBack};
+use crate::ledger::{Applied, Deed, Ledger, Sentinel};
 use crate::migration::{Target, Version};
 use crate::plan::{self, Amendment, Direction, Facts, Goal, Plan, Policies, Step, Work};
 use crate::report::{Done, Report};
-use crate::seed::Seeds;
+use crate::seed::{Deferred, Need, Now, Registry, Standing};
 use crate::source::{Entry, Set, Task};
 use crate::sql::Script;
+use crate::stop::Stop;
 use guard::Terms;
 use lock::{Listener, Patience};
 
@@ -43,7 +47,11 @@ pub(crate) struct Job<'a> {
     pub(crate) conn: &'a Connection,
     pub(crate) ledger: &'a Ledger<'a>,
     pub(crate) set: &'a Set,
-    pub(crate) seeds: &'a Seeds,
+    pub(crate) seeds: Registry,
+    /// What this run has tried of the registry and left.
+    pub(crate) passed: RefCell<Vec<Held>>,
+    pub(crate) deferred: Deferred,
+    pub(crate) stop: Option<&'a Stop>,
     pub(crate) policies: Policies,
     pub(crate) backup: Option<&'a Backup>,
     pub(crate) undo: undo::Terms,
@@ -62,6 +70,8 @@ struct Run<'a> {
     report: Report,
     /// Whether the last transaction did what belongs to the end of a run.
     finished: bool,
+    /// The lock on backups, held until others may start beside this run.
+    alone: Option<Lock>,
 }
 
 /// How long the lock has to be free and nothing to happen before a migration that was begun
@@ -70,9 +80,22 @@ const GRACE: Duration = Duration::from_millis(1000);
 
 /// Works towards the goal. What was committed before a failure is in the error's report.
 pub(crate) fn run(job: &Job<'_>, goal: Goal) -> Result<Report> {
+    carry_out(job, goal, Run::all)
+}
+
+/// Runs the backfills alone.
+pub(crate) fn run_backfills(job: &Job<'_>) -> Result<Report> {
+    carry_out(job, Goal::Up(Target::Latest), Run::backfills)
+}
+
+fn carry_out<'a>(
+    job: &'a Job<'a>,
+    goal: Goal,
+    work: impl FnOnce(&mut Run<'a>) -> Result<()>,
+) -> Result<Report> {
     let clock = Instant::now();
-    let mut run = Run { job, goal, report: Report::default(), finished: false };
-    let result = run.all();
+    let mut run = Run { job, goal, report: Report::default(), finished: false, alone: None };
+    let result = work(&mut run);
     // Cached statements would remember columns as they were.
     job.conn.flush_prepared_statement_cache();
     let mut report = run.report;
@@ -105,9 +128,14 @@ impl<'a> Run<'a> {
             self.job.patience.retry(|| preflight::refuse_texts(self.job, &first))?;
             self.job.tell(&Event::Planned { plan: &first });
         }
-        let _alone = self.back_up(&first)?;
+        self.alone = self.back_up(&first)?;
         let mut plan = first;
         while !plan.is_empty() {
+            if let (Some(name), Some(step)) = (plan.gate(), plan.steps.first()) {
+                self.gate(name, &self.job.label(step))?;
+                plan = self.plan_patiently()?;
+                continue;
+            }
             match plan.first_segment() {
                 [] => self.seeds(&plan.seeds)?,
                 [step] if step.transaction.is_none() => self.outside(step)?,
@@ -118,12 +146,49 @@ impl<'a> Run<'a> {
             }
             plan = self.plan_patiently()?;
         }
+        self.report_held(&plan);
         self.finish_alone(&plan)
     }
 
     fn seeds(&mut self, names: &[String]) -> Result<()> {
         let last = names.len();
-        names.iter().enumerate().try_for_each(|(at, name)| self.seed(name, at + 1 == last))
+        for (at, name) in names.iter().enumerate() {
+            let last = at + 1 == last;
+            let done = self.seed(name, last).and_then(|()| self.backfill(name, last));
+            done.or_else(|error| self.forgive(name, error))?;
+        }
+        Ok(())
+    }
+
+    /// An optional seed's own failure is a warning.
+    fn forgive(&mut self, name: &str, error: Error) -> Result<()> {
+        let is_its_own =
+            matches!(error.kind(), ErrorKind::Seed { .. } | ErrorKind::Backfill { .. });
+        let item = self.job.seeds.get(name);
+        let is_optional = item.is_some_and(|item| item.conditions().need == Need::Optional);
+        if !is_its_own || !is_optional || !self.job.conn.is_autocommit() {
+            return Err(error);
+        }
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        let why = format!("{error}{}", cause.unwrap_or_default());
+        // What it had done of the end of the run was taken back with it.
+        self.finished = false;
+        log::warn!("{why}");
+        self.report.warnings.push(why.clone());
+        self.pass(name, HeldBack::Failed { why });
+        Ok(())
+    }
+
+    /// Those that are done by a sentinel of their own are in no plan any more.
+    fn report_held(&mut self, plan: &Plan) {
+        let passed = self.job.passed.borrow();
+        let own = passed.iter().filter(|held| held.why == HeldBack::OwnSentinel);
+        self.report.held = own.chain(&plan.held).cloned().collect();
+    }
+
+    /// Leaves one of the registry for this run.
+    fn pass(&self, name: &str, why: HeldBack) {
+        self.job.passed.borrow_mut().push(Held::new(name, why));
     }
 
     /// Plans; where a migration outside any transaction seems interrupted, waits to see whether
@@ -170,8 +235,8 @@ impl<'a> Run<'a> {
         for amendment in &plan.amendments {
             self.amend(amendment)?;
         }
-        let whole = plan.reaches_end && plan.newer.is_empty();
-        if let (Some(fingerprint), true) = (self.job.fingerprint, whole) {
+        self.report_held(plan);
+        if let (Some(fingerprint), true) = (self.job.fingerprint, plan.settles()) {
             self.job.ledger.seal(fingerprint)?;
         }
         self.finished = true;
@@ -182,8 +247,7 @@ impl<'a> Run<'a> {
     /// a database that cannot be written right now stays unsealed, which only costs time.
     fn finish_alone(&mut self, plan: &Plan) -> Result<()> {
         let job = self.job;
-        let seals = plan.reaches_end && plan.newer.is_empty();
-        let wanted = job.fingerprint.is_some() && (seals || !plan.amendments.is_empty());
+        let wanted = job.fingerprint.is_some() && (plan.settles() || !plan.amendments.is_empty());
         if self.finished || !wanted || preflight::read_only(job.conn)?.is_some() {
             return Ok(());
         }
@@ -263,10 +327,43 @@ impl<'a> Job<'a> {
         let mut plan = plan::plan(self.set, applied, goal, &self.policies, facts)?;
         if matches!(goal, Goal::Up(_)) && plan.reaches_end && !self.seeds.is_empty() {
             let sentinels = self.ledger.sentinels()?;
-            let pending = self.seeds.pending(&sentinels);
-            plan.seeds = pending.into_iter().map(|seed| seed.name.to_string()).collect();
+            let standing = self.standing(applied, &plan, &sentinels);
+            if let Some(error) = standing.refused {
+                return Err(error);
+            }
+            (plan.seeds, plan.held) = (standing.run, standing.held);
+        }
+        if matches!(goal, Goal::Up(_)) && self.set.requires_backfills() {
+            let sentinels = self.ledger.sentinels()?;
+            plan.put_gates(self.set, |name| {
+                let item = self.seeds.get(name).filter(|item| self.seeds.is_here(item));
+                let sentinel = sentinels.iter().find(|sentinel| sentinel.name == name);
+                item.is_some_and(|item| !sentinel.is_some_and(|s| item.is_done(s, false)))
+            });
         }
         Ok(plan)
+    }
+
+    /// How the registry stands once the plan's steps are done.
+    pub(crate) fn standing(
+        &self,
+        applied: &Applied,
+        plan: &Plan,
+        sentinels: &[Sentinel],
+    ) -> Standing {
+        let is = |direction| move |step: &&Step| step.direction == direction;
+        let versions = |direction| plan.steps.iter().filter(is(direction)).map(|s| s.version);
+        let reverted: Vec<_> = versions(Direction::Revert).collect();
+        let applied = applied.migrations.iter().map(|row| Some(row.version));
+        let stays = applied.filter(|version| !reverted.contains(version));
+        let comes = versions(Direction::Apply).chain(versions(Direction::Mark));
+        self.seeds.standing(&Now {
+            sentinels,
+            version: stays.chain(comes).max().flatten(),
+            newer: !plan.newer.is_empty(),
+            passed: &self.passed.borrow(),
+            deferred: self.deferred,
+        })
     }
 
     /// Whether another process has begun a migration outside any transaction since the preview.

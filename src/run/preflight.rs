@@ -188,6 +188,8 @@ fn refuse_unmet(conn: &Connection, script: &Script) -> Result<()> {
                 }
                 (format!("the collation {name}"), "which this connection does not have".to_owned())
             }
+            // Whether that is done is for the plan to see, and for the run to bring about.
+            Requirement::Backfill(_) => continue,
         };
         return Err(ErrorKind::Requires { file: script.file.clone(), what, found }.into());
     }

@@ -1,32 +1,34 @@
 //! Runs a seed: its writes and its sentinel in one transaction.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use rusqlite::Transaction;
+use rusqlite::types::ValueRef;
 
 use super::Run;
 use super::lend::{Stands, lend};
 use super::segment::commit_failed;
 use super::session::Settings;
+use super::statements::without_sql;
 use super::undo::Recorder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::held::HeldBack;
 use crate::ledger::{Deed, Recorded};
+use crate::migration::BoxError;
 use crate::report::SeedDone;
-use crate::seed::Seed;
+use crate::seed::{Misstep, Seed};
 
 impl Run<'_> {
     /// Runs a seed, if it is still to run once the lock is held: another program may have taken the
     /// schema elsewhere since the plan was made.
     pub(super) fn seed(&mut self, name: &str, last: bool) -> Result<()> {
         let job = self.job;
-        let Some(seed) = job.seeds.iter().find(|seed| seed.name == name) else {
+        let Some(seed) = job.seeds.seed(name) else {
             return Ok(());
         };
         let settings = Settings::remember(job.conn, |_| true)?;
         let tx = job.patience.begin()?;
-        let is_sown = || {
-            let sentinel = job.ledger.sentinel(&seed.name)?;
-            Ok(sentinel.is_some_and(|sentinel| sentinel.revision >= seed.revision))
-        };
         let applied = job.ledger.read()?;
         let plan = job.plan_from(&applied, self.goal)?;
         if !plan.seeds.iter().any(|pending| pending == name) || !plan.steps.is_empty() {
@@ -34,6 +36,15 @@ impl Run<'_> {
         }
         if !applied.complete {
             job.ledger.create()?;
+        }
+        let sentinel = job.ledger.sentinel(&seed.name)?;
+        let revision = seed.next_revision(sentinel.as_ref());
+        let is_sown = || {
+            let sentinel = job.ledger.sentinel(&seed.name)?;
+            Ok(sentinel.is_some_and(|sentinel| sentinel.is_done(revision)))
+        };
+        if sentinel.is_none() && asks_for_nothing(&tx, seed)? {
+            return self.take_as_done(&tx, seed, revision);
         }
         let clock = Instant::now();
         job.tell(&Event::SeedStarted { name });
@@ -48,14 +59,13 @@ impl Run<'_> {
         })?;
         refuse_ended(stands, seed)?;
         let failed = || Error::from(ErrorKind::Seed { name: name.to_owned() });
-        returned.map_err(|error| failed().because(error))?;
+        returned.map_err(|error| with_place(failed(), error))?;
         let took = clock.elapsed();
         let rows_changed = match recorder {
             Some(recorder) => {
                 let kept = recorder.kept()?;
-                let before = job.ledger.sentinels()?.into_iter().find(|s| s.name == name);
-                let before = before.map(|sentinel| sentinel.revision);
-                let of = Recorded::Seed { revision: seed.revision, before };
+                let before = sentinel.as_ref().map(|sentinel| sentinel.revision);
+                let of = Recorded::Seed { revision, before };
                 recorder.finish(job.ledger, &of, name, &job.undo)?;
                 rows_changed.saturating_sub(kept)
             }
@@ -64,14 +74,17 @@ impl Run<'_> {
                 rows_changed
             }
         };
-        job.ledger.sow(name, seed.revision, rows_changed, took)?;
-        let detail = format!("revision {}, {rows_changed} rows", seed.revision);
+        job.ledger.sow(name, revision, rows_changed, took)?;
+        if let Some(content) = &seed.content {
+            job.ledger.note_content(name, content)?;
+        }
+        let detail = format!("revision {revision}, {rows_changed} rows");
         let (name, detail) = (Some(name), Some(detail.as_str()));
         job.ledger.record([Deed { action: "seed", name, detail, ..Deed::default() }])?;
         let committed = self.report.clone();
         self.report.seeds.push(SeedDone {
             name: seed.name.to_string(),
-            revision: seed.revision,
+            revision,
             rows_changed,
             took,
         });
@@ -89,6 +102,54 @@ impl Run<'_> {
         job.tell(&Event::SeedFinished { name: &seed.name, took });
         log::debug!("seed {} in {took:?}", seed.name);
         Ok(())
+    }
+}
+
+impl Run<'_> {
+    /// Records a seed that the application's own sentinel says has run.
+    fn take_as_done(&mut self, tx: &Transaction<'_>, seed: &Seed, revision: u32) -> Result<()> {
+        let job = self.job;
+        job.ledger.create()?;
+        job.ledger.sow(&seed.name, revision, 0, Duration::ZERO)?;
+        if let Some(content) = &seed.content {
+            job.ledger.note_content(&seed.name, content)?;
+        }
+        let (name, detail) = (Some(seed.name.as_ref()), Some("its own sentinel was there"));
+        job.ledger.record([Deed { action: "seed", name, detail, ..Deed::default() }])?;
+        job.patience.commit(tx, || Ok(job.ledger.known_sentinel(&seed.name)?.is_some()))?;
+        self.pass(&seed.name, HeldBack::OwnSentinel);
+        Ok(())
+    }
+}
+
+/// Whether the application's own sentinel says that the seed has run.
+fn asks_for_nothing(tx: &Transaction<'_>, seed: &Seed) -> Result<bool> {
+    let Some(sql) = &seed.own_sentinel else { return Ok(false) };
+    let ask = || {
+        let mut query = tx.prepare(sql)?;
+        if !query.readonly() || query.column_count() == 0 {
+            let why = "a sentinel is a query, and this is none";
+            return Err(rusqlite::Error::ToSqlConversionFailure(why.into()));
+        }
+        let mut rows = query.raw_query();
+        let Some(row) = rows.next()? else { return Ok(false) };
+        Ok(!matches!(row.get_ref(0)?, ValueRef::Null | ValueRef::Integer(0)))
+    };
+    ask().map_err(|error| {
+        let (_, error) = without_sql(error, sql);
+        let kind = ErrorKind::Seed { name: seed.name.to_string() };
+        Error::from(kind).because(error).advise("correct the query given to `sentinel`")
+    })
+}
+
+/// What SQLite refused in a seed's file, shown at its place.
+fn with_place(failed: Error, error: BoxError) -> Error {
+    match error.downcast::<Misstep>() {
+        Ok(misstep) => {
+            let Misstep { file, position, line, .. } = misstep.as_ref();
+            failed.in_line(file, *position, line).because(misstep)
+        }
+        Err(error) => failed.because(error),
     }
 }
 

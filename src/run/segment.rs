@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
         }
         let plan = job.plan_from(&applied, self.goal)?;
         let steps = plan.first_segment();
-        if !same(steps, preview) {
+        if !same(steps, preview) || plan.gate().is_some() {
             return Ok(None);
         }
         let before = self.before(steps)?;

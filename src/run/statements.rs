@@ -4,7 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, ffi};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::{Script, Statement};
+use crate::sql::{Script, Statement, complaint};
 
 /// What can be said about a failure from its message, beyond where it was.
 const ADVICE: [(&str, &str); 5] = [
@@ -52,12 +52,7 @@ pub(crate) fn failed(script: &Script, statement: &Statement, error: rusqlite::Er
 /// which the text of rusqlite's error repeats. Its variant for that is there only if rusqlite was
 /// built for a SQLite that tells the place, which is not ours to know: the text tells.
 pub(crate) fn without_sql(error: rusqlite::Error, sql: &str) -> (usize, rusqlite::Error) {
-    let text = error.to_string();
-    let place = text.rsplit_once(" at offset ").and_then(|(before, offset)| {
-        let message = before.strip_suffix(sql)?.strip_suffix(" in ")?;
-        Some((offset.parse().ok()?, message.to_owned()))
-    });
-    match place {
+    match complaint(&error.to_string(), sql) {
         Some((offset, message)) => {
             let code = ffi::Error::new(ffi::SQLITE_ERROR);
             (offset, rusqlite::Error::SqliteFailure(code, Some(message)))

@@ -1,15 +1,32 @@
 //! Seeds: named functions that run once. The registry is a value; running it is another room.
 
-use std::borrow::Cow;
+mod backfill;
+mod conditions;
+mod cursor;
+mod files;
+mod registry;
+
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
 
-use rusqlite::Transaction;
+use include_dir::Dir;
+use rusqlite::{Params, Transaction};
 
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::ledger::Sentinel;
-use crate::migration::{BoxError, Deed, Identity};
+use crate::migration::{BoxError, Deed, Identity, Version};
+use crate::rows::{RowPolicy, Rows};
+use crate::source::embedded;
+use crate::sql::checksum_of;
+pub use backfill::{Backfill, Failures, UserTriggers};
+pub(crate) use backfill::{Pace, Update, Work};
+pub(crate) use conditions::{Conditions, Environments, Need};
+pub use cursor::Batch;
+pub(crate) use cursor::{CursorFault, kind};
+pub(crate) use files::Misstep;
+pub(crate) use registry::{Deferred, Now, Registry, Standing};
 
 /// The registry of an application's seeds, which run in the order they are registered in, after
 /// the migrations.
@@ -36,7 +53,26 @@ use crate::migration::{BoxError, Deed, Identity};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Seeds {
-    list: Vec<Seed>,
+    list: Vec<Registered>,
+    edited: Edited,
+}
+
+#[derive(Clone, Debug)]
+enum Registered {
+    Seed(Box<Seed>),
+    Backfill(Box<Backfill>),
+    /// Files compiled in, not yet looked into.
+    Files(Dir<'static>),
+}
+
+/// What to do with a seed's file whose text is not that which has run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Edited {
+    /// Run it again, as a new revision: it finds what the earlier text wrote.
+    #[default]
+    RunAgain,
+    /// Refuse to start.
+    Refuse,
 }
 
 /// A named function, and the promise that it runs once: one seed with everything that can be said of
@@ -59,6 +95,12 @@ pub struct Seed {
     pub(crate) name: Cow<'static, str>,
     pub(crate) revision: u32,
     pub(crate) deed: Deed,
+    pub(crate) conditions: Conditions,
+    pub(crate) own_sentinel: Option<Cow<'static, str>>,
+    /// The checksum of its file's text, and the file's name.
+    pub(crate) content: Option<String>,
+    pub(crate) file: Option<String>,
+    pub(crate) edited: Edited,
     pub(crate) undoable: bool,
     pub(crate) identity: Identity,
 }
@@ -72,7 +114,46 @@ impl Seed {
     ) -> Self {
         let identity = Identity::of(&f);
         let deed: Deed = Arc::new(move |tx| f(tx).map_err(Into::into));
-        Seed { name: name.into(), revision: 1, deed, undoable: false, identity }
+        Seed {
+            name: name.into(),
+            revision: 1,
+            deed,
+            undoable: false,
+            identity,
+            conditions: Conditions::default(),
+            own_sentinel: None,
+            content: None,
+            file: None,
+            edited: Edited::default(),
+        }
+    }
+
+    /// Rows that are to be in a table, by the policy of [`Rows`]. Where the list changes it runs
+    /// again, unless the policy is [`RowPolicy::InsertOnce`].
+    ///
+    /// ```
+    /// use landfall::{Migrator, RowPolicy, Rows, Seed, Seeds};
+    ///
+    /// let groups = Rows::of("contact_group", ["name"]).policy(RowPolicy::InsertMissing);
+    /// let seeds = Seeds::new().add(Seed::rows("groups", groups, [("Family",), ("Work",)]));
+    /// Migrator::from_dir("migrations-example").seeds(seeds).open_in_memory()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn rows<P: Params + Clone + fmt::Debug + Send + Sync + 'static>(
+        name: impl Into<Cow<'static, str>>,
+        rows: Rows,
+        list: impl IntoIterator<Item = P>,
+    ) -> Self {
+        let list: Vec<P> = list.into_iter().collect();
+        let content = match rows.policy {
+            RowPolicy::InsertOnce => None,
+            _ => Some(checksum_of(&format!("{rows:?} {list:?}"))),
+        };
+        let seed = Seed::new(name, move |tx| {
+            let written = rows.write(tx, list.iter().cloned());
+            written.map(|written| log::debug!("{rows:?}: {written}"))
+        });
+        Seed { content, ..seed }
     }
 
     /// Runs again where the sentinel's revision is lower. Default: 1. It finds what earlier
@@ -82,6 +163,97 @@ impl Seed {
         self
     }
 
+    /// Runs once the database's newest migration has this version or a higher one. Default: as soon
+    /// as nothing is pending, whatever the version. For a registry that several sets share.
+    pub fn when_schema_at_least(mut self, version: impl Into<Version>) -> Self {
+        self.conditions.at_least = Some(version.into());
+        self
+    }
+
+    /// Runs only where [`Migrator::environment`](crate::Migrator::environment) says this name;
+    /// said again, also there. Default: everywhere. A name that is not declared is an error; see
+    /// [`Migrator::environments`](crate::Migrator::environments).
+    ///
+    /// ```
+    /// use landfall::{Migrator, Seed, Seeds};
+    ///
+    /// let demo = Seed::new("demo", |tx| {
+    ///     tx.execute("INSERT INTO contact(name) VALUES ('Ada')", []).map(drop)
+    /// });
+    /// let seeds = Seeds::new().add(demo.environment("dev").environment("test"));
+    /// let migrator = Migrator::from_dir("migrations-example").seeds(seeds);
+    /// let held = |migrator: Migrator| {
+    ///     let conn = landfall::rusqlite::Connection::open_in_memory().unwrap();
+    ///     migrator.apply(&conn).map(|report| report.held.len())
+    /// };
+    /// assert_eq!(held(migrator.clone())?, 1);
+    /// assert_eq!(held(migrator.environment("dev"))?, 0);
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn environment(mut self, name: impl Into<String>) -> Self {
+        self.conditions.environments.push(name.into());
+        self
+    }
+
+    /// Its failure fails the start, which is the default.
+    pub fn required(mut self) -> Self {
+        self.conditions.need = Need::Required;
+        self
+    }
+
+    /// Its failure is a warning in the report and in the log, and the start goes on. Nothing of it
+    /// stays, and it runs again at the next start. Default: [`required`](Seed::required).
+    pub fn optional(mut self) -> Self {
+        self.conditions.need = Need::Optional;
+        self
+    }
+
+    /// Runs after the seed or backfill of this name, and not before that is done. Default: in
+    /// registered order. One that is not for the migrator's environment is not waited for. A name
+    /// that is not registered, or a circle, is an error.
+    pub fn after(mut self, other: impl Into<String>) -> Self {
+        self.conditions.after.push(other.into());
+        self
+    }
+
+    /// A query for a sentinel of the application's own. Where it gives a row whose first column is
+    /// neither 0 nor NULL, the seed has run, before landfall was there or elsewhere, and that is
+    /// recorded. It is asked only while `schema_seeds` does not know the seed. Default: none.
+    ///
+    /// ```
+    /// use landfall::{Migrator, Seed, Seeds};
+    ///
+    /// let groups = Seed::new("groups", |tx| {
+    ///     tx.execute("INSERT INTO contact_group(name) VALUES ('Family')", []).map(drop)
+    /// })
+    /// .sentinel("SELECT 1 FROM contact_group WHERE name = 'Family'");
+    /// let conn = Migrator::from_dir("migrations-example")
+    ///     .seeds(Seeds::new().add(groups))
+    ///     .open_in_memory()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn sentinel(mut self, sql: impl Into<Cow<'static, str>>) -> Self {
+        self.own_sentinel = Some(sql.into());
+        self
+    }
+
+    /// Whether what has run is an earlier text of its file.
+    pub(crate) fn is_edited(&self, sentinel: &Sentinel) -> bool {
+        match (&self.content, &sentinel.content) {
+            (Some(found), Some(recorded)) => found != recorded,
+            _ => false,
+        }
+    }
+
+    /// The revision that its sentinel will have.
+    pub(crate) fn next_revision(&self, sentinel: Option<&Sentinel>) -> u32 {
+        match sentinel {
+            Some(sentinel) if self.is_edited(sentinel) => {
+                self.revision.max(sentinel.revision.saturating_add(1))
+            }
+            _ => self.revision,
+        }
+    }
     /// Records every row that it changes, directly, through triggers or through foreign keys'
     /// actions, so that [`Migrator::revert_seed`](crate::Migrator::revert_seed) can put back
     /// exactly what was there. So does a [`revert`](crate::Migrator::revert) that takes back a
@@ -141,10 +313,55 @@ impl Seeds {
         self.add(Seed::new(name, f).revision(revision))
     }
 
+    /// Seeds from files compiled into the program: `ensure_roles.sql` is the seed `roles`. They run
+    /// in the order of their names. Every `.sql` file of the folder has to have such a name, or the
+    /// registry is refused; other files are passed over. A file may say before its first statement:
+    ///
+    /// ```sql
+    /// -- landfall: after settings
+    /// -- landfall: environment dev
+    /// -- landfall: optional
+    /// -- landfall: when-schema-at-least 12
+    /// -- landfall: undo
+    /// -- landfall: sentinel: SELECT 1 FROM interaction_log WHERE what = 'roles'
+    /// ```
+    ///
+    /// Where its text changes (comments and white space do not count) it runs again; see
+    /// [`edited`](Seeds::edited).
+    ///
+    /// ```
+    /// use landfall::include_dir::{self, Dir, include_dir};
+    /// use landfall::{Migrator, Seeds};
+    ///
+    /// static SEEDS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/seeds-example");
+    /// let conn = landfall::rusqlite::Connection::open_in_memory()?;
+    /// let migrator = Migrator::from_dir("migrations-example").seeds(Seeds::from_embedded(&SEEDS));
+    /// assert_eq!(migrator.apply(&conn)?.seeds[0].name, "groups");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_embedded(dir: impl Borrow<Dir<'static>>) -> Self {
+        let mut seeds = Seeds::new();
+        seeds.list.push(Registered::Files(dir.borrow().clone()));
+        seeds
+    }
+
+    /// What to do with a seed's file whose text is not that which has run. Default:
+    /// [`Edited::RunAgain`]. For all files of this registry.
+    pub fn edited(mut self, e: Edited) -> Self {
+        self.edited = e;
+        self
+    }
+
     /// Registers a seed with everything that was said of it.
     #[allow(clippy::should_implement_trait)] // the word of the trade; `+` would say less
     pub fn add(mut self, seed: Seed) -> Self {
-        self.list.push(seed);
+        self.list.push(Registered::Seed(Box::new(seed)));
+        self
+    }
+
+    /// Registers a backfill, which runs in its place among the seeds.
+    pub fn backfill(mut self, b: Backfill) -> Self {
+        self.list.push(Registered::Backfill(Box::new(b)));
         self
     }
 
@@ -159,47 +376,27 @@ impl Seeds {
         self.ensure(name.strip_prefix("ensure_").unwrap_or(name), f)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Seed> {
-        self.list.iter()
-    }
-
-    /// Refuses a registry with two seeds of one name, or one without.
-    pub(crate) fn check(&self) -> Result<()> {
-        for (at, seed) in self.list.iter().enumerate() {
-            let same = |other: &Seed| other.name == seed.name;
-            let why = if seed.name.trim().is_empty() {
-                "a seed has no name".to_owned()
-            } else if self.list.iter().take(at).any(same) {
-                format!("two seeds are called `{}`", seed.name)
-            } else {
-                continue;
-            };
-            return Err(ErrorKind::BadSeed { why }.into());
-        }
-        Ok(())
-    }
-
-    /// Those whose sentinel is missing or of a lower revision, in registered order.
-    pub(crate) fn pending<'s>(&'s self, sentinels: &[Sentinel]) -> Vec<&'s Seed> {
-        let done: std::collections::HashMap<&str, u32> =
-            sentinels.iter().map(|sentinel| (sentinel.name.as_str(), sentinel.revision)).collect();
-        let is_done =
-            |seed: &Seed| done.get(seed.name.as_ref()).is_some_and(|&r| r >= seed.revision);
-        self.list.iter().filter(|seed| !is_done(seed)).collect()
-    }
-
     /// The functions, which no hash can tell apart.
     pub(crate) fn identities(&self) -> impl Iterator<Item = Identity> {
-        self.list.iter().map(|seed| seed.identity)
+        self.list.iter().filter_map(|registered| match registered {
+            Registered::Seed(seed) => Some(seed.identity),
+            Registered::Backfill(backfill) => Some(backfill.identity),
+            Registered::Files(_) => None,
+        })
     }
 
+    /// Feeds everything that tells this registry from another to the hasher, without reading it.
     pub(crate) fn hash(&self, hasher: &mut impl Hasher) {
-        for seed in &self.list {
-            (&seed.name, seed.revision, seed.undoable).hash(hasher);
+        self.edited.hash(hasher);
+        for registered in &self.list {
+            match registered {
+                Registered::Seed(seed) => {
+                    (&seed.name, seed.revision, seed.undoable, &seed.conditions).hash(hasher);
+                    (&seed.own_sentinel, &seed.content).hash(hasher);
+                }
+                Registered::Backfill(backfill) => backfill.hash(hasher),
+                Registered::Files(dir) => embedded::hash(dir, hasher),
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where migrations come from: files compiled in, a folder, code. Never sees a database.
 
 mod directory;
-mod embedded;
+pub(crate) mod embedded;
 pub(crate) mod naming;
 pub(crate) mod set;
 

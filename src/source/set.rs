@@ -11,7 +11,7 @@ use crate::report::Compatibility;
 use crate::sql::action::{Change, Reference};
 use crate::sql::losses;
 use crate::sql::script::line_feeds;
-use crate::sql::{Action, Object, Position, Script};
+use crate::sql::{Action, Object, Position, Requirement, Script};
 
 /// Every migration of an application, in numeric order.
 #[derive(Debug, Default)]
@@ -151,6 +151,7 @@ impl Shelf {
         let script = read(path.clone(), text(&path, file.bytes)?)?;
         match role {
             Role::Up { version, name } => {
+                refuse_misplaced(&script, "migration", &IN_UP)?;
                 self.put_entry(Entry::from_script(version, name, script)?)?;
             }
             Role::Down { version } => put(&mut self.downs, version, script, down_of, |s| &s.file)?,
@@ -185,7 +186,11 @@ impl Shelf {
             read(file, text.sql.clone())
         };
         let mut entry = match up {
-            Up::Sql(text) => Entry::from_script(*version, name.to_string(), script("", text)?)?,
+            Up::Sql(text) => {
+                let script = script("", text)?;
+                refuse_misplaced(&script, "migration", &IN_UP)?;
+                Entry::from_script(*version, name.to_string(), script)?
+            }
             Up::Code { deed, revision, .. } => Entry {
                 version: *version,
                 name: name.to_string(),
@@ -344,7 +349,7 @@ pub(crate) fn read(file: String, sql: Cow<'static, str>) -> Result<Script> {
     })
 }
 
-fn text(file: &str, bytes: Cow<'static, [u8]>) -> Result<Cow<'static, str>> {
+pub(crate) fn text(file: &str, bytes: Cow<'static, [u8]>) -> Result<Cow<'static, str>> {
     let not_utf8 = |valid: &[u8]| ErrorKind::NotUtf8 {
         file: file.to_owned(),
         line: valid.iter().filter(|&&byte| byte == b'\n').count() + 1,
@@ -414,16 +419,30 @@ fn refuse_contradiction(entry: &Entry) -> Result<()> {
 }
 
 /// Directives that mean nothing in a script would be taken for granted and do nothing.
-fn refuse_misplaced(script: &Script, what: &str, allowed: &[&str]) -> Result<()> {
-    match script.directives.said().find(|word| !allowed.contains(word)) {
-        Some(word) => {
-            let why = format!("`{word}` has no place in a {what}");
-            Err(misplaced(script, script.place_of(word), why))
-        }
-        None => Ok(()),
+pub(crate) fn refuse_misplaced(script: &Script, what: &str, allowed: &[&str]) -> Result<()> {
+    if let Some(word) = script.directives.said().find(|word| !allowed.contains(word)) {
+        let why = format!("`{word}` has no place in a {what}");
+        return Err(misplaced(script, script.place_of(word), why));
     }
+    let waits = |r: &Requirement| matches!(r, Requirement::Backfill(_));
+    if what != "migration" && script.directives.requires.iter().any(waits) {
+        let why = format!("`requires backfill` has no place in a {what}");
+        return Err(misplaced(script, script.place_of("requires backfill"), why));
+    }
+    Ok(())
 }
 
+const IN_UP: [&str; 9] = [
+    "allow-data-loss",
+    "breaking",
+    "compatible",
+    "foreign-keys",
+    "irreversible",
+    "no-transaction",
+    "replaces",
+    "requires",
+    "undo",
+];
 const IN_DOWN: [&str; 4] = ["allow-data-loss", "foreign-keys", "no-transaction", "requires"];
 const IN_VERIFY: [&str; 1] = ["requires"];
 const IN_BASELINE: [&str; 4] = ["breaking", "compatible", "foreign-keys", "requires"];

@@ -29,13 +29,18 @@ impl Canonical {
 
     /// `sha256:<hex>`.
     pub(crate) fn checksum(&self) -> String {
-        let mut checksum = String::with_capacity(7 + 64);
-        checksum.push_str("sha256:");
-        for byte in Sha256::digest(self.text.as_bytes()) {
-            for nibble in [byte >> 4, byte & 15] {
-                checksum.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-            }
-        }
-        checksum
+        checksum_of(&self.text)
     }
+}
+
+/// `sha256:<hex>` of a text as it is.
+pub(crate) fn checksum_of(text: &str) -> String {
+    let mut checksum = String::with_capacity(7 + 64);
+    checksum.push_str("sha256:");
+    for byte in Sha256::digest(text.as_bytes()) {
+        for nibble in [byte >> 4, byte & 15] {
+            checksum.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+    }
+    checksum
 }

@@ -14,6 +14,17 @@ pub(crate) struct Directives {
     pub(crate) breaking: bool,
     pub(crate) requires: Vec<Requirement>,
     pub(crate) undo: bool,
+    pub(crate) seed: OfSeed,
+}
+
+/// What only a seed's file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OfSeed {
+    pub(crate) after: Vec<String>,
+    pub(crate) environments: Vec<String>,
+    pub(crate) optional: bool,
+    pub(crate) sentinel: Option<String>,
+    pub(crate) at_least: Option<i64>,
 }
 
 /// `replaces sha256:…: reason`: an edit of an applied migration, on purpose.
@@ -40,40 +51,54 @@ pub(crate) enum Requirement {
     Module(String),
     Function(String),
     Collation(String),
+    /// Not of SQLite: this backfill done.
+    Backfill(String),
 }
 
 /// The forms that a directive can take, for the error that has to list them.
 pub(crate) const FORMS: &str = "no-transaction | foreign-keys off | breaking | \
     compatible: <reason> | irreversible: <reason> | allow-data-loss: <reason> | \
     replaces sha256:<hex>: <reason> | requires sqlite >= <version> | \
-    requires module|function|collation <name> | undo";
+    requires module|function|collation <name> | requires backfill <name> | undo; and in a seed's \
+    file: after <seed> | environment <name> | optional | when-schema-at-least <version> | \
+    sentinel: <query>";
 
 /// The words that directives begin with.
-const WORDS: [&str; 9] = [
+const WORDS: [&str; 14] = [
+    "after",
     "allow-data-loss",
     "breaking",
     "compatible",
+    "environment",
     "foreign-keys",
     "irreversible",
     "no-transaction",
+    "optional",
     "replaces",
     "requires",
+    "sentinel",
     "undo",
+    "when-schema-at-least",
 ];
 
 impl Directives {
     /// The words of those that are said.
     pub(crate) fn said(&self) -> impl Iterator<Item = &'static str> {
         let said = [
+            !self.seed.after.is_empty(),
             self.allow_data_loss.is_some(),
             self.breaking,
             self.compatible.is_some(),
+            !self.seed.environments.is_empty(),
             self.foreign_keys_off,
             self.irreversible.is_some(),
             self.no_transaction,
+            self.seed.optional,
             self.replaces.is_some(),
             !self.requires.is_empty(),
+            self.seed.sentinel.is_some(),
             self.undo,
+            self.seed.at_least.is_some(),
         ];
         WORDS.into_iter().zip(said).filter_map(|(word, said)| said.then_some(word))
     }
@@ -138,6 +163,26 @@ impl Directives {
                 self.undo = true;
             }
             "requires" => self.requires.push(requirement(rest).map_err(fault)?),
+            "after" if !argument(rest).is_empty() => {
+                self.seed.after.push(argument(rest).to_owned());
+            }
+            "environment" if !argument(rest).is_empty() => {
+                self.seed.environments.push(argument(rest).to_owned());
+            }
+            "optional" if argument(rest).is_empty() => {
+                once(self.seed.optional)?;
+                self.seed.optional = true;
+            }
+            "sentinel" => {
+                once(self.seed.sentinel.is_some())?;
+                self.seed.sentinel = Some(reason()?);
+            }
+            "when-schema-at-least" => {
+                once(self.seed.at_least.is_some())?;
+                let version = argument(rest).parse::<i64>();
+                let number = || fault("write `when-schema-at-least <version>`".to_owned());
+                self.seed.at_least = Some(version.map_err(|_| number())?);
+            }
             _ => return Err(fault(format!("`{body}` is no directive"))),
         }
         Ok(true)
@@ -204,7 +249,10 @@ fn requirement(rest: &str) -> Result<Requirement, String> {
         ("module", name) => Ok(Requirement::Module(name.to_owned())),
         ("function", name) => Ok(Requirement::Function(name.to_owned())),
         ("collation", name) => Ok(Requirement::Collation(name.to_owned())),
-        _ => Err(format!("`requires {what}`: only sqlite, module, function or collation")),
+        ("backfill", name) => Ok(Requirement::Backfill(name.to_owned())),
+        _ => {
+            Err(format!("`requires {what}`: only sqlite, module, function, collation or backfill"))
+        }
     }
 }
 

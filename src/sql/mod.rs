@@ -11,10 +11,19 @@ pub(crate) mod split;
 pub(crate) mod token;
 
 pub(crate) use action::{Action, Control, Object, Verb};
+pub(crate) use canonical::checksum_of;
 pub(crate) use directive::Requirement;
 pub use position::Position;
 pub(crate) use script::{Script, Statement};
 pub(crate) use token::quoted;
+
+/// The byte of a statement that a message of SQLite's complains about, and the message without the
+/// statement, which rusqlite's text repeats.
+pub(crate) fn complaint(message: &str, sql: &str) -> Option<(usize, String)> {
+    let (before, offset) = message.rsplit_once(" at offset ")?;
+    let message = before.strip_suffix(sql)?.strip_suffix(" in ")?;
+    Some((offset.parse().ok()?, message.to_owned()))
+}
 
 /// Reads no database: the statements of a script, as SQLite would take them one by one, each from
 /// its first token to its last, without the semicolon that ends it.

@@ -225,7 +225,10 @@ fn a_directive_at_fault_is_shown_with_a_caret() {
         ("requires sqlite >= 3.35.5.1", "write `requires sqlite >= 3.35` or `>= 3.35.5`"),
         ("requires sqlite >= 99999999999.1", "write `requires sqlite >= 3.35` or `>= 3.35.5`"),
         ("requires module", "`requires module` has to name what it requires"),
-        ("requires table t", "`requires table`: only sqlite, module, function or collation"),
+        (
+            "requires table t",
+            "`requires table`: only sqlite, module, function, collation or backfill",
+        ),
     ];
     let check = |head: &str, directive: &str, why: &str| {
         let line = format!("-- landfall: {directive}");

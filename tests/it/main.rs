@@ -1,5 +1,6 @@
 //! One binary, a module per promise.
 
+mod backfills;
 mod backups;
 mod bad_sets;
 mod baselines;
@@ -18,6 +19,7 @@ mod losses;
 mod policies;
 mod read_only;
 mod rebuilds;
+mod registry;
 mod repeatables;
 mod review;
 mod seeds;
