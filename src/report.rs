@@ -223,6 +223,17 @@ impl Report {
             && self.restored.is_none()
     }
 
+    /// Takes in what a transaction did, once it is committed.
+    pub(crate) fn absorb(&mut self, done: Report) {
+        self.applied.extend(done.applied);
+        self.reverted.extend(done.reverted);
+        self.repeated.extend(done.repeated);
+        self.marked.extend(done.marked);
+        self.amended.extend(done.amended);
+        self.warnings.extend(done.warnings);
+        self.held.extend(done.held);
+    }
+
     fn lists(&self) -> [(&'static str, &Vec<Done>); 6] {
         [
             ("applied", &self.applied),

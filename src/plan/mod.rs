@@ -189,7 +189,7 @@ impl Step {
         self.direction == Direction::SetAside && self.name == row.name
     }
 
-    fn is_versioned(&self) -> bool {
+    pub(crate) fn is_versioned(&self) -> bool {
         self.version.is_some()
     }
 
@@ -233,6 +233,12 @@ impl Plan {
             (count, Some(first)) => format!("there are {count} steps ({first}, …)"),
             (_, None) => "nothing to do".to_owned(),
         }
+    }
+
+    /// Leaves what is to be done after the first segment.
+    pub(crate) fn drop_first_segment(&mut self) {
+        let length = self.first_segment().len();
+        self.steps.drain(..length);
     }
 
     /// The steps that run first and together: those of one transaction, or one outside any.

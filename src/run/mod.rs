@@ -74,6 +74,17 @@ struct Run<'a> {
     alone: Option<Lock>,
 }
 
+/// What a plan was made from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Made {
+    /// A ledger that others may have written to since: a preview.
+    WithoutLock,
+    /// The ledger as it was when the connection's data version was this. Until that changes nobody
+    /// else has committed anything, and what is left of the plan is still what is to be done:
+    /// <https://sqlite.org/pragma.html#pragma_data_version>.
+    UnderLock { at: i64 },
+}
+
 /// How long the lock has to be free and nothing to happen before a migration that was begun
 /// outside a transaction counts as interrupted and not as running in another process.
 const GRACE: Duration = Duration::from_millis(1000);
@@ -130,21 +141,28 @@ impl<'a> Run<'a> {
         }
         self.alone = self.back_up(&first)?;
         let mut plan = first;
+        let mut made = Made::WithoutLock;
         while !plan.is_empty() {
             if let (Some(name), Some(step)) = (plan.gate(), plan.steps.first()) {
                 self.gate(name, &self.job.label(step))?;
-                plan = self.plan_patiently()?;
+                (plan, made) = (self.plan_patiently()?, Made::WithoutLock);
                 continue;
             }
             match plan.first_segment() {
                 [] => self.seeds(&plan.seeds)?,
                 [step] if step.transaction.is_none() => self.outside(step)?,
-                segment => self.segment(segment)?,
+                _ => {
+                    if let Some(at) = self.segment(&plan, made)? {
+                        plan.drop_first_segment();
+                        made = Made::UnderLock { at };
+                        continue;
+                    }
+                }
             }
             if self.finished {
                 return Ok(());
             }
-            plan = self.plan_patiently()?;
+            (plan, made) = (self.plan_patiently()?, Made::WithoutLock);
         }
         self.report_held(&plan);
         self.finish_alone(&plan)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use rusqlite::Transaction;
+use rusqlite::{Connection, Transaction};
 
 use super::aside::Aside;
 use super::code_guard::CodeGuard;
@@ -13,12 +13,12 @@ use super::lend::{Stands, lend};
 use super::objects::{self, Broken};
 use super::session::{KeysOff, Settings};
 use super::undo::{Recorder, put_back};
-use super::{Run, statements};
+use super::{Made, Run, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::{Applied, Recorded};
 use crate::migration::Deed;
-use crate::plan::{Direction, ForeignKeys, Goal, Risk, Step, Work};
+use crate::plan::{Direction, ForeignKeys, Goal, Plan, Risk, Step, Work};
 use crate::report::Report;
 use crate::source::Entry;
 use crate::sql::action::Change;
@@ -31,10 +31,12 @@ struct Before {
 }
 
 impl<'a> Run<'a> {
-    /// Runs a segment as previewed, if it is still what is to be done once the lock is held;
-    /// otherwise does nothing, and the caller plans again.
-    pub(super) fn segment(&mut self, preview: &[Step]) -> Result<()> {
+    /// Runs the first segment of a plan, if it is still what is to be done once the lock is held;
+    /// otherwise does nothing, and the caller plans again. Returns the data version at which what is
+    /// left of the plan is what is left to do.
+    pub(super) fn segment(&mut self, plan: &Plan, made: Made) -> Result<Option<i64>> {
         let job = self.job;
+        let preview = plan.first_segment();
         let code = preview.iter().any(|step| job.code(&step.work).is_some());
         let named = self.pragmas(preview);
         let settings = Settings::remember(job.conn, |name| code || named.contains(name))?;
@@ -42,8 +44,17 @@ impl<'a> Run<'a> {
         let off = preview.first().is_some_and(|step| step.foreign_keys == ForeignKeys::Off);
         let keys = if off { Some(KeysOff::switch(job.conn)?) } else { None };
         let tx = job.patience.begin()?;
-        let done = self.inside(&tx, preview)?;
-        let Some(done) = done else { return Ok(()) };
+        let version = data_version(&tx)?;
+        // Where it ends, and where repeatables come and go, the ledger is read in any case.
+        let goes_on = plan.steps.len() > preview.len() && preview.iter().all(Step::is_versioned);
+        let done = match made {
+            Made::UnderLock { at } if at == version && goes_on => {
+                let applied = Applied { begun: true, complete: true, ..Applied::default() };
+                Some(self.carry_out(&tx, plan, &applied)?)
+            }
+            _ => self.inside(&tx, preview)?,
+        };
+        let Some(done) = done else { return Ok(None) };
         let stored = || Ok(!same(job.plan(self.goal)?.first_segment(), preview));
         let committed = job.patience.commit(&tx, stored);
         committed.map_err(|error| {
@@ -51,13 +62,13 @@ impl<'a> Run<'a> {
             commit_failed(error, &tx, by)
         })?;
         drop(tx);
-        self.report = done;
+        self.report.absorb(done);
         if let Some(keys) = keys {
             keys.restore()?;
         }
         settings.restore()?;
         job.tell(&Event::Committed);
-        Ok(())
+        Ok(goes_on.then_some(version))
     }
 
     /// The settings that the segment's scripts name.
@@ -74,7 +85,7 @@ impl<'a> Run<'a> {
         steps.iter().filter_map(|step| self.job.script(&step.work))
     }
 
-    /// Everything between BEGIN and COMMIT. Returns the report as it is once that is committed,
+    /// Everything between BEGIN and COMMIT. Returns what there is to report once that is committed,
     /// or `None` where another process has been here in the meantime.
     fn inside(&mut self, tx: &Transaction<'_>, preview: &[Step]) -> Result<Option<Report>> {
         let job = self.job;
@@ -87,15 +98,25 @@ impl<'a> Run<'a> {
         if !same(steps, preview) || plan.gate().is_some() {
             return Ok(None);
         }
+        self.carry_out(tx, &plan, &applied).map(Some)
+    }
+
+    /// The first segment of a plan that holds under the lock.
+    fn carry_out(
+        &mut self,
+        tx: &Transaction<'_>,
+        plan: &Plan,
+        applied: &Applied,
+    ) -> Result<Report> {
+        let steps = plan.first_segment();
         let before = self.before(steps)?;
-        let committed = self.report.clone();
-        let result = self.steps_and_checks(tx, steps, &applied, &before).and_then(|()| {
+        let committed = std::mem::take(&mut self.report);
+        let result = self.steps_and_checks(tx, steps, applied, &before).and_then(|()| {
             let last = steps.len() == plan.steps.len() && plan.seeds.is_empty();
-            if last { self.finish(&plan) } else { Ok(()) }
+            if last { self.finish(plan) } else { Ok(()) }
         });
         let report = std::mem::replace(&mut self.report, committed);
-        result?;
-        Ok(Some(report))
+        result.map(|()| report)
     }
 
     fn steps_and_checks(
@@ -398,6 +419,13 @@ impl<'a> Run<'a> {
         });
         renames.collect()
     }
+}
+
+/// It is another as soon as another connection has committed anything, and the same after what this
+/// one commits: <https://sqlite.org/pragma.html#pragma_data_version>.
+fn data_version(conn: &Connection) -> Result<i64> {
+    conn.query_row("PRAGMA main.data_version", [], |row| row.get(0))
+        .map_err(Error::sqlite("asking whether somebody else has written"))
 }
 
 /// A COMMIT that a deferred foreign key refuses leaves the transaction open, so that the rows can

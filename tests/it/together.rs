@@ -338,3 +338,30 @@ fn what_another_ran_outside_a_transaction_meanwhile_is_not_run_again() {
     assert!(report.is_noop(), "{report}");
     assert_eq!(rows(&conn, "SELECT who FROM log ORDER BY id"), ["first", "second", "last"]);
 }
+
+#[test]
+fn what_another_process_does_between_two_transactions_is_not_done_again() {
+    for mode in MODES {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.db");
+        crate::stage::empty_file(&path, mode);
+        let each = || counting().transactions(landfall::Transactions::Each);
+        let other = std::sync::Mutex::new(Some(path.clone()));
+        let commits = std::sync::atomic::AtomicUsize::new(0);
+        let between = each().on_event(move |event| {
+            let nth = || commits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if matches!(event, landfall::Event::Committed) && nth() == 3 {
+                let path = other.lock().unwrap().take().unwrap();
+                let conn = Connection::open(path).unwrap();
+                each().apply_to(&conn, landfall::Target::Steps(4)).unwrap();
+            }
+        });
+        let conn = Connection::open(&path).unwrap();
+        let report = between.apply(&conn).unwrap();
+        assert_eq!(report.applied.len(), 8, "{mode}: four were done by the other");
+        let alone = Connection::open_in_memory().unwrap();
+        each().apply(&alone).unwrap();
+        let deeds = "SELECT who FROM log ORDER BY id";
+        assert_eq!(crate::support::rows(&conn, deeds), crate::support::rows(&alone, deeds));
+    }
+}
