@@ -51,7 +51,7 @@ fn look(conn: &Connection, tables: &Tables) -> rusqlite::Result<Look> {
         "SELECT 0, key, value, NULL, NULL FROM {state}
          UNION ALL SELECT 1, version, name, checksum, compatible FROM {migrations}
          UNION ALL SELECT 2, name, revision, state, NULL FROM {seeds}
-         UNION ALL SELECT 3, NULL, NULL, NULL, NULL FROM {history} WHERE 0",
+         UNION ALL SELECT 3, id, at, action, version FROM {history} WHERE 0",
         state = tables.state,
         migrations = tables.migrations,
         seeds = tables.seeds,

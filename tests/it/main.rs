@@ -22,6 +22,7 @@ mod rebuilds;
 mod registry;
 mod repeatables;
 mod review;
+mod seal;
 mod seeds;
 mod sources;
 mod speaking;

@@ -9,7 +9,7 @@ use landfall::{
     Edited, ErrorKind, HeldBack, Migrator, RowPolicy, Rows, Seed, SeedState, Seeds, Version,
 };
 
-use crate::support::{cause, everything, memory, one, rows, set};
+use crate::support::{cause, everything, memory, one, queries, rows, set};
 
 fn base() -> Migrator {
     set(&[(
@@ -404,22 +404,6 @@ fn another_registry_is_another_seal() {
     assert_eq!(boot(Seeds::new().add(logs("a").when_schema_at_least(2)).add(logs("b"))), 1);
     assert_eq!(boot(Seeds::new().add(logs("a").revision(2).when_schema_at_least(2))), 0);
     assert_eq!(boot(Seeds::new().add(logs("a").revision(2))), 1);
-}
-
-static QUERIES: AtomicUsize = AtomicUsize::new(0);
-
-#[allow(deprecated)] // its successor is not in the oldest rusqlite
-fn queries(conn: &mut Connection, work: impl FnOnce(&Connection)) -> usize {
-    QUERIES.store(0, Ordering::SeqCst);
-    conn.trace(Some(|sql| {
-        // A setting is asked of the connection, not of the database.
-        if !sql.starts_with("PRAGMA") {
-            QUERIES.fetch_add(1, Ordering::SeqCst);
-        }
-    }));
-    work(conn);
-    conn.trace(None);
-    QUERIES.load(Ordering::SeqCst)
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What the tests share: databases, sets, and ways to look at them.
 
+use std::cell::Cell;
+
 use include_dir::{Dir, include_dir};
 use landfall::rusqlite::Connection;
 use landfall::{Migration, Migrator};
@@ -150,4 +152,22 @@ pub fn schema(conn: &Connection) -> Vec<String> {
     let mut lines: Vec<String> = queries.iter().flat_map(|query| rows(conn, query)).collect();
     lines.sort();
     lines
+}
+
+thread_local! {
+    static QUERIES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many statements SQLite runs for the work, settings of the connection left out.
+#[allow(deprecated)] // its successor is not in the oldest rusqlite
+pub fn queries(conn: &mut Connection, work: impl FnOnce(&Connection)) -> usize {
+    QUERIES.set(0);
+    conn.trace(Some(|sql| {
+        if !sql.starts_with("PRAGMA") {
+            QUERIES.set(QUERIES.get() + 1);
+        }
+    }));
+    work(conn);
+    conn.trace(None);
+    QUERIES.get()
 }
