@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use landfall::include_dir::{Dir, DirEntry, File};
 use landfall::rusqlite::{self, Connection};
-use landfall::{DataLoss, Migration, Migrator, Target};
+use landfall::{DataLoss, Migration, Migrator, Target, Transactions};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -192,6 +192,7 @@ fn main() -> Result<()> {
         match argument.as_str() {
             "guard" => return guard(),
             "undo" => return undo(),
+            "many" => return many(),
             "fresh" => return fresh_databases(),
             _ => {}
         }
@@ -205,6 +206,7 @@ fn main() -> Result<()> {
     nothing_to_do(&sets)?;
     guard()?;
     fresh_databases()?;
+    many()?;
     undo()
 }
 
@@ -270,6 +272,39 @@ fn guard() -> Result<()> {
     println!("| `DataLoss::Allow` | `DataLoss::Refuse` | ratio |");
     println!("|---:|---:|---:|");
     println!("| {} | {} | {} |\n", without.cell(), with.cell(), with.ratio(&without));
+    Ok(())
+}
+
+/// Everything but SQLite's own DDL, which grows with the schema: time for each of many migrations
+/// that write two rows.
+fn many() -> Result<()> {
+    println!("### Microseconds for each migration, of many that write two rows\n");
+    println!(
+        "| migrations | check | plan | apply | transaction for each | nothing to do | revert |"
+    );
+    println!("|---:|---:|---:|---:|---:|---:|---:|");
+    for size in [10, 100, 1_000, 10_000] {
+        let table = Migration::sql(0, "t", "CREATE TABLE t(id INTEGER PRIMARY KEY, x)");
+        let rows = (1..=size).map(|n| {
+            let up = format!("INSERT INTO t(x) VALUES ({n});\nUPDATE t SET x = 0 WHERE id = {n};");
+            Migration::sql(n, format!("row_{n}"), up).down(format!("DELETE FROM t WHERE id = {n}"))
+        });
+        let migrator = Migrator::from_migrations(rows.chain([table.down("DROP TABLE t")]))
+            .data_loss(DataLoss::Allow);
+        let each = migrator.clone().transactions(Transactions::Each);
+        let (conn, other) = (Connection::open_in_memory()?, Connection::open_in_memory()?);
+        let times = [
+            timed(|| Ok(migrator.check()?))?.0,
+            timed(|| Ok(migrator.plan(&conn)?))?.0,
+            timed(|| Ok(migrator.apply(&conn)?))?.0,
+            timed(|| Ok(each.apply(&other)?))?.0,
+            timed(|| Ok(migrator.apply(&conn)?))?.0,
+            timed(|| Ok(migrator.revert(&conn, Target::Empty)?))?.0,
+        ];
+        let cells = times.map(|time| format!("{:.1}", time.as_secs_f64() * 1e6 / size as f64));
+        println!("| {size} | {} |", cells.join(" | "));
+    }
+    println!();
     Ok(())
 }
 

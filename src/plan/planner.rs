@@ -479,9 +479,7 @@ impl Planner<'_> {
     fn apply_step(&self, entry: &Entry) -> Step {
         let (needs, risk) = match &entry.task {
             Task::Sql(script) => (self.script_needs(script), risk(script)),
-            Task::Code(_) if self.set.acts_on_children(|r| r.on_delete || r.on_update) => {
-                (Needs::KeysKept, Risk::Breaks)
-            }
+            Task::Code(_) if self.set.acts_on_children() => (Needs::KeysKept, Risk::Breaks),
             Task::Code(_) => (Needs::Nothing, Risk::Breaks),
         };
         Step::new(
@@ -579,15 +577,15 @@ impl Planner<'_> {
             return Needs::KeysOff;
         }
         let acts = script.statements.iter().any(|statement| match &statement.action {
-            Action::Write { verb, table } => self.set.acts_on_children(|reference| {
-                let acts = match verb {
+            Action::Write { verb, table } => {
+                let actions = self.set.actions_on_children_of(&table.name);
+                match verb {
                     Verb::Insert => false,
-                    Verb::Delete | Verb::Replace => reference.on_delete,
-                    Verb::Update => reference.on_update,
-                    Verb::UpdateOrReplace => reference.on_delete || reference.on_update,
-                };
-                acts && table.is(&reference.parent)
-            }),
+                    Verb::Delete | Verb::Replace => actions.on_delete,
+                    Verb::Update => actions.on_update,
+                    Verb::UpdateOrReplace => actions.on_delete || actions.on_update,
+                }
+            }
             _ => false,
         });
         if acts { Needs::KeysKept } else { Needs::Nothing }

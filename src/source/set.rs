@@ -20,6 +20,16 @@ pub(crate) struct Set {
     pub(crate) baselines: Vec<Baseline>,
     /// In the order of their names.
     pub(crate) repeatables: Vec<Repeatable>,
+    /// What scripts say of parents, in lower case, in `REFERENCES parent … ON DELETE CASCADE` and
+    /// the like.
+    actions: BTreeMap<String, Actions>,
+}
+
+/// What is done to a table's children when its rows go or change.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Actions {
+    pub(crate) on_delete: bool,
+    pub(crate) on_update: bool,
 }
 
 /// A migration, read.
@@ -121,12 +131,30 @@ impl Set {
         }
     }
 
-    /// Whether a script says `REFERENCES parent … ON DELETE CASCADE` or the like anywhere.
-    pub(crate) fn acts_on_children(&self, which: impl Fn(&Reference) -> bool) -> bool {
+    /// Whether any table's children are acted on.
+    pub(crate) fn acts_on_children(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
+    pub(crate) fn actions_on_children_of(&self, table: &str) -> Actions {
+        self.actions.get(&table.to_ascii_lowercase()).copied().unwrap_or_default()
+    }
+
+    fn with_actions(mut self) -> Self {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
         let downs = self.migrations.iter().filter_map(|entry| entry.down.as_ref());
         let baselines = self.baselines.iter().map(|baseline| &baseline.script);
-        ups.chain(downs).chain(baselines).flat_map(|script| &script.references).any(which)
+        let references = ups.chain(downs).chain(baselines).flat_map(|script| &script.references);
+        let mut actions: BTreeMap<String, Actions> = BTreeMap::new();
+        for Reference { parent, on_delete, on_update } in references {
+            if *on_delete || *on_update {
+                let of_parent = actions.entry(parent.to_ascii_lowercase()).or_default();
+                of_parent.on_delete |= on_delete;
+                of_parent.on_update |= on_update;
+            }
+        }
+        self.actions = actions;
+        self
     }
 }
 
@@ -240,11 +268,13 @@ impl Shelf {
             entry.verify = Some(script);
         }
         self.migrations.values().try_for_each(refuse_unrecordable)?;
-        Ok(Set {
+        let set = Set {
             migrations: self.migrations.into_values().collect(),
             baselines: self.baselines.into_values().collect(),
             repeatables: self.repeatables.into_values().collect(),
-        })
+            actions: BTreeMap::new(),
+        };
+        Ok(set.with_actions())
     }
 
     fn owner(&mut self, version: Version, script: &Script) -> Result<&mut Entry> {
