@@ -4,14 +4,17 @@
 //! the next, so that a machine that slows down slows both. Medians are compared; the spread is the
 //! middle half of the rounds.
 
+mod generate;
+
 use std::error::Error;
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use landfall::include_dir::{Dir, DirEntry, File};
 use landfall::rusqlite::{self, Connection};
 use landfall::{DataLoss, Migration, Migrator, Target, Transactions};
+
+use generate::Kind;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -36,33 +39,12 @@ impl Set {
     }
 }
 
-/// What the migrations of a set are like.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Each makes a table with an index and a few rows; every third adds a column to an older
-    /// table, and every tenth has a view in the one repeatable.
-    Realistic,
-    /// As above without the columns and the views, which cost SQLite itself the more the larger
-    /// the schema is.
-    TablesOnly,
-    /// Only tables, without rows; every fifth rebuilds an older one, every seventh drops one.
-    Rebuilds,
-}
-
-fn generate(kind: Kind, size: usize) -> Set {
-    let mut files: Vec<(String, String)> =
-        (1..=size).map(|n| (format!("{n:04}_entity_{n}.sql"), migration(kind, n))).collect();
-    let views = (10..=size).step_by(10).map(|n| {
-        format!(
-            "DROP VIEW IF EXISTS entity_{n}_card;\n\
-             CREATE VIEW entity_{n}_card AS\n\
-             SELECT a.id, a.name, b.name AS parent_name\n\
-             FROM entity_{n} AS a LEFT JOIN entity_{p} AS b ON b.id = a.parent_id;\n\n",
-            p = n - 1
-        )
-    });
+fn set(kind: Kind, size: usize) -> Set {
+    let mut files: Vec<(String, String)> = (1..=size)
+        .map(|n| (format!("{n:04}_entity_{n}.sql"), generate::migration(kind, n)))
+        .collect();
     if kind == Kind::Realistic {
-        files.push(("R__views.sql".to_owned(), views.collect()));
+        files.push(("R__views.sql".to_owned(), generate::views(size)));
     }
 
     let bare = files.iter().map(|(_, text)| text.clone()).collect();
@@ -71,59 +53,6 @@ fn generate(kind: Kind, size: usize) -> Set {
         .map(|(name, text)| DirEntry::File(File::new(name.leak(), text.leak().as_bytes())));
     let entries: Vec<DirEntry<'static>> = entries.collect();
     Set { embedded: Dir::new("", entries.leak()), bare }
-}
-
-fn migration(kind: Kind, n: usize) -> String {
-    let parent = n.saturating_sub(1).max(1);
-    let mut sql = format!(
-        "-- Entity {n}, which belongs to entity {parent}.\n\
-         CREATE TABLE entity_{n} (\n  \
-           id INTEGER PRIMARY KEY,\n  \
-           name TEXT NOT NULL,\n  \
-           state TEXT NOT NULL DEFAULT 'new' CHECK (state IN ('new', 'open', 'done')),\n  \
-           amount REAL NOT NULL DEFAULT 0,\n  \
-           parent_id INTEGER REFERENCES entity_{parent}(id) ON DELETE CASCADE,\n  \
-           created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP\n\
-         );\n\
-         CREATE INDEX entity_{n}_by_parent ON entity_{n}(parent_id, name);\n"
-    );
-    if kind != Kind::Rebuilds {
-        let _ = write!(
-            sql,
-            "INSERT INTO entity_{n}(name, amount) VALUES\n  \
-               ('the first; of its kind', 1.5), ('the second', 2.5), ('the third', 3.5);\n"
-        );
-    }
-    if kind == Kind::Realistic && n.is_multiple_of(3) {
-        let older = n / 2;
-        let _ = writeln!(
-            sql,
-            "ALTER TABLE entity_{older} ADD COLUMN note_{n} TEXT NOT NULL DEFAULT '';"
-        );
-    }
-    if kind == Kind::Rebuilds {
-        if n.is_multiple_of(5) {
-            let older = n / 2;
-            let _ = writeln!(
-                sql,
-                "CREATE TABLE rebuilt (\n  \
-                   id INTEGER PRIMARY KEY, name TEXT NOT NULL, state TEXT NOT NULL, amount REAL,\n  \
-                   parent_id INTEGER REFERENCES entity_1(id), created_at TEXT NOT NULL\n\
-                 );\n\
-                 INSERT INTO rebuilt SELECT * FROM entity_{older};\n\
-                 DROP TABLE entity_{older};\n\
-                 ALTER TABLE rebuilt RENAME TO entity_{older};\n\
-                 CREATE INDEX entity_{older}_by_parent ON entity_{older}(parent_id, name);"
-            );
-        }
-        match n % 7 {
-            3 => sql.push_str(&format!("CREATE TABLE passing_{n} (note TEXT);\n")),
-            4 if n > 4 => sql.push_str(&format!("DROP TABLE passing_{};\n", n - 1)),
-            _ => {}
-        }
-    }
-    sql.push('\n');
-    sql
 }
 
 /// How long the rounds took, sorted.
@@ -198,10 +127,10 @@ fn main() -> Result<()> {
         }
     }
     println!("### Every migration, on a fresh database in memory\n");
-    let sets = SIZES.map(|size| (size, generate(Kind::Realistic, size)));
+    let sets = SIZES.map(|size| (size, set(Kind::Realistic, size)));
     in_memory(&sets)?;
     println!("The same without added columns and views:\n");
-    in_memory(&SIZES.map(|size| (size, generate(Kind::TablesOnly, size))))?;
+    in_memory(&SIZES.map(|size| (size, set(Kind::TablesOnly, size))))?;
     fresh_file(&sets)?;
     nothing_to_do(&sets)?;
     guard()?;
@@ -258,7 +187,7 @@ fn in_memory(sets: &[(usize, Set)]) -> Result<()> {
 
 /// What it costs to look for what would be lost, where there is nothing to lose.
 fn guard() -> Result<()> {
-    let set = generate(Kind::Rebuilds, 100);
+    let set = set(Kind::Rebuilds, 100);
     let guarded = Migrator::from_embedded(&set.embedded);
     let unguarded = guarded.clone().data_loss(DataLoss::Allow);
     let apply = |migrator: &Migrator| {

@@ -1,0 +1,294 @@
+//! The tables. Times are medians, with the middle half of the rounds in brackets.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::Result;
+use crate::processes::{self, APPLY, ASK};
+use crate::rounds::{self, Way, timed};
+use crate::tools::{self, *};
+
+const SIZES: [usize; 3] = [10, 100, 1000];
+
+/// Each as its README shows it.
+const TOOLS: [&str; 5] = [LANDFALL, RUSQLITE_MIGRATION, REFINERY, DIESEL, SQLX];
+
+/// What is drawn, a line each: the measure, the tool, how many migrations, the value.
+type Numbers = String;
+
+/// In ratios to bare SQL.
+pub const COLD: &str = "cold apply in memory";
+
+/// In microseconds.
+pub const NOTHING_TO_DO: &str = "nothing to do";
+
+pub fn all(numbers: &Path) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut drawn = Numbers::new();
+    machine()?;
+    in_memory(&mut drawn)?;
+    fresh_file(folder.path())?;
+    nothing_to_do(folder.path(), &mut drawn)?;
+    at_once()?;
+    std::fs::write(numbers, drawn)?;
+    Ok(())
+}
+
+fn machine() -> Result<()> {
+    println!(
+        "{} cores. The SQLite that each of them runs on:\n",
+        std::thread::available_parallelism()?
+    );
+    println!("| tool | SQLite | journal | synchronous | foreign keys | waits for a lock |");
+    println!("|---|---|---|---|---|---|");
+    let folder = tempfile::tempdir()?;
+    let path = text(folder.path().join("settings.db"))?;
+    for name in [BARE].iter().chain(&TOOLS) {
+        let tool = tools::tool(name, 1)?;
+        let mut db = tool.open(&path)?;
+        let mut ask = |what: &str| db.ask(what);
+        println!(
+            "| {name} | {} | {} | {} | {} | {} ms |",
+            ask(SQLITE_VERSION)?,
+            ask("SELECT journal_mode AS answer FROM pragma_journal_mode")?,
+            ask("SELECT iif(synchronous = 2, 'full', 'other') AS answer FROM pragma_synchronous")?,
+            ask("SELECT iif(foreign_keys, 'on', 'off') AS answer FROM pragma_foreign_keys")?,
+            ask("SELECT CAST(timeout AS TEXT) AS answer FROM pragma_busy_timeout")?,
+        );
+        db.close()?;
+    }
+    println!();
+    Ok(())
+}
+
+fn in_memory(drawn: &mut Numbers) -> Result<()> {
+    println!("### Every migration, on a fresh database in memory\n");
+    let mut table = Table::new(&SIZES);
+    for size in SIZES {
+        let names: Vec<&str> = [BARE].into_iter().chain(TOOLS).collect();
+        let tools = made(&names, size)?;
+        let mut ways: Vec<Way<'_>> =
+            tools.iter().map(|tool| -> Way<'_> { Box::new(|| cold(&**tool, IN_MEMORY)) }).collect();
+        let times = rounds::race(if size < 1000 { 61 } else { 11 }, &mut ways)?;
+        for (name, time) in names.iter().zip(&times) {
+            table.put(name, format!("{} | {:.2}", time.cell(), time.ratio(&times[0])));
+            note(drawn, COLD, name, size, time.ratio(&times[0]))?;
+        }
+    }
+    table.print("| ratio ");
+    println!("### The same in instructions\n");
+    // A thousand would take callgrind a minute for each tool.
+    in_instructions(
+        &[BARE, LANDFALL, RUSQLITE_MIGRATION, REFINERY, DIESEL, SQLX],
+        &[10, 100],
+        |tool, size| processes::instructions(tool, size, IN_MEMORY, &[APPLY]),
+    )
+}
+
+/// What callgrind counts in the first start of a process, whatever else the machine does.
+fn in_instructions(
+    names: &[&str],
+    sizes: &[usize],
+    count: impl Fn(&str, usize) -> Result<Option<u64>>,
+) -> Result<()> {
+    let mut table = Table::new(sizes);
+    for size in sizes {
+        let mut first = None;
+        for name in names {
+            let counted = count(name, *size)?.map(|count| count as f64);
+            first = first.or(counted);
+            let cells = match counted.zip(first) {
+                Some((count, first)) => format!("{:.0} k | {:.2}", count / 1e3, count / first),
+                None => "no valgrind | ".to_owned(),
+            };
+            table.put(name, cells);
+        }
+    }
+    table.print("| ratio ");
+    Ok(())
+}
+
+fn fresh_file(folder: &Path) -> Result<()> {
+    const SIZE: usize = 100;
+    println!("### {SIZE} migrations, on a fresh file with SQLite's default journal\n");
+    println!("| tool | time | ratio | fsync and fdatasync |");
+    println!("|---|---:|---:|---:|");
+    let names = [BARE, LANDFALL, RUSQLITE_MIGRATION, REFINERY, REFINERY_GROUPED, DIESEL, SQLX];
+    let path = folder.join("fresh.db");
+    let place = text(path.clone())?;
+    let tools = made(&names, SIZE)?;
+    let mut ways: Vec<Way<'_>> = tools
+        .iter()
+        .map(|tool| -> Way<'_> {
+            Box::new(|| {
+                let took = cold(&**tool, &place)?;
+                std::fs::remove_file(&path)?;
+                Ok(took)
+            })
+        })
+        .collect();
+    let times = rounds::race(31, &mut ways)?;
+    for (name, time) in names.iter().zip(&times) {
+        let syncs = match processes::syncs(name, SIZE, folder)? {
+            Some(syncs) => syncs.to_string(),
+            None => "not counted, no strace".to_owned(),
+        };
+        println!("| {name} | {} | {:.2} | {syncs} |", time.cell(), time.ratio(&times[0]));
+    }
+    println!();
+    Ok(())
+}
+
+/// Opens, and measures what is left until everything is applied.
+fn cold(tool: &dyn Tool, place: &str) -> Result<Duration> {
+    let mut db = tool.open(place)?;
+    let (took, ()) = timed(|| db.apply())?;
+    db.close()?;
+    Ok(took)
+}
+
+fn nothing_to_do(folder: &Path, drawn: &mut Numbers) -> Result<()> {
+    let names: [&str; 6] =
+        [LANDFALL, RUSQLITE_MIGRATION, RUSQLITE_MIGRATION_FOLDER, REFINERY, DIESEL, SQLX];
+    let mut alone = Table::new(&SIZES);
+    let mut whole = Table::new(&SIZES);
+    for size in SIZES {
+        let tools = made(&names, size)?;
+        let mut files = Vec::new();
+        for (at, tool) in tools.iter().enumerate() {
+            let path = file(folder, at, size)?;
+            cold(&**tool, &path)?;
+            files.push(path);
+        }
+
+        let both = || tools.iter().zip(&files);
+        let rounds = if size < 1000 { 301 } else { 101 };
+        let mut ways: Vec<Way<'_>> =
+            both().map(|(tool, path)| -> Way<'_> { Box::new(|| warm(&**tool, path)) }).collect();
+        let times = rounds::race(rounds, &mut ways)?;
+        for (name, time) in names.iter().zip(&times) {
+            let beside = time.ratio(&times[0]);
+            alone.put(name, format!("{} | {beside:.2}", time.cell()));
+            note(drawn, NOTHING_TO_DO, name, size, time.median().as_secs_f64() * 1e6)?;
+        }
+
+        let mut ways: Vec<Way<'_>> = both()
+            .flat_map(|(tool, path)| -> [Way<'_>; 2] {
+                [
+                    Box::new(|| start(&**tool, path, |_| Ok(()))),
+                    Box::new(|| start(&**tool, path, |db| db.apply())),
+                ]
+            })
+            .collect();
+        let times = rounds::race(rounds, &mut ways)?;
+        for (name, pair) in names.iter().zip(times.chunks(2)) {
+            whole.put(name, format!("{} | {:.2}", pair[1].cell(), pair[1].ratio(&pair[0])));
+        }
+    }
+    println!("### A boot with nothing to do: apply alone, where the schema is parsed already\n");
+    alone.print("| beside landfall ");
+    println!("### The same in instructions\n");
+    in_instructions(&names, &SIZES, |name, size| {
+        let at = names.iter().position(|known| *known == name).ok_or("no file for this tool")?;
+        processes::instructions(name, size, &file(folder, at, size)?, &[ASK, APPLY])
+    })?;
+    println!("### A boot with nothing to do: open, apply and the first query\n");
+    whole.print("| without apply ");
+    Ok(())
+}
+
+fn file(folder: &Path, tool: usize, size: usize) -> Result<String> {
+    text(folder.join(format!("{tool}-{size}.db")))
+}
+
+/// A connection that has asked something before, as if the application had.
+fn warm(tool: &dyn Tool, path: &str) -> Result<Duration> {
+    let mut db = tool.open(path)?;
+    db.ask(FIRST_QUERY)?;
+    let (took, ()) = timed(|| db.apply())?;
+    db.close()?;
+    Ok(took)
+}
+
+fn start(
+    tool: &dyn Tool,
+    path: &str,
+    apply: impl FnOnce(&mut dyn Database) -> Result<()>,
+) -> Result<Duration> {
+    let work = || {
+        let mut db = tool.open(path)?;
+        apply(&mut *db)?;
+        db.ask(FIRST_QUERY)?;
+        Ok(db)
+    };
+    let (took, db) = timed(work)?;
+    db.close()?;
+    Ok(took)
+}
+
+fn at_once() -> Result<()> {
+    const SIZE: usize = 100;
+    const ROUNDS: usize = 20;
+    println!(
+        "### Eight processes that start at once on a fresh file, {SIZE} migrations, {ROUNDS} rounds\n"
+    );
+    println!(
+        "| tool | starts that failed | rounds that left the database unfinished | what most of those that failed said |"
+    );
+    println!("|---|---:|---:|---|");
+    let names =
+        [LANDFALL, RUSQLITE_MIGRATION, REFINERY, REFINERY_GROUPED, DIESEL, DIESEL_WAITING, SQLX];
+    for name in names {
+        let starts = processes::at_once(name, SIZE, ROUNDS)?;
+        let most = starts.errors.iter().max_by_key(|(_, count)| **count);
+        let said = most.map_or(String::new(), |(error, _)| format!("`{error}`"));
+        println!(
+            "| {name} | {} of {} | {} of {ROUNDS} | {said} |",
+            starts.failed, starts.all, starts.unfinished
+        );
+    }
+    println!();
+    Ok(())
+}
+
+/// A line for each tool, and two cells for each size.
+struct Table {
+    sizes: Vec<usize>,
+    lines: Vec<(String, Vec<String>)>,
+}
+
+impl Table {
+    fn new(sizes: &[usize]) -> Table {
+        Table { sizes: sizes.to_vec(), lines: Vec::new() }
+    }
+
+    fn put(&mut self, name: &str, cells: String) {
+        match self.lines.iter_mut().find(|(known, _)| known == name) {
+            Some((_, line)) => line.push(cells),
+            None => self.lines.push((name.to_owned(), vec![cells])),
+        }
+    }
+
+    fn print(&self, second: &str) {
+        let heads: String = self.sizes.iter().map(|size| format!(" {size} {second}|")).collect();
+        println!("| tool |{heads}");
+        println!("|---|{}", "---:|---:|".repeat(self.sizes.len()));
+        for (name, cells) in &self.lines {
+            println!("| {name} | {} |", cells.join(" | "));
+        }
+        println!();
+    }
+}
+
+fn made(names: &[&str], size: usize) -> Result<Vec<Box<dyn Tool>>> {
+    names.iter().map(|name| tools::tool(name, size)).collect()
+}
+
+fn note(drawn: &mut Numbers, measure: &str, tool: &str, size: usize, value: f64) -> Result<()> {
+    Ok(writeln!(drawn, "{measure}\t{tool}\t{size}\t{value}")?)
+}
+
+fn text(path: PathBuf) -> Result<String> {
+    path.into_os_string().into_string().map_err(|_| "a temporary folder that is not text".into())
+}
