@@ -245,7 +245,7 @@ fn fresh_databases() -> Result<()> {
     );
     println!("|---:|---:|---:|---:|---:|---:|");
     for size in SIZES {
-        let set = generate(Kind::Realistic, size);
+        let set = set(Kind::Realistic, size);
         let migrator = Migrator::from_embedded(&set.embedded);
         let rounds = if size < 1000 { 61 } else { 9 };
         let first_query = |conn: &Connection| {
