@@ -1,10 +1,12 @@
 //! What has to be done: a pure function of the set, what is applied, the goal and the policies.
 //! Nothing here has a connection; a plan made outside the write transaction is a preview.
 
+mod down;
 mod gate;
 mod judge;
 mod planner;
 mod policy;
+mod repeatables;
 
 use std::fmt;
 use std::time::Duration;

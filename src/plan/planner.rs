@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::judge::{drops_a_table, risk, undo_of_repeatable};
+use super::judge::{drops_a_table, risk};
 use super::{
     Amendment, Direction, Facts, ForeignKeys, Goal, Late, Missing, Needs, Newer, Plan, Policies,
     Risk, Step, Transactions, Work,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{Applied, Record, Recorded, Row};
+use crate::ledger::{Applied, Row};
 use crate::migration::{Target, Version};
 use crate::report::{Compatibility, NewerMigration};
 use crate::source::set;
@@ -35,9 +35,9 @@ pub(crate) fn plan(
     Ok(plan)
 }
 
-struct Planner<'a> {
-    set: &'a Set,
-    applied: &'a Applied,
+pub(super) struct Planner<'a> {
+    pub(super) set: &'a Set,
+    pub(super) applied: &'a Applied,
     policies: &'a Policies,
     facts: Facts,
 }
@@ -114,73 +114,6 @@ impl Planner<'_> {
             seeds: Vec::new(),
             held: Vec::new(),
         })
-    }
-
-    fn down(&self, target: Target) -> Result<Plan> {
-        let rows = &self.applied.migrations;
-        let stays: usize = match target {
-            Target::Latest => rows.len(),
-            Target::Empty => 0,
-            Target::Steps(steps) => rows.len().saturating_sub(steps),
-            Target::Version(version) => {
-                let found = rows.iter().position(|row| row.version == version);
-                let unknown = ErrorKind::UnknownTarget { version, what: "applied" };
-                found.ok_or(unknown)? + 1
-            }
-        };
-        let gone = rows.get(stays..).unwrap_or_default();
-        let mut steps = self.take_back(gone.iter().rev())?;
-        if target == Target::Empty {
-            // What stood on no migration goes last: every sentinel is forgotten.
-            let undone = |id| {
-                let mut works = steps.iter().map(|step| &step.work);
-                works.any(|work| matches!(work, Work::Undo(record) if record.id == id))
-            };
-            let seeds = self.recorded_seeds().filter(|record| !undone(record.id));
-            let seeds: Vec<Step> = seeds.map(undo_seed).collect();
-            steps.extend(seeds);
-        }
-        if !steps.is_empty() {
-            self.set_aside(&mut steps);
-        }
-        Ok(Plan { steps, ..Plan::default() })
-    }
-
-    /// The migrations, the newest first, and before each of them the recorded seeds that ran after
-    /// it: they stand on it.
-    fn take_back<'r>(&self, rows: impl Iterator<Item = &'r Row>) -> Result<Vec<Step>> {
-        let mut seeds: Vec<&Record> = self.recorded_seeds().collect();
-        let mut steps = Vec::new();
-        for row in rows {
-            seeds.retain(|seed| {
-                let stands = !seed.after.contains(&row.version);
-                if !stands {
-                    steps.push(undo_seed(seed));
-                }
-                stands
-            });
-            steps.push(self.revert_step(row)?);
-        }
-        Ok(steps)
-    }
-
-    /// The newest first.
-    fn recorded_seeds(&self) -> impl Iterator<Item = &Record> {
-        let is_seed = |record: &&Record| matches!(record.of, Recorded::Seed { .. });
-        self.applied.records.iter().rev().filter(is_seed)
-    }
-
-    /// Nothing, where another process was faster.
-    fn undo(&self, id: i64) -> Plan {
-        let record = self.applied.records.iter().find(|record| record.id == id);
-        let step = record.map(|record| {
-            let version = match record.of {
-                Recorded::Migration(version) => Some(version),
-                Recorded::Seed { .. } => None,
-            };
-            undo_step(version, &record.name, record, Compatibility::Breaking)
-        });
-        Plan { steps: step.into_iter().collect(), ..Plan::default() }
     }
 
     fn mark(&self, at: Version) -> Result<Plan> {
@@ -395,87 +328,6 @@ impl Planner<'_> {
         covered(self.set, self.applied)
     }
 
-    /// Drops, before anything else, the views and triggers that repeatables made: one of them on
-    /// a table that is being rebuilt would make its RENAME fail.
-    fn set_aside(&self, steps: &mut Vec<Step>) {
-        let aside = self.applied.repeatables.iter().map(|row| self.aside_step(row));
-        steps.splice(0..0, aside);
-    }
-
-    /// The same on the way up. Before a migration that runs outside any transaction they would
-    /// have to stay away until the end of the run: only where it could break them, and only those
-    /// that the set can make again.
-    fn set_aside_for_now(&self, steps: &mut Vec<Step>) {
-        match steps.first() {
-            Some(first) if first.needs == Needs::NoTransaction => {
-                if first.risk == Risk::Breaks {
-                    let rows = self.applied.repeatables.iter().filter(|row| self.defines(row));
-                    let aside = rows.map(|row| self.aside_step(row));
-                    steps.splice(0..0, aside);
-                }
-            }
-            _ => self.set_aside(steps),
-        }
-    }
-
-    /// Whether the set still has the repeatable of this row.
-    fn defines(&self, row: &Row) -> bool {
-        self.set.repeatables.iter().any(|repeatable| repeatable.name == row.name)
-    }
-
-    /// After the versioned ones, the repeatables that changed, are new, or were set aside. Where a
-    /// newer program has been, its own stay: those of this one are written for an older schema.
-    fn repeat(&self, steps: &mut Vec<Step>, is_newest: bool) {
-        for repeatable in &self.set.repeatables {
-            let row = self.applied.repeatables.iter().find(|row| row.name == repeatable.name);
-            let aside = steps
-                .iter()
-                .any(|step| step.direction == Direction::SetAside && step.name == repeatable.name);
-            let same = row.is_some_and(|row| row.checksum == repeatable.script.checksum);
-            if !aside && (same || row.is_some() && !is_newest) {
-                continue;
-            }
-            let renamed: Vec<Step> = self
-                .taken_over(&repeatable.script)
-                .filter(|row| !steps.iter().any(|step| step.is_aside_of(row)))
-                .map(|row| self.aside_step(row))
-                .collect();
-            steps.extend(renamed);
-            if let (Some(row), false) = (row, aside) {
-                steps.push(self.aside_step(row));
-            }
-            let script = &repeatable.script;
-            steps.push(Step::new(
-                None,
-                &repeatable.name,
-                Direction::Repeat,
-                Work::Repeatable(repeatable.name.clone()),
-                Compatibility::Compatible,
-                self.script_needs(script),
-                risk(script),
-            ));
-        }
-    }
-
-    /// Rows of repeatables that the set has no more, where this script makes what they made.
-    fn taken_over<'s>(&'s self, script: &'s Script) -> impl Iterator<Item = &'s Row> {
-        self.applied.repeatables.iter().filter(|row| {
-            let made = row.down_sql.as_deref().unwrap_or_default();
-            let again = |drop: &str| undo_of_repeatable(script).lines().any(|line| line == drop);
-            !self.defines(row) && made.lines().any(again)
-        })
-    }
-
-    fn aside_step(&self, row: &Row) -> Step {
-        let sql = row.down_sql.clone().unwrap_or_default();
-        // What we stored ourselves has no directives, so that reading it has no faults.
-        let script = Script::read(format!("{} (stored)", row.name), sql.into());
-        let work = script.map_or(Work::Nowhere, |script| Work::Script(Box::new(script)));
-        let needs = Needs::Nothing;
-        let kept = Compatibility::Compatible;
-        Step::new(None, &row.name, Direction::SetAside, work, kept, needs, Risk::Nothing)
-    }
-
     fn apply_step(&self, entry: &Entry) -> Step {
         let (needs, risk) = match &entry.task {
             Task::Sql(script) => (self.script_needs(script), risk(script)),
@@ -506,48 +358,6 @@ impl Planner<'_> {
         )
     }
 
-    /// The down script from the set, if the set's migration is the one applied; else from the
-    /// ledger, which keeps the one that belongs to it.
-    fn revert_step(&self, row: &Row) -> Result<Step> {
-        let entry = self.set.get(row.version).filter(|entry| entry.checksum == row.checksum);
-        let irreversible = |why: &str| ErrorKind::Irreversible {
-            version: row.version,
-            name: row.name.clone(),
-            why: why.to_owned(),
-        };
-        let has_down = entry.is_some_and(|entry| entry.down.is_some());
-        let of_this = Recorded::Migration(row.version);
-        let record = self.applied.records.iter().rfind(|record| record.of == of_this);
-        if let (Some(record), false) = (record, has_down) {
-            return Ok(undo_step(Some(row.version), &row.name, record, row.compatibility));
-        }
-        let script = match (entry.and_then(|entry| entry.down.as_ref()), &row.down_sql) {
-            (Some(down), _) => down.clone(),
-            (None, Some(sql)) if entry.is_none() => {
-                let file = format!("{}_{}.down (stored in the ledger)", row.version, row.name);
-                set::read(file, sql.clone().into())?
-            }
-            _ => {
-                let forgotten = entry.filter(|entry| entry.undo).map(|_| {
-                    "what it changed is not on record: that was forgotten, or it ran before it \
-                     said `undo`"
-                });
-                let why = entry.and_then(Entry::irreversible).or(forgotten);
-                return Err(irreversible(why.unwrap_or("it has no down script")).into());
-            }
-        };
-        let needs = self.script_needs(&script);
-        Ok(Step::new(
-            Some(row.version),
-            &row.name,
-            Direction::Revert,
-            Work::Script(Box::new(script)),
-            row.compatibility,
-            needs,
-            Risk::Breaks,
-        ))
-    }
-
     /// What a newer program wrote is not corrected by an older one, which knows less.
     fn amendments(&self, corrects: bool) -> Vec<Amendment> {
         let rows = self.applied.migrations.iter();
@@ -569,7 +379,7 @@ impl Planner<'_> {
         amended.collect()
     }
 
-    fn script_needs(&self, script: &Script) -> Needs {
+    pub(super) fn script_needs(&self, script: &Script) -> Needs {
         if script.directives.no_transaction {
             return Needs::NoTransaction;
         }
@@ -632,21 +442,6 @@ impl Planner<'_> {
             }
         }
     }
-}
-
-fn undo_seed(record: &Record) -> Step {
-    undo_step(None, &record.name, record, Compatibility::Breaking)
-}
-
-fn undo_step(
-    version: Option<Version>,
-    name: &str,
-    record: &Record,
-    compatibility: Compatibility,
-) -> Step {
-    let work = Work::Undo(Box::new(record.clone()));
-    let (needs, risk) = (Needs::KeysOff, Risk::Nothing);
-    Step::new(version, name, Direction::Revert, work, compatibility, needs, risk)
 }
 
 /// Up to where a baseline that has run stands for everything, also for what the set did not hold
