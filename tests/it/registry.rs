@@ -32,7 +32,7 @@ fn log(conn: &Connection) -> Vec<String> {
 }
 
 /// Files as compiled in.
-fn dir(files: &[(&'static str, &'static str)]) -> Dir<'static> {
+pub fn dir(files: &[(&'static str, &'static str)]) -> Dir<'static> {
     let entries: Vec<DirEntry<'static>> =
         files.iter().map(|(name, text)| DirEntry::File(File::new(name, text.as_bytes()))).collect();
     Dir::new("", entries.leak())

@@ -59,12 +59,7 @@ impl Runner<'_, '_> {
             None => (place.progress.total.map_or(u64::MAX, far), None),
         };
         let (true, Some(sql)) = (done > limit, &self.backfill.total) else { return Ok(()) };
-        let now: i64 = self
-            .job
-            .conn
-            .query_row(sql, [], |row| row.get(0))
-            .map_err(|error| self.failed("failed counting its rows", None).because(error))?;
-        let now = u64::try_from(now).unwrap_or_default();
+        let now = self.counted_by(sql)?;
         if left.is_none_or(|left| now < left) {
             self.counted = Some((done.saturating_add(far(now)), now));
             return Ok(());
