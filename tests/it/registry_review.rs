@@ -493,6 +493,9 @@ fn a_migration_waits_for_a_backfill_and_for_those_that_it_comes_after() {
         Seeds::new().backfill(slugs()).backfill(second.after("slugs"))
     };
     let conn = memory();
+    items(9).apply(&conn).unwrap();
+    let plan = gated().seeds(seeds()).plan(&conn).unwrap().to_string();
+    assert!(plan.contains("after the backfills slugs, second"), "{plan}");
     gated().seeds(seeds()).apply(&conn).unwrap();
     assert_eq!(one(&conn, "SELECT count(*) FROM later WHERE slug LIKE 'item%!'"), "9");
 }
@@ -624,10 +627,11 @@ fn an_interrupt_of_a_function_that_writes_is_not_taken_for_its_fault() {
             }
             Ok::<_, rusqlite::Error>(Some(1))
         });
-    let conn = memory();
+    let mut conn = memory();
     items(5).apply(&conn).unwrap();
     let handle = Arc::new(Mutex::new(0_u64));
-    let _ = conn.progress_handler(
+    let alone = &mut conn;
+    let _ = alone.progress_handler(
         1000,
         Some(move || {
             let mut steps = handle.lock().unwrap();
@@ -650,4 +654,143 @@ fn deferred_backfills_in_a_template_are_not_called_done() {
         migrator.run_backfills(&conn).unwrap();
         assert_each_once(&conn, 7, "a copy");
     }
+}
+
+#[test]
+fn a_total_that_asks_something_else_is_no_reason_to_stop() {
+    let conn = memory();
+    items(30_000).apply(&conn).unwrap();
+    conn.execute_batch("UPDATE item SET slug = 'x' WHERE id > 5; DELETE FROM hit").unwrap();
+    let all = Backfill::update("slugs", "item", "slug = coalesce(slug, lower(name))", "")
+        .total("SELECT count(*) FROM item WHERE slug IS NULL")
+        .pause(Duration::ZERO);
+    let report = with(items(30_000), all.batch_at_most(2000)).apply(&conn).unwrap();
+    assert_eq!(report.backfills[0].rows, 30_000);
+}
+
+#[test]
+fn an_update_may_read_another_table_with_a_key_of_the_same_name() {
+    let table = "CREATE TABLE item(id INTEGER PRIMARY KEY, label TEXT);
+         CREATE TABLE source(id INTEGER PRIMARY KEY, label TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+         INSERT INTO item(id) SELECT i FROM n;
+         INSERT INTO source SELECT id, 'l' || id FROM item;";
+    let conn = memory();
+    let fill =
+        Backfill::update("fill", "item", "label = s.label FROM source AS s", "s.id = item.id");
+    with(set(&[(1, "t", table, "")]), fill).apply(&conn).unwrap();
+    assert_eq!(one(&conn, "SELECT count(*) FROM item WHERE label = 'l' || id"), "300");
+}
+
+#[test]
+fn taken_back_in_the_middle_a_backfill_begins_again() {
+    let migrator = Migrator::from_migrations([
+        Migration::sql(1, "t", "CREATE TABLE t(id INTEGER PRIMARY KEY)").down("DROP TABLE t"),
+        Migration::sql(
+            2,
+            "n",
+            "ALTER TABLE t ADD COLUMN n DEFAULT 0;
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+             INSERT INTO t(id) SELECT i FROM n;",
+        )
+        .down("DELETE FROM t; ALTER TABLE t DROP COLUMN n;"),
+    ])
+    .data_loss(landfall::DataLoss::Allow);
+    let add = || Backfill::update("add", "t", "n = n + 1", "").budget(Duration::ZERO);
+    let conn = memory();
+    let part = with(migrator.clone(), add());
+    part.apply(&conn).unwrap();
+    part.revert(&conn, landfall::Target::Empty).unwrap();
+    assert_eq!(one(&conn, "SELECT count(*) FROM schema_seeds"), "0");
+    while !part.is_current(&conn).unwrap() {
+        part.apply(&conn).unwrap();
+    }
+    assert_eq!(rows(&conn, "SELECT n, count(*) FROM t GROUP BY n"), ["1|300"]);
+}
+
+#[test]
+fn a_backup_restored_in_the_middle_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let mut conn = Connection::open(&path).unwrap();
+    let part = with(items(500), slugs().budget(Duration::ZERO));
+    part.apply(&conn).unwrap();
+    let copy = folder.path().join("copy.db");
+    conn.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    part.apply(&conn).unwrap();
+    part.restore(&mut conn, &copy).unwrap();
+    assert_eq!(one(&conn, "SELECT done FROM schema_seeds"), "100");
+    with(items(500), slugs()).apply(&conn).unwrap();
+    assert_each_once(&conn, 500, "a restored backup");
+}
+
+#[test]
+fn gates_hold_in_transactions_of_their_own_and_on_the_way_to_a_target() {
+    use landfall::{Target, Transactions, Version};
+    for mode in [Transactions::Each, Transactions::Together] {
+        let gated = items(300)
+            .with(Migration::sql(2, "between", "CREATE TABLE between_(x)"))
+            .with(Migration::sql(
+                3,
+                "later",
+                "-- landfall: requires backfill slugs\nCREATE TABLE later AS SELECT slug FROM item;",
+            ))
+            .with(Migration::sql(4, "last", "CREATE TABLE last(x)"))
+            .transactions(mode);
+        let conn = memory();
+        let small = with(gated.clone(), slugs().budget(Duration::ZERO).deferred());
+        small.apply_to(&conn, Target::Version(Version::from(2))).unwrap();
+        assert_eq!(one(&conn, "SELECT count(*) FROM schema_seeds"), "0");
+        assert!(!small.is_current(&conn).unwrap());
+        let error = small.wait_until_current(&conn, Duration::ZERO).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::NotCurrent { .. }), "{error}");
+        small.apply_to(&conn, Target::Version(Version::from(3))).unwrap_err();
+        assert_eq!(one(&conn, "SELECT max(version) FROM schema_migrations"), "2");
+        let report = small.run_backfills(&conn).unwrap();
+        assert_eq!(report.backfills.len(), 1);
+        small.apply_to(&conn, Target::Version(Version::from(3))).unwrap();
+        assert_eq!(one(&conn, "SELECT count(slug) FROM later"), "300");
+        small.apply(&conn).unwrap();
+        assert!(small.is_current(&conn).unwrap());
+        assert!(small.apply(&conn).unwrap().is_noop());
+        assert_each_once(&conn, 300, "gated");
+    }
+}
+
+#[test]
+fn a_ledger_of_another_name_has_skipped_rows_of_its_own() {
+    let conn = memory();
+    conn.execute_batch("CREATE TABLE schema_skipped(whatever)").unwrap();
+    let migrator = items(9).ledger("other");
+    migrator.apply(&conn).unwrap();
+    conn.execute_batch(
+        "CREATE TRIGGER refuses BEFORE UPDATE ON item WHEN new.id = 4
+         BEGIN SELECT RAISE(ABORT, 'not this one'); END;",
+    )
+    .unwrap();
+    let report = with(migrator, slugs().on_failure(Failures::Skip)).apply(&conn).unwrap();
+    assert_eq!(report.warnings, ["backfill slugs skipped 1 row: see other_skipped"]);
+    assert_eq!(one(&conn, "SELECT name || key FROM other_skipped"), "slugs4");
+}
+
+#[test]
+fn an_older_program_leaves_a_newer_revision_alone_while_that_is_under_way() {
+    let conn = memory();
+    with(items(500), slugs()).apply(&conn).unwrap();
+    let newer = Backfill::update("slugs", "item", "slug = upper(slug)", "").revision(2);
+    let newer = with(items(500), newer.budget(Duration::ZERO));
+    newer.apply(&conn).unwrap();
+    let before = look(&conn);
+    for older in [with(items(500), slugs()), items(500)] {
+        assert!(older.apply(&conn).unwrap().is_noop());
+        assert!(older.run_backfills(&conn).unwrap().is_noop());
+        let now = look(&conn);
+        assert_eq!(now[..now.len() - 1], before[..before.len() - 1], "all but the seal");
+    }
+    // An older program's seal is no newer program's.
+    assert!(!newer.is_current(&conn).unwrap());
+    while !newer.is_current(&conn).unwrap() {
+        newer.apply(&conn).unwrap();
+    }
+    assert_eq!(one(&conn, "SELECT min(n), max(n) FROM hit"), "2|2");
 }

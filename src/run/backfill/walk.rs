@@ -12,7 +12,7 @@ use crate::sql::token::{Kind, Token, tokens, unquoted};
 pub(super) struct Walk<'u> {
     update: &'u Update,
     table: String,
-    /// Quoted.
+    /// Quoted, after the table's name.
     key: Vec<String>,
     is_rowid: bool,
 }
@@ -60,8 +60,10 @@ impl<'u> Walk<'u> {
                 "it sets `{column}`, which is part of the key that it walks by"
             )));
         }
-        let table = format!("main.{}", quoted(&table));
-        let columns = key.columns.iter().map(|column| quoted(column)).collect();
+        let table = quoted(&table);
+        // With the table's name: the text may read others that have a column of that name.
+        let columns = key.columns.iter().map(|column| format!("{table}.{}", quoted(column)));
+        let (columns, table) = (columns.collect(), format!("main.{table}"));
         Ok(Walk { update, table, key: columns, is_rowid: key.is_rowid })
     }
 
