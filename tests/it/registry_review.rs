@@ -794,3 +794,51 @@ fn an_older_program_leaves_a_newer_revision_alone_while_that_is_under_way() {
     }
     assert_eq!(one(&conn, "SELECT min(n), max(n) FROM hit"), "2|2");
 }
+
+#[test]
+fn the_log_is_written_back_unless_something_else_does_that() {
+    for (pages, is_left) in [(1000, false), (0, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db");
+        empty_file(&path, "WAL");
+        let conn = Connection::open(&path).unwrap();
+        let settings = format!("PRAGMA wal_autocheckpoint = {pages}; PRAGMA synchronous = OFF");
+        conn.execute_batch(&settings).unwrap();
+        items(ROWS).apply(&conn).unwrap();
+        with(items(ROWS), slugs()).apply(&conn).unwrap();
+        let left = std::fs::metadata(folder.path().join("app.db-wal")).unwrap().len();
+        assert_eq!(left > 0, is_left, "{left} bytes, {pages} pages");
+    }
+}
+
+#[test]
+fn what_a_function_sets_on_the_connection_is_put_back() {
+    for fails in [false, true] {
+        let conn = memory();
+        let before = settings(&conn);
+        let sets = Backfill::new("sets", move |tx: &Transaction<'_>, _: Option<i64>| {
+            tx.execute_batch("PRAGMA recursive_triggers = ON; PRAGMA cache_size = 77")?;
+            if fails { Err(rusqlite::Error::InvalidQuery) } else { Ok(None) }
+        });
+        assert_eq!(with(items(3), sets).apply(&conn).is_err(), fails);
+        assert_eq!(settings(&conn), before);
+    }
+}
+
+#[test]
+fn what_an_earlier_revision_skipped_is_forgotten() {
+    let conn = memory();
+    items(9).apply(&conn).unwrap();
+    conn.execute_batch(
+        "CREATE TRIGGER refuses BEFORE UPDATE ON item WHEN new.id IN (2, 5)
+         BEGIN SELECT RAISE(ABORT, 'not this one'); END;",
+    )
+    .unwrap();
+    let skips = slugs().on_failure(Failures::Skip);
+    with(items(9), skips.clone()).apply(&conn).unwrap();
+    conn.execute_batch("DROP TRIGGER refuses").unwrap();
+    with(items(9), skips.revision(2)).apply(&conn).unwrap();
+    assert_eq!(one(&conn, "SELECT count(*) FROM schema_skipped"), "0");
+    let told = rows(&conn, "SELECT detail FROM schema_history WHERE action = 'backfill'");
+    assert_eq!(told, ["revision 1, 7 of 9 rows, 2 skipped", "revision 2, 2 of 2 rows"]);
+}
