@@ -403,6 +403,7 @@ fn an_interrupt_or_a_full_disk_is_no_rows_fault_and_it_goes_on_afterwards() {
     let full = with(items(20_000), slugs().on_failure(Failures::Skip));
     let error = full.apply(&conn).unwrap_err();
     assert_eq!(cause(&error), "database or disk is full");
+    assert!(error.to_string().starts_with("backfill slugs failed; "), "{error}");
     assert!(conn.is_autocommit());
     conn.execute_batch("PRAGMA max_page_count = 1000000").unwrap();
     let report = full.apply(&conn).unwrap();

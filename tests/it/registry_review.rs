@@ -842,3 +842,28 @@ fn what_an_earlier_revision_skipped_is_forgotten() {
     let told = rows(&conn, "SELECT detail FROM schema_history WHERE action = 'backfill'");
     assert_eq!(told, ["revision 1, 7 of 9 rows, 2 skipped", "revision 2, 2 of 2 rows"]);
 }
+
+#[test]
+fn an_optional_backfill_that_fails_in_the_background_is_a_warning_and_the_others_go_on() {
+    let conn = memory();
+    let bad = Backfill::update("bad", "nowhere", "x = 1", "").optional();
+    let seeds = Seeds::new().backfill(bad.deferred()).backfill(slugs().deferred());
+    let migrator = items(9).seeds(seeds);
+    migrator.apply(&conn).unwrap();
+    let report = migrator.run_backfills(&conn).unwrap();
+    assert_eq!((report.warnings.len(), report.backfills.len()), (1, 1), "{report}");
+    assert_each_once(&conn, 9, "beside one that fails");
+}
+
+#[test]
+fn calls_share_a_transaction_only_for_as_long_as_a_batch_is_to_take() {
+    let conn = memory();
+    let slow = Backfill::new("slow", |_: &Transaction<'_>, after: Option<i64>| {
+        std::thread::sleep(Duration::from_millis(5));
+        let next = after.unwrap_or(0) + 1;
+        Ok::<_, rusqlite::Error>((next < 20).then_some(next))
+    });
+    let slow = slow.batch(1000).batch_time(Duration::from_millis(20));
+    let report = with(items(1), slow).apply(&conn).unwrap();
+    assert!(report.backfills[0].batches >= 5, "{report}");
+}
