@@ -2,13 +2,14 @@
 //! what a registry costs a start: `cargo bench --bench backfill` prints Markdown tables.
 
 use std::error::Error;
+use std::ffi::{CStr, c_uint, c_void};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use landfall::rusqlite::{self, Connection, params};
+use landfall::rusqlite::{self, Connection, ffi, params};
 use landfall::{Backfill, Migration, Migrator, Seed, Seeds};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -201,12 +202,10 @@ fn memory() -> Result<()> {
     Ok(())
 }
 
-#[allow(deprecated)] // its successor is not in the oldest rusqlite
 fn registry() -> Result<()> {
     println!("### A start with nothing to do, by the number of seeds\n");
     println!("| seeds | queries | median of 1,001 on a warm connection |");
     println!("|---:|---:|---:|");
-    static QUERIES: AtomicU64 = AtomicU64::new(0);
     for count in [1, 100, 1000] {
         let seeds = (0..count).fold(Seeds::new(), |seeds, n| {
             seeds.add(Seed::new(format!("seed_{n}"), |tx| {
@@ -214,17 +213,12 @@ fn registry() -> Result<()> {
             }))
         });
         let migrator = table(10).seeds(seeds);
-        let mut conn = migrator.open_in_memory()?;
-        conn.trace(Some(|sql| {
-            // Not a query of the database: `PRAGMA busy_timeout` asks the connection.
-            if !sql.starts_with("PRAGMA") {
-                QUERIES.fetch_add(1, Ordering::Relaxed);
-            }
-        }));
+        let conn = migrator.open_in_memory()?;
+        traced(&conn, Some(begins));
         QUERIES.store(0, Ordering::Relaxed);
         migrator.apply(&conn)?;
         let queries = QUERIES.load(Ordering::Relaxed);
-        conn.trace(None);
+        traced(&conn, None);
         let mut times = Vec::new();
         for _ in 0..1001 {
             let clock = Instant::now();
@@ -236,4 +230,33 @@ fn registry() -> Result<()> {
     }
     println!();
     Ok(())
+}
+
+static QUERIES: AtomicU64 = AtomicU64::new(0);
+
+type Callback =
+    unsafe extern "C" fn(c_uint, *mut c_void, *mut c_void, *mut c_void) -> std::ffi::c_int;
+
+unsafe extern "C" fn begins(
+    _: c_uint,
+    _: *mut c_void,
+    _: *mut c_void,
+    text: *mut c_void,
+) -> std::ffi::c_int {
+    // SAFETY: of SQLITE_TRACE_STMT this is the statement's text.
+    let sql = unsafe { CStr::from_ptr(text.cast()) }.to_bytes();
+    // Not a query of the database: `PRAGMA busy_timeout` asks the connection.
+    if !sql.starts_with(b"PRAGMA") {
+        QUERIES.fetch_add(1, Ordering::Relaxed);
+    }
+    0
+}
+
+/// SQLite is asked itself: what rusqlite has for it differs from release to release.
+fn traced(conn: &Connection, callback: Option<Callback>) {
+    let mask = ffi::SQLITE_TRACE_STMT as c_uint;
+    // SAFETY: the connection is open, and the callback takes nothing of ours.
+    let done =
+        unsafe { ffi::sqlite3_trace_v2(conn.handle(), mask, callback, std::ptr::null_mut()) };
+    assert_eq!(done, ffi::SQLITE_OK);
 }

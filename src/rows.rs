@@ -138,7 +138,8 @@ impl Rows {
         })
     }
 
-    /// Only rows that differ, so that what is the same fires no trigger.
+    /// Only rows that differ, so that what is the same fires no trigger. Text is the same that has
+    /// the same bytes, whatever the column's collation says.
     fn update(&self) -> Option<String> {
         let others = || self.numbered().filter(|(_, column)| !self.key.contains(column));
         if self.policy != RowPolicy::KeepInSync || others().next().is_none() {
@@ -147,13 +148,13 @@ impl Rows {
         let join = |parts: Vec<String>, by| parts.join(by);
         let set = others().map(|(n, column)| format!("{} = ?{n}", quoted(column))).collect();
         let differs =
-            others().map(|(n, column)| format!("{} IS NOT ?{n}", quoted(column))).collect();
+            others().map(|(n, column)| format!("{} IS NOT ?{n} COLLATE BINARY", quoted(column)));
         Some(format!(
             "UPDATE {} SET {} WHERE {} AND ({})",
             quoted(&self.table),
             join(set, ", "),
             self.has_key(),
-            join(differs, " OR ")
+            join(differs.collect(), " OR ")
         ))
     }
 

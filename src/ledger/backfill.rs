@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension as _, params};
 
+use super::format::SKIPPED;
 use super::{Ledger, NOW, microseconds};
 use crate::error::{Error, Result};
 use crate::held::Progress;
@@ -43,23 +44,24 @@ pub(crate) struct Skipped<'a> {
     pub(crate) why: &'a str,
 }
 
-/// What the table of skipped rows is called after its prefix. It is made when it is needed.
-pub(super) const SKIPPED: &str = "skipped";
-
 const WRITING: &str = "writing the progress of a backfill";
 
 impl Ledger<'_> {
     /// How far a backfill is; `None` where it was never begun.
     ///
     /// The state of one that is worked on is `running <until when> <by whom>`. Whoever is past that
-    /// time counts as dead.
-    pub(crate) fn place(&self, name: &str) -> Result<Option<Place>> {
+    /// time counts as dead, and so does one whose time lies further ahead than a lease is long.
+    pub(crate) fn place(&self, name: &str, longest: Duration) -> Result<Option<Place>> {
         let sql = format!(
-            "SELECT revision, state, cursor, done, total, {NOW} FROM {} WHERE name = ?1",
+            "SELECT revision, state, cursor, done, total, {NOW},
+                    strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?2)
+             FROM {} WHERE name = ?1",
             self.tables.seeds
         );
-        let row = self.conn.query_row(&sql, [name], |row| {
+        let row = self.conn.query_row(&sql, params![name, ahead(longest)], |row| {
             let (state, now): (String, String) = (row.get(1)?, row.get(5)?);
+            // A time beyond SQLite's calendar is NULL.
+            let latest: Option<String> = row.get(6)?;
             let cursor = match row.get(2)? {
                 Value::Null => None,
                 value => Some(value),
@@ -69,7 +71,9 @@ impl Ledger<'_> {
             let progress = Progress { done: done.map_or(0, number), total: total.map(number) };
             let mut words = state.split(' ').skip(1);
             let lease = words.next().zip(words.next());
-            let holder = lease.filter(|(until, _)| *until > now.as_str());
+            let is_far =
+                |until: &str| latest.as_ref().is_some_and(|latest| until > latest.as_str());
+            let holder = lease.filter(|(until, _)| *until > now.as_str() && !is_far(until));
             Ok(Place {
                 revision: row.get(0)?,
                 is_done: state == "done",
@@ -136,8 +140,7 @@ impl Ledger<'_> {
 
     fn later(&self, by: Duration) -> rusqlite::Result<String> {
         let sql = "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1)";
-        let by = format!("+{:.3} seconds", by.as_secs_f64());
-        self.conn.query_row(sql, [by], |row| row.get(0))
+        self.conn.query_row(sql, [ahead(by)], |row| row.get(0))
     }
 
     /// Tells others that nobody is at it any more.
@@ -154,13 +157,8 @@ impl Ledger<'_> {
     pub(crate) fn skip(&self, skipped: &Skipped<'_>) -> Result<()> {
         let table = self.skipped();
         let write = || {
-            self.conn.execute(
-                &format!(
-                    "CREATE TABLE IF NOT EXISTS {table} (id INTEGER PRIMARY KEY, at TEXT NOT NULL, \
-                     name TEXT NOT NULL, revision INTEGER NOT NULL, key NOT NULL, error TEXT NOT NULL)"
-                ),
-                [],
-            )?;
+            self.conn
+                .execute(&format!("CREATE TABLE IF NOT EXISTS {table} ({})", SKIPPED.1), [])?;
             let sql = format!(
                 "INSERT INTO {table} (at, name, revision, key, error) VALUES ({NOW}, ?1, ?2, ?3, ?4)"
             );
@@ -170,12 +168,26 @@ impl Ledger<'_> {
         write().map(drop).map_err(Error::sqlite("writing down a row that a backfill skipped"))
     }
 
-    /// Forgets what a backfill skipped when it ran before; of all where none is named.
-    pub(super) fn forget_skipped(&self, name: Option<&str>) -> rusqlite::Result<()> {
-        let table = format!("{}_{SKIPPED}", self.tables.prefix);
+    /// How many rows a backfill has skipped, at whichever start.
+    pub(crate) fn skipped_by(&self, name: &str) -> Result<u64> {
+        if !self.has_skipped().map_err(Error::sqlite(WRITING))? {
+            return Ok(0);
+        }
+        let sql = format!("SELECT count(*) FROM {} WHERE name = ?1", self.skipped());
+        let count = self.conn.query_row(&sql, [name], |row| row.get::<_, i64>(0));
+        count.map(|n| u64::try_from(n).unwrap_or_default()).map_err(Error::sqlite(WRITING))
+    }
+
+    fn has_skipped(&self) -> rusqlite::Result<bool> {
+        let table = format!("{}_{}", self.tables.prefix, SKIPPED.0);
         let there =
             "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
-        if !self.conn.prepare(there)?.exists([table])? {
+        self.conn.prepare(there)?.exists([table])
+    }
+
+    /// Forgets what a backfill skipped when it ran before; of all where none is named.
+    pub(super) fn forget_skipped(&self, name: Option<&str>) -> rusqlite::Result<()> {
+        if !self.has_skipped()? {
             return Ok(());
         }
         let sql = format!("DELETE FROM {} WHERE ?1 IS NULL OR name = ?1", self.skipped());
@@ -183,8 +195,13 @@ impl Ledger<'_> {
     }
 
     fn skipped(&self) -> String {
-        format!("main.{}", quoted(&format!("{}_{SKIPPED}", self.tables.prefix)))
+        format!("main.{}", quoted(&format!("{}_{}", self.tables.prefix, SKIPPED.0)))
     }
+}
+
+/// As SQLite's functions for times want it.
+fn ahead(by: Duration) -> String {
+    format!("+{:.3} seconds", by.as_secs_f64())
 }
 
 fn signed(number: u64) -> i64 {

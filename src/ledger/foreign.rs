@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params_from_iter};
 
-use super::format::{TABLES, UNDO, columns};
+use super::format::{SKIPPED, TABLES, UNDO, columns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::quoted;
 
@@ -38,7 +38,7 @@ pub(crate) fn inspect(conn: &Connection, prefix: &str) -> Result<Found> {
     let tables = tables(conn, prefix).map_err(Error::sqlite("looking for the ledger's tables"))?;
     for table in tables {
         let what = table.get(prefix.len() + 1..).unwrap_or_default().to_ascii_lowercase();
-        let mut known = TABLES.iter().chain(&UNDO);
+        let mut known = TABLES.iter().chain(&UNDO).chain([&SKIPPED]);
         let Some((name, definition)) = known.find(|(name, _)| *name == what) else {
             continue;
         };
@@ -56,7 +56,8 @@ pub(crate) fn inspect(conn: &Connection, prefix: &str) -> Result<Found> {
             "seeds" => found.seeds = true,
             "history" => found.history = true,
             "undo" | "undo_rows" => undo += 1,
-            _ => found.state = true,
+            "state" => found.state = true,
+            _ => {}
         }
     }
     found.undo = undo == UNDO.len();
@@ -81,9 +82,10 @@ fn foreign(conn: &Connection, table: String, name: &str) -> Error {
 fn tables(conn: &Connection, prefix: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement = conn.prepare(
         "SELECT name FROM main.sqlite_master
-         WHERE name COLLATE NOCASE IN (?1, ?2, ?3, ?4, ?5, ?6) AND type IN ('table', 'view')",
+         WHERE name COLLATE NOCASE IN (?1, ?2, ?3, ?4, ?5, ?6, ?7) AND type IN ('table', 'view')",
     )?;
-    let names = TABLES.iter().chain(&UNDO).map(|(what, _)| format!("{prefix}_{what}"));
+    let ours = TABLES.iter().chain(&UNDO).chain([&SKIPPED]);
+    let names = ours.map(|(what, _)| format!("{prefix}_{what}"));
     let rows = statement.query_map(params_from_iter(names), |row| row.get(0))?;
     rows.collect()
 }

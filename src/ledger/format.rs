@@ -44,6 +44,13 @@ pub(crate) const UNDO: [(&str, &str); 2] = [
     ),
 ];
 
+/// The table of rows that backfills skipped, made by the first such row.
+pub(crate) const SKIPPED: (&str, &str) = (
+    "skipped",
+    "id INTEGER PRIMARY KEY, at TEXT NOT NULL, name TEXT NOT NULL, revision INTEGER NOT NULL, \
+     key NOT NULL, error TEXT NOT NULL",
+);
+
 /// The names of a table's columns.
 pub(crate) fn columns(definition: &str) -> impl Iterator<Item = &str> {
     definition.split(", ").filter_map(|column| column.split(' ').next())

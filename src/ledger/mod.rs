@@ -144,9 +144,8 @@ impl<'c> Ledger<'c> {
 
     /// Whether a table of the database is one of ours.
     pub(crate) fn owns(&self, table: &str) -> bool {
-        let ours = format::TABLES.iter().chain(&format::UNDO).map(|(what, _)| *what);
-        let mut names =
-            ours.chain([backfill::SKIPPED]).map(|what| format!("{}_{what}", self.tables.prefix));
+        let ours = format::TABLES.iter().chain(&format::UNDO).chain([&format::SKIPPED]);
+        let mut names = ours.map(|(what, _)| format!("{}_{what}", self.tables.prefix));
         names.any(|name| table.eq_ignore_ascii_case(&name))
     }
 

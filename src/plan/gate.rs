@@ -6,13 +6,13 @@ use crate::sql::Requirement;
 
 impl Plan {
     /// Notes which steps wait for backfills that are still to be done, and parts the transactions
-    /// there: a backfill works on what is committed.
-    pub(crate) fn put_gates(&mut self, set: &Set, is_open: impl Fn(&str) -> bool) {
+    /// there: a backfill works on what is committed. `open` gives a backfill and those before it,
+    /// where they are not done.
+    pub(crate) fn put_gates<'s>(&mut self, set: &'s Set, open: impl Fn(&'s str) -> Vec<&'s str>) {
         let mut later = 0;
         let mut before = None;
         for step in &mut self.steps {
-            step.awaits =
-                awaited(step, set).filter(|name| is_open(name)).map(str::to_owned).collect();
+            step.awaits = awaited(step, set).flat_map(&open).map(str::to_owned).collect();
             let shares = step.transaction.is_some() && step.transaction == before;
             before = step.transaction;
             if !step.awaits.is_empty() && shares {

@@ -306,7 +306,8 @@ impl Step {
             notes.push("foreign keys off".to_owned());
         }
         if !self.awaits.is_empty() {
-            notes.push(format!("after the backfill {}", self.awaits.join(", ")));
+            let s = if self.awaits.len() == 1 { "" } else { "s" };
+            notes.push(format!("after the backfill{s} {}", self.awaits.join(", ")));
         }
         let compatibility = match self.direction {
             Direction::Apply => self.compatibility.to_string(),

@@ -4,6 +4,7 @@ use rusqlite::Transaction;
 
 use super::lock::roll_back;
 use crate::error::{Error, Result};
+use crate::migration::BoxError;
 
 /// Whether the transaction that a function was lent is still the one that was begun.
 pub(crate) enum Stands {
@@ -29,6 +30,16 @@ const UNPIN: &str = "DELETE FROM temp.landfall_pin; DROP TABLE temp.landfall_pin
 /// <https://sqlite.org/lang_savepoint.html>.
 const LEND: &str = "SAVEPOINT landfall_lent";
 const TAKE_BACK: &str = "RELEASE landfall_lent";
+
+/// What is to be said where the transaction is gone and the function returned SQLite's own error.
+pub(crate) const TAKEN_BACK: &str = "SQLite took its transaction back, and only what it may have \
+                                     written after that is stored";
+
+/// Whether a function failed by an error of SQLite's, which can take a transaction back:
+/// <https://sqlite.org/lang_transaction.html>.
+pub(crate) fn is_sqlites(error: &BoxError) -> bool {
+    error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code).is_some()
+}
 
 /// Runs a function that is lent the open transaction, and tells whether that still stands.
 pub(crate) fn lend<T>(

@@ -353,10 +353,20 @@ impl<'a> Job<'a> {
         }
         if matches!(goal, Goal::Up(_)) && self.set.requires_backfills() {
             let sentinels = self.ledger.sentinels()?;
-            plan.put_gates(self.set, |name| {
+            let is_open = |name: &&str| {
                 let item = self.seeds.get(name).filter(|item| self.seeds.is_here(item));
-                let sentinel = sentinels.iter().find(|sentinel| sentinel.name == name);
+                let sentinel = sentinels.iter().find(|sentinel| sentinel.name == *name);
                 item.is_some_and(|item| !sentinel.is_some_and(|s| item.is_done(s, false)))
+            };
+            plan.put_gates(self.set, |name| {
+                let mut open = self.seeds.backfills_up_to(name);
+                // What is done needs nothing any more.
+                if is_open(&name) {
+                    open.retain(is_open)
+                } else {
+                    open.clear()
+                }
+                open
             });
         }
         Ok(plan)

@@ -6,7 +6,7 @@ use rusqlite::Transaction;
 use rusqlite::types::ValueRef;
 
 use super::Run;
-use super::lend::{Stands, lend};
+use super::lend::{Stands, TAKEN_BACK, is_sqlites, lend};
 use super::segment::commit_failed;
 use super::session::Settings;
 use super::statements::without_sql;
@@ -57,8 +57,13 @@ impl Run<'_> {
             let returned = (seed.deed)(tx);
             (returned, tx.total_changes().saturating_sub(before))
         })?;
-        refuse_ended(stands, seed)?;
         let failed = || Error::from(ErrorKind::Seed { name: name.to_owned() });
+        if let (Err(error), Stands::No) = (&returned, &stands)
+            && (is_sqlites(error) || error.is::<Misstep>())
+        {
+            return returned.map_err(|error| with_place(failed(), error).changed(TAKEN_BACK));
+        }
+        refuse_ended(stands, seed)?;
         returned.map_err(|error| with_place(failed(), error))?;
         let took = clock.elapsed();
         let rows_changed = match recorder {

@@ -62,6 +62,8 @@ impl Batch {
 pub(crate) enum CursorFault {
     /// What is stored is not what the function takes.
     OtherType { stored: &'static str },
+    /// What is stored is no key of the table as it is now.
+    OtherKey { stored: &'static str },
     /// SQLite cannot store it, or it is NULL, which is no place.
     Unstorable { why: String },
     /// It is the one that the function was given.
@@ -73,6 +75,9 @@ impl fmt::Display for CursorFault {
         match self {
             CursorFault::OtherType { stored } => {
                 write!(f, "the cursor stored is {stored}, and the function takes another type")
+            }
+            CursorFault::OtherKey { stored } => {
+                write!(f, "the cursor stored is {stored}, and the table's key is of another type")
             }
             CursorFault::Unstorable { why } => write!(f, "the cursor cannot be stored: {why}"),
             CursorFault::Stays { .. } => f.write_str("the cursor is the one that it was given"),

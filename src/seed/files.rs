@@ -64,6 +64,7 @@ fn name(path: &str) -> Result<Option<String>> {
 fn seed(name: String, script: Script, edited: Edited) -> Result<Seed> {
     set::refuse_misplaced(&script, "seed", &IN_SEED)?;
     refuse_control(&script)?;
+    refuse_keys_off(&script)?;
     let said = &script.directives.seed;
     let conditions = Conditions {
         environments: said.environments.clone(),
@@ -125,6 +126,19 @@ fn run(
         let line = script.line(position).to_owned();
         Misstep { file: script.file.clone(), position, line, why }.into()
     })
+}
+
+/// Inside a transaction it would be passed over in silence:
+/// <https://sqlite.org/pragma.html#pragma_foreign_keys>.
+fn refuse_keys_off(script: &Script) -> Result<()> {
+    let Some(statement) = script.foreign_keys_off() else { return Ok(()) };
+    let position = script.position(statement.start);
+    let why = format!("a seed may not say `{}`", script.sql(statement));
+    let kind = ErrorKind::BadText { file: script.file.clone(), position, why };
+    Err(Error::from(kind).at(script, position).advise(
+        "remove it, and put the rows that others refer to first: a seed runs inside a transaction, \
+         where foreign keys cannot be switched off",
+    ))
 }
 
 /// A seed and its sentinel are one transaction, which is not the file's to end.

@@ -140,6 +140,41 @@ impl Registry {
         }
     }
 
+    /// A backfill, and before it those that it comes after, in their order.
+    pub(crate) fn backfills_up_to<'n>(&'n self, name: &'n str) -> Vec<&'n str> {
+        let mut wanted = vec![name];
+        for item in self.items.iter().rev() {
+            if wanted.contains(&item.name()) && matches!(item, Item::Backfill(_)) {
+                wanted.extend(item.conditions().after.iter().map(String::as_str));
+            }
+        }
+        let backfills = self.items.iter().filter(|item| matches!(item, Item::Backfill(_)));
+        let names = backfills.map(Item::name).filter(|name| wanted.contains(name));
+        names.collect()
+    }
+
+    /// Of what is to run, the backfill whose turn it is where seeds do not run; and those that come
+    /// after a seed, and so wait.
+    pub(crate) fn without_seeds(&self, run: &[String]) -> (Option<&Backfill>, Vec<Held>) {
+        let (mut next, mut waits, mut held) = (None, Vec::new(), Vec::new());
+        for item in run.iter().filter_map(|name| self.get(name)) {
+            let after =
+                item.conditions().after.iter().find(|after| waits.contains(&after.as_str()));
+            match (item, after) {
+                (Item::Backfill(backfill), None) => {
+                    next = next.or(Some(backfill.as_ref()));
+                    continue;
+                }
+                (Item::Backfill(_), Some(name)) => {
+                    held.push(Held::new(item.name(), HeldBack::After { name: name.clone() }));
+                }
+                (Item::Seed(_), _) => {}
+            }
+            waits.push(item.name());
+        }
+        (next, held)
+    }
+
     /// Whether an item is for the migrator's environment.
     pub(crate) fn is_here(&self, item: &Item) -> bool {
         self.environments.is_one_of(&item.conditions().environments)

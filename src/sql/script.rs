@@ -132,10 +132,14 @@ impl Script {
         if wraps { all().filter(|s| !ends(s)).collect() } else { all().collect() }
     }
 
+    /// The first statement that switches foreign keys off.
+    pub(crate) fn foreign_keys_off(&self) -> Option<&Statement> {
+        self.statements.iter().find(|s| sets_foreign_keys(&s.action) == Some(false))
+    }
+
     /// Whether it says, in either form, that foreign keys are to be off while it runs.
     pub(crate) fn wants_foreign_keys_off(&self) -> bool {
-        self.directives.foreign_keys_off
-            || self.statements.iter().any(|s| sets_foreign_keys(&s.action) == Some(false))
+        self.directives.foreign_keys_off || self.foreign_keys_off().is_some()
     }
 }
 

@@ -17,7 +17,7 @@ use crate::stage::{MODES, again, empty_file, variable};
 use crate::support::{cause, everything, memory, one, rows, set};
 
 /// A table of so many rows, and a trigger that counts how often each is updated.
-fn items(count: u32) -> Migrator {
+pub fn items(count: u32) -> Migrator {
     Migrator::from_migrations([Migration::sql(
         1,
         "item",
@@ -33,17 +33,17 @@ fn items(count: u32) -> Migrator {
     )])
 }
 
-fn slugs() -> Backfill {
+pub fn slugs() -> Backfill {
     Backfill::update("slugs", "item", "slug = lower(name)", "slug IS NULL")
         .total("SELECT count(*) FROM item WHERE slug IS NULL")
         .pause(Duration::ZERO)
 }
 
-fn with(migrator: Migrator, backfill: Backfill) -> Migrator {
+pub fn with(migrator: Migrator, backfill: Backfill) -> Migrator {
     migrator.seeds(Seeds::new().backfill(backfill))
 }
 
-fn assert_each_once(conn: &Connection, count: u32, what: &str) {
+pub fn assert_each_once(conn: &Connection, count: u32, what: &str) {
     let once = "SELECT count(*), min(n), max(n) FROM hit";
     assert_eq!(one(conn, once), format!("{count}|1|1"), "{what}");
     assert_eq!(one(conn, "SELECT count(*) FROM item WHERE slug IS NULL"), "0", "{what}");
@@ -72,7 +72,7 @@ fn by_id(tx: &Transaction<'_>, after: Option<i64>, bad: i64) -> rusqlite::Result
 }
 
 /// As above, as many rows as it is told to do.
-fn sized(
+pub fn sized(
     tx: &Transaction<'_>,
     after: Option<i64>,
     batch: &Batch,
@@ -403,6 +403,7 @@ fn an_interrupt_or_a_full_disk_is_no_rows_fault_and_it_goes_on_afterwards() {
     let full = with(items(20_000), slugs().on_failure(Failures::Skip));
     let error = full.apply(&conn).unwrap_err();
     assert_eq!(cause(&error), "database or disk is full");
+    assert!(error.to_string().starts_with("backfill slugs failed; "), "{error}");
     assert!(conn.is_autocommit());
     conn.execute_batch("PRAGMA max_page_count = 1000000").unwrap();
     let report = full.apply(&conn).unwrap();
@@ -789,7 +790,7 @@ fn a_backfill_that_is_required_and_not_registered_is_refused() {
     assert!(down.check().unwrap_err().to_string().contains("has no place in a down script"));
 }
 
-const ROWS: u32 = 100_000;
+pub const ROWS: u32 = 100_000;
 
 /// Not a test: what a child process does that is to be killed.
 #[test]
@@ -832,7 +833,7 @@ fn a_child_that_fills() {
         .unwrap();
 }
 
-fn child(path: &Path, more: &[(&str, String)]) -> std::process::Child {
+pub fn child(path: &Path, more: &[(&str, String)]) -> std::process::Child {
     let mut variables = vec![("LANDFALL_FILLS", path.to_str().unwrap().to_owned())];
     variables.extend_from_slice(more);
     again("backfills::a_child_that_fills", &variables)

@@ -72,7 +72,7 @@ fn seeded(migrator: Migrator) -> Migrator {
     migrator.data_loss(DataLoss::Allow).seeds(seeds)
 }
 
-fn copied(template: &Connection) -> Connection {
+pub fn copied(template: &Connection) -> Connection {
     let mut copy = memory();
     let backup = Backup::new(template, &mut copy).unwrap();
     backup.run_to_completion(i32::MAX, Duration::ZERO, None).unwrap();
@@ -106,7 +106,7 @@ fn stages(
 }
 
 /// Interrupts at the n-th step of those that count. Returns also how many of them there were.
-fn interrupted_at(
+pub fn interrupted_at(
     n: u64,
     conn: &mut Connection,
     counts: &Arc<AtomicBool>,

@@ -20,6 +20,7 @@ mod policies;
 mod read_only;
 mod rebuilds;
 mod registry;
+mod registry_review;
 mod repeatables;
 mod review;
 mod seal;

@@ -32,7 +32,7 @@ fn log(conn: &Connection) -> Vec<String> {
 }
 
 /// Files as compiled in.
-fn dir(files: &[(&'static str, &'static str)]) -> Dir<'static> {
+pub fn dir(files: &[(&'static str, &'static str)]) -> Dir<'static> {
     let entries: Vec<DirEntry<'static>> =
         files.iter().map(|(name, text)| DirEntry::File(File::new(name, text.as_bytes()))).collect();
     Dir::new("", entries.leak())
@@ -416,9 +416,9 @@ fn a_start_with_nothing_to_do_asks_once_whatever_the_number_of_seeds() {
         });
         let fill = landfall::Backfill::update("fill", "role", "label = name", "");
         let migrator = base().seeds(seeds.backfill(fill)).environment("dev");
-        let mut conn = memory();
+        let conn = memory();
         migrator.apply(&conn).unwrap();
-        let asked = queries(&mut conn, |conn| assert!(migrator.apply(conn).unwrap().is_noop()));
+        let asked = queries(&conn, |conn| assert!(migrator.apply(conn).unwrap().is_noop()));
         assert_eq!(asked, 1, "{count} seeds");
     }
 }

@@ -22,7 +22,7 @@ fn seeds(revision: u32) -> Seeds {
 }
 
 /// A start, and whether the one query of the seal was all that it asked.
-fn start(conn: &mut Connection, migrator: &Migrator) -> (Result<Report>, bool) {
+fn start(conn: &Connection, migrator: &Migrator) -> (Result<Report>, bool) {
     let mut result = None;
     let asked = queries(conn, |conn| result = Some(migrator.apply(conn)));
     (result.unwrap(), asked == 1)
@@ -31,9 +31,9 @@ fn start(conn: &mut Connection, migrator: &Migrator) -> (Result<Report>, bool) {
 fn sealed() -> (Connection, tempfile::TempDir, Migrator) {
     let (dir, migrator) = folder(&FILES);
     let migrator = migrator.seeds(seeds(2));
-    let mut conn = memory();
+    let conn = memory();
     migrator.apply(&conn).unwrap();
-    let (result, at_once) = start(&mut conn, &migrator);
+    let (result, at_once) = start(&conn, &migrator);
     assert!(result.unwrap().is_noop() && at_once, "it is not sealed to begin with");
     (conn, dir, migrator)
 }
@@ -81,10 +81,10 @@ fn what_somebody_did_to_the_database_is_noticed() {
         ("UPDATE schema_state SET value = '99' WHERE key = 'format'", "FutureFormat"),
         ("DROP TABLE schema_history; CREATE TABLE schema_history(z)", "ForeignLedger"),
     ] {
-        let (mut conn, _dir, migrator) = sealed();
+        let (conn, _dir, migrator) = sealed();
         let migrator = migrator.wait(std::time::Duration::ZERO);
         conn.execute_batch(deed).unwrap();
-        assert_eq!(told(&start(&mut conn, &migrator).0), wanted, "{deed}");
+        assert_eq!(told(&start(&conn, &migrator).0), wanted, "{deed}");
     }
 }
 
@@ -108,16 +108,16 @@ fn what_somebody_did_to_the_set_is_noticed() {
         (|dir| std::fs::write(dir.join("odd.sql"), "").unwrap(), "BadName"),
     ];
     for (edit, wanted) in cases {
-        let (mut conn, dir, migrator) = sealed();
+        let (conn, dir, migrator) = sealed();
         edit(dir.path());
-        assert_eq!(told(&start(&mut conn, &migrator).0), wanted);
+        assert_eq!(told(&start(&conn, &migrator).0), wanted);
     }
-    let (mut conn, _dir, migrator) = sealed();
-    assert_eq!(told(&start(&mut conn, &migrator.clone().seeds(seeds(3))).0), "seeds 1");
+    let (conn, _dir, migrator) = sealed();
+    assert_eq!(told(&start(&conn, &migrator.clone().seeds(seeds(3))).0), "seeds 1");
     let added = migrator.clone().with(Migration::sql(7, "seven", "SELECT 7"));
-    assert_eq!(told(&start(&mut conn, &added).0), "applied 1");
-    assert_eq!(told(&start(&mut conn, &migrator.clone().seeds(seeds(3))).0), "newer 1");
-    assert_eq!(told(&start(&mut conn, &migrator.ledger("other")).0), "Statement");
+    assert_eq!(told(&start(&conn, &added).0), "applied 1");
+    assert_eq!(told(&start(&conn, &migrator.clone().seeds(seeds(3))).0), "newer 1");
+    assert_eq!(told(&start(&conn, &migrator.ledger("other")).0), "Statement");
 }
 
 #[test]
@@ -129,9 +129,9 @@ fn a_backup_put_back_is_another_database() {
     migrator.apply_to(&conn, landfall::Target::Steps(1)).unwrap();
     let report = migrator.apply(&conn).unwrap();
     let backup = report.backup.as_ref().and_then(|backup| backup.path()).unwrap();
-    assert!(start(&mut conn, &migrator).1);
+    assert!(start(&conn, &migrator).1);
     migrator.restore(&mut conn, backup).unwrap();
-    let (result, _) = start(&mut conn, &migrator);
+    let (result, _) = start(&conn, &migrator);
     assert_eq!(told(&result), "applied 2, repeated 1, seeds 1");
     assert_eq!(rows(&conn, "SELECT x FROM t"), ["two", "three", "seed"]);
 }
@@ -147,33 +147,33 @@ fn a_seal_that_is_wrong_or_missing_only_costs_time() {
         "DROP TABLE schema_state",
         "DROP TABLE schema_history",
     ] {
-        let (mut conn, _dir, migrator) = sealed();
+        let (conn, _dir, migrator) = sealed();
         conn.execute_batch(damage).unwrap();
-        let (result, at_once) = start(&mut conn, &migrator);
+        let (result, at_once) = start(&conn, &migrator);
         assert_eq!((told(&result).as_str(), at_once), ("", false), "{damage}");
-        let (result, at_once) = start(&mut conn, &migrator);
+        let (result, at_once) = start(&conn, &migrator);
         assert_eq!((told(&result).as_str(), at_once), ("", true), "{damage}: not sealed again");
         assert_eq!(one(&conn, "SELECT count(*) FROM t"), "3", "{damage}");
     }
     // A policy decides what is refused: the next start looks again, once.
-    let (mut conn, _dir, migrator) = sealed();
+    let (conn, _dir, migrator) = sealed();
     for other in [
         migrator.clone().late(Late::Apply),
         migrator.clone().missing(Missing::Ignore),
         migrator.clone().newer(Newer::Refuse),
     ] {
-        let (result, at_once) = start(&mut conn, &other);
+        let (result, at_once) = start(&conn, &other);
         assert_eq!((told(&result).as_str(), at_once), ("", false));
-        assert!(start(&mut conn, &other).1);
+        assert!(start(&conn, &other).1);
     }
 }
 
 #[test]
 fn an_error_seals_nothing() {
-    let (mut conn, dir, migrator) = sealed();
+    let (conn, dir, migrator) = sealed();
     std::fs::write(dir.path().join("0004_four.sql"), "INSERT INTO nowhere VALUES (1)").unwrap();
     for _ in 0..2 {
-        let (result, at_once) = start(&mut conn, &migrator);
+        let (result, at_once) = start(&conn, &migrator);
         assert!(matches!(result.unwrap_err().kind(), ErrorKind::Statement { .. }));
         assert!(!at_once);
     }

@@ -158,16 +158,36 @@ thread_local! {
     static QUERIES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How many statements SQLite runs for the work, settings of the connection left out.
-#[allow(deprecated)] // its successor is not in the oldest rusqlite
-pub fn queries(conn: &mut Connection, work: impl FnOnce(&Connection)) -> usize {
+/// A statement begins, or a trigger of it, whose text is a comment.
+unsafe extern "C" fn begins(
+    _: std::ffi::c_uint,
+    _: *mut std::ffi::c_void,
+    _: *mut std::ffi::c_void,
+    text: *mut std::ffi::c_void,
+) -> std::ffi::c_int {
+    // SAFETY: of SQLITE_TRACE_STMT this is the statement's text.
+    let sql = unsafe { std::ffi::CStr::from_ptr(text.cast()) }.to_bytes();
+    // A setting is asked of the connection, not of the database.
+    if !sql.starts_with(b"PRAGMA") {
+        QUERIES.set(QUERIES.get() + 1);
+    }
+    0
+}
+
+/// How many statements SQLite runs for the work, settings of the connection left out. SQLite is
+/// asked itself: what rusqlite has for it differs from release to release.
+pub fn queries(conn: &Connection, work: impl FnOnce(&Connection)) -> usize {
     QUERIES.set(0);
-    conn.trace(Some(|sql| {
-        if !sql.starts_with("PRAGMA") {
-            QUERIES.set(QUERIES.get() + 1);
-        }
-    }));
+    let trace = |mask, callback| {
+        // SAFETY: the connection is open, and the callback takes nothing of ours.
+        let done = unsafe {
+            let nothing = std::ptr::null_mut();
+            rusqlite::ffi::sqlite3_trace_v2(conn.handle(), mask, callback, nothing)
+        };
+        assert_eq!(done, rusqlite::ffi::SQLITE_OK);
+    };
+    trace(rusqlite::ffi::SQLITE_TRACE_STMT as std::ffi::c_uint, Some(begins));
     work(conn);
-    conn.trace(None);
+    trace(0, None);
     QUERIES.get()
 }

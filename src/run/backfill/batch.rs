@@ -63,7 +63,8 @@ impl Runner<'_, '_> {
                 drop(tx);
                 return self.after_failure(failed, size, &place);
             }
-            (_, Stands::No) => return Err(self.ended()),
+            (Err(failed), Stands::No) => return Err(self.taken_back(failed)),
+            (Ok(_), Stands::No) => return Err(self.ended()),
             (Err(failed), Stands::Yes) => {
                 drop(tx);
                 return self.after_failure(failed, size, &place);
@@ -86,7 +87,7 @@ impl Runner<'_, '_> {
         }
         let revision = backfill.revision;
         let stored = || {
-            let stored = job.ledger.place(self.name())?;
+            let stored = job.ledger.place(self.name(), self.longest())?;
             Ok(stored.is_some_and(|stored| {
                 stored.revision == revision
                     && (stored.is_done == is_done)
@@ -141,7 +142,8 @@ impl Runner<'_, '_> {
     pub(super) fn place(&self, total: Option<u64>) -> Result<std::result::Result<Place, End>> {
         let (ledger, revision) = (self.job.ledger, self.backfill.revision);
         ledger.create()?;
-        let place = ledger.place(self.name())?.filter(|place| place.revision >= revision);
+        let place =
+            ledger.place(self.name(), self.longest())?.filter(|place| place.revision >= revision);
         let Some(place) = place else {
             ledger.begin_backfill(self.name(), revision, total)?;
             let progress = Progress { done: 0, total };
@@ -160,7 +162,7 @@ impl Runner<'_, '_> {
     fn end(&mut self, place: &Place, worked: &Worked) -> Result<()> {
         let progress =
             Progress { done: place.progress.done + worked.rows, total: place.progress.total };
-        let skipped = match self.done.skipped {
+        let skipped = match self.job.ledger.skipped_by(self.name())? {
             0 => String::new(),
             skipped => format!(", {skipped} skipped"),
         };

@@ -7,6 +7,7 @@ use super::Runner;
 use super::batch::Worked;
 use crate::error::{Error, Result};
 use crate::ledger::backfill::Place;
+use crate::seed::Work;
 
 /// A cursor from a while ago, each time twice as long: to come back to one is to go round in
 /// circles.
@@ -59,13 +60,11 @@ impl Runner<'_, '_> {
             None => (place.progress.total.map_or(u64::MAX, far), None),
         };
         let (true, Some(sql)) = (done > limit, &self.backfill.total) else { return Ok(()) };
-        let now: i64 = self
-            .job
-            .conn
-            .query_row(sql, [], |row| row.get(0))
-            .map_err(|error| self.failed("failed counting its rows", None).because(error))?;
-        let now = u64::try_from(now).unwrap_or_default();
-        if left.is_none_or(|left| now < left) {
+        let now = self.counted_by(sql)?;
+        // An `UPDATE` that is not to touch its key has an end, also where the total asks something
+        // else.
+        let has_end = matches!(self.backfill.work, Work::Update(_)) && now == 0;
+        if has_end || left.is_none_or(|left| now < left) {
             self.counted = Some((done.saturating_add(far(now)), now));
             return Ok(());
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::ErrorCode;
 use rusqlite::types::Value;
 
+use super::super::lend::{TAKEN_BACK, is_sqlites};
 use super::super::statements::shown;
 use super::batch::Worked;
 use super::walk::shown_key;
@@ -34,8 +35,15 @@ impl Runner<'_, '_> {
     ) -> Result<Outcome> {
         let (error, row) = match failed {
             Failed::Anyhow(error) => {
-                return Err(match error.downcast_ref() {
+                let fault = error.downcast_ref();
+                return Err(match fault {
                     Some(CursorFault::Stays { at }) => self.stays(at),
+                    Some(CursorFault::OtherType { .. } | CursorFault::OtherKey { .. }) => {
+                        self.failed("failed", None).because(error).advise(
+                            "put back what it went by, or give it a higher `revision`, and it \
+                             begins again with the first row",
+                        )
+                    }
                     _ => self.failed("failed", None).because(error),
                 });
             }
@@ -47,7 +55,9 @@ impl Runner<'_, '_> {
         let is_update = matches!(self.backfill.work, Work::Update(_));
         let is_call = matches!(self.backfill.work, Work::Calls(_));
         match (self.backfill.failures, &row) {
-            (Failures::Skip, Some(row)) if !is_call => return self.skip(row, &error.to_string()),
+            (Failures::Skip, Some(row)) if !is_call => {
+                return self.skip(row, &error.to_string(), place);
+            }
             _ => {}
         }
         let shown = |row: &Value| if is_update { shown_key(row) } else { shown(row.into()) };
@@ -71,14 +81,18 @@ impl Runner<'_, '_> {
         })
     }
 
-    /// Leaves a row as it is, on record, and goes on after it.
-    fn skip(&mut self, row: &Value, why: &str) -> Result<Outcome> {
+    /// Leaves a row as it is, on record, and goes on after it; unless somebody has moved on since
+    /// it failed, whose rows would be done again.
+    fn skip(&mut self, row: &Value, why: &str, failed: &Place) -> Result<Outcome> {
         let (job, backfill) = (self.job, self.backfill);
         let tx = job.patience.begin()?;
-        let place = match self.place(None)? {
+        let place = match self.place(failed.progress.total)? {
             Ok(place) => place,
             Err(end) => return Ok(Outcome::Ended(end)),
         };
+        if place.cursor != failed.cursor {
+            return Ok(Outcome::More);
+        }
         let next = Some(row.clone());
         let worked = Worked { next, rows: 0, exact: true, units: 1, row: None };
         self.refuse_circle(&place, &worked)?;
@@ -93,7 +107,11 @@ impl Runner<'_, '_> {
             holder: &self.lease.holder,
             lease: backfill.lease + self.pause,
         })?;
-        let stored = || Ok(job.ledger.place(name)?.is_some_and(|p| p.cursor.as_ref() == Some(row)));
+        let longest = self.longest();
+        let stored = || {
+            let place = job.ledger.place(name, longest)?;
+            Ok(place.is_some_and(|place| place.cursor.as_ref() == Some(row)))
+        };
         job.patience.commit(&tx, stored)?;
         log::debug!("backfill {name} skipped row {}: {why}", shown_key(row));
         self.trail.pass(Some(row));
@@ -102,6 +120,23 @@ impl Runner<'_, '_> {
         self.done.batches += 1;
         self.sizes.passed();
         Ok(Outcome::More)
+    }
+
+    /// The transaction is gone after a function failed. Where that was SQLite's error, it was
+    /// SQLite that took it back: an interrupt or a full disk can do that, and a trigger.
+    pub(super) fn taken_back(&self, failed: Failed) -> Error {
+        let (Failed::Row { error, .. } | Failed::Anyhow(error)) = failed;
+        if !is_sqlites(&error) {
+            return self.ended();
+        }
+        let kept = match self.done.progress.done {
+            0 => String::new(),
+            _ => format!("{} are done and stay so, ", self.done.progress),
+        };
+        self.failed("failed", None)
+            .because(error)
+            .changed(format!("{kept}{TAKEN_BACK}"))
+            .advise("see the cause below it, and start again: it goes on where its cursor is")
     }
 
     pub(super) fn ended(&self) -> Error {

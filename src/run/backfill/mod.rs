@@ -52,6 +52,10 @@ const GLIMPSE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 const GLANCE: Duration = Duration::from_millis(10);
 
+/// How much longer than one's own the lease of another process may be, which may be of another
+/// version of the program.
+const ASTRAY: Duration = Duration::from_secs(60);
+
 /// From which size on the log of a database in WAL mode is written back between batches.
 const LOG: u64 = 4 << 20;
 
@@ -109,10 +113,14 @@ impl<'a> Run<'a> {
                 let kind = ErrorKind::NotCurrent { pending: plan.gist() };
                 return Err(Error::from(kind).advise("run `apply` first"));
             }
-            let next = plan.seeds.iter().find_map(|name| job.seeds.backfill(name));
+            let (next, held) = job.seeds.without_seeds(&plan.seeds);
+            self.report.held.extend(held);
             let Some(backfill) = gate.or(next) else {
                 return if plan.is_empty() { self.finish_alone(&plan) } else { Ok(()) };
             };
+            if let (Some(_), Some(step)) = (gate, plan.steps.first()) {
+                self.refuse_after_seed(backfill, &job.label(step))?;
+            }
             preflight::refuse_read_only(job.conn, &plan)?;
             let name = backfill.name.as_ref();
             match self.fill(backfill, Occasion::Background, None, false) {
@@ -132,23 +140,11 @@ impl<'a> Run<'a> {
     /// Brings a backfill to its end before the migration that requires it, or refuses that.
     pub(super) fn gate(&mut self, name: &str, file: &str) -> Result<()> {
         let job = self.job;
-        let requires = |found: String| {
-            let (file, what) = (file.to_owned(), format!("the backfill {name}"));
-            Error::from(ErrorKind::Requires { file, what, found })
-        };
+        let requires = |found| requires(file, name, found);
         let Some(backfill) = job.seeds.backfill(name) else {
             return Err(requires("which is not registered".to_owned()));
         };
-        for after in &backfill.conditions.after {
-            let Some(item) = job.seeds.get(after).filter(|item| job.seeds.is_here(item)) else {
-                continue;
-            };
-            let sentinel = job.patience.retry(|| job.ledger.known_sentinel(after))?;
-            if !sentinel.is_some_and(|sentinel| item.is_done(&sentinel, true)) {
-                return Err(requires(format!("which comes after {after}, and that is not done"))
-                    .advise("seeds run after all migrations: take that condition away"));
-            }
-        }
+        self.refuse_after_seed(backfill, file)?;
         let limit = backfill.budget.or(backfill.is_deferred().then_some(GLIMPSE));
         let (end, progress) = self.fill(backfill, Occasion::Gate, limit, false)?;
         let found = match end {
@@ -160,6 +156,23 @@ impl<'a> Run<'a> {
         Err(requires(found).advise(
             "start again to go on with it, or finish it with `run_backfills`, and start again then",
         ))
+    }
+
+    /// A migration cannot wait for what waits for a seed, which waits for all migrations.
+    fn refuse_after_seed(&self, backfill: &Backfill, file: &str) -> Result<()> {
+        let job = self.job;
+        for after in &backfill.conditions.after {
+            let Some(item) = job.seeds.get(after).filter(|item| job.seeds.is_here(item)) else {
+                continue;
+            };
+            let sentinel = job.patience.retry(|| job.ledger.known_sentinel(after))?;
+            if !sentinel.is_some_and(|sentinel| item.is_done(&sentinel, true)) {
+                let found = format!("which comes after {after}, and that is not done");
+                return Err(requires(file, &backfill.name, found)
+                    .advise("seeds run after all migrations: take that condition away"));
+            }
+        }
+        Ok(())
     }
 
     /// Runs a backfill for as long as it may, and tells how it ended and how far it is.
@@ -215,6 +228,11 @@ impl<'a> Run<'a> {
         settings.restore()?;
         Ok((end, progress))
     }
+}
+
+fn requires(file: &str, name: &str, found: String) -> Error {
+    let (file, what) = (file.to_owned(), format!("the backfill {name}"));
+    ErrorKind::Requires { file, what, found }.into()
 }
 
 impl<'a> Runner<'_, 'a> {
@@ -277,7 +295,9 @@ impl<'a> Runner<'_, 'a> {
         if self.done.batches > 0 || known()?.is_none() {
             return Ok(None);
         }
-        let Some(place) = job.patience.retry(|| job.ledger.place(name))? else { return Ok(None) };
+        let longest = self.longest();
+        let place = job.patience.retry(|| job.ledger.place(name, longest))?;
+        let Some(place) = place else { return Ok(None) };
         self.done.progress = place.progress;
         let is_open = place.revision == self.backfill.revision && !place.is_done;
         let is_others = place.holder.is_some_and(|holder| holder != self.lease.holder);
@@ -287,6 +307,12 @@ impl<'a> Runner<'_, 'a> {
     /// How long a migration waits for another process that is at it.
     fn patience(&self, limit: Option<Duration>) -> Duration {
         limit.unwrap_or(self.job.patience.limit()).min(self.job.patience.limit())
+    }
+
+    /// How far ahead a sign of life can lie. One beyond that is from a clock that has been put back
+    /// since, and would keep everybody waiting until then.
+    fn longest(&self) -> Duration {
+        self.backfill.lease + self.pause + ASTRAY
     }
 
     fn sleep(&self, d: Duration) {
@@ -303,11 +329,21 @@ impl<'a> Runner<'_, 'a> {
         if begun.is_some_and(|sentinel| sentinel.revision >= self.backfill.revision) {
             return Ok(None);
         }
-        let count = || self.job.conn.query_row(sql, [], |row| row.get::<_, i64>(0));
-        let counted = self.job.patience.retry(|| {
-            count().map_err(|error| self.failed("failed counting its rows", None).because(error))
-        })?;
-        Ok(u64::try_from(counted).ok())
+        self.job.patience.retry(|| self.counted_by(sql)).map(Some)
+    }
+
+    fn counted_by(&self, sql: &str) -> Result<u64> {
+        let count = || {
+            let mut query = self.job.conn.prepare(sql)?;
+            if !query.readonly() {
+                let why = "a total is a query, and this is none";
+                return Err(rusqlite::Error::ToSqlConversionFailure(why.into()));
+            }
+            query.query_row([], |row| row.get::<_, i64>(0))
+        };
+        let counted = count()
+            .map_err(|error| self.failed("failed counting its rows", None).because(error))?;
+        Ok(u64::try_from(counted).unwrap_or_default())
     }
 
     fn name(&self) -> &'a str {

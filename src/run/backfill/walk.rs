@@ -12,8 +12,9 @@ use crate::sql::token::{Kind, Token, tokens, unquoted};
 pub(super) struct Walk<'u> {
     update: &'u Update,
     table: String,
-    /// Quoted.
+    /// Quoted, after the table's name.
     key: Vec<String>,
+    is_rowid: bool,
 }
 
 /// What one batch did.
@@ -50,8 +51,8 @@ impl<'u> Walk<'u> {
             return Err(WalkFailure::Anyhow(format!("there is no table `{}`", update.table)));
         };
         let key = key(conn, &table)?;
-        refuse_more_statements(&update.set)?;
-        refuse_more_statements(&update.filter)?;
+        refuse_loose(&update.set)?;
+        refuse_loose(&update.filter)?;
         let sets = columns_set(&update.set);
         let all_columns = |name: &String| key.same(name);
         if let Some(column) = sets.iter().find(|name| all_columns(name)) {
@@ -59,8 +60,11 @@ impl<'u> Walk<'u> {
                 "it sets `{column}`, which is part of the key that it walks by"
             )));
         }
-        let table = format!("main.{}", quoted(&table));
-        Ok(Walk { update, table, key: key.columns.iter().map(|column| quoted(column)).collect() })
+        let table = quoted(&table);
+        // With the table's name: the text may read others that have a column of that name.
+        let columns = key.columns.iter().map(|column| format!("{table}.{}", quoted(column)));
+        let (columns, table) = (columns.collect(), format!("main.{table}"));
+        Ok(Walk { update, table, key: columns, is_rowid: key.is_rowid })
     }
 
     /// Updates the next rows of the table, as many as it is told, whether the filter lets them
@@ -73,6 +77,9 @@ impl<'u> Walk<'u> {
     ) -> Result<Walked, WalkFailure> {
         let after =
             after.map(|cursor| self.decode(cursor)).transpose().map_err(WalkFailure::Cursor)?;
+        if let Some([cursor]) = after.as_deref() {
+            self.refuse_other_type(conn, cursor)?;
+        }
         let until = self.place(conn, after.as_deref(), rows)?;
         let mut bounds = Vec::new();
         let mut values: Vec<&Value> = Vec::new();
@@ -91,10 +98,6 @@ impl<'u> Walk<'u> {
         let bounds = if bounds.is_empty() { "1".to_owned() } else { bounds.join(" AND ") };
         let sql = format!("UPDATE {} SET {}\nWHERE {bounds}", self.table, self.update.set);
         let mut update = conn.prepare(&sql)?;
-        if update.parameter_count() != values.len() {
-            let why = "there is nothing to bind to the parameters of its SQL";
-            return Err(WalkFailure::Anyhow(why.to_owned()));
-        }
         let row = match (rows, &until) {
             (1, Some(until)) => Some(encode(until)),
             (1, None) => self.keys(conn, after.as_deref(), 1)?.first().map(|row| encode(row)),
@@ -156,9 +159,33 @@ impl<'u> Walk<'u> {
             return Ok(vec![cursor.clone()]);
         }
         let stored = kind(cursor);
-        let Value::Text(text) = cursor else { return Err(CursorFault::OtherType { stored }) };
+        let Value::Text(text) = cursor else { return Err(CursorFault::OtherKey { stored }) };
         let values = decode(text).filter(|values| values.len() == self.key.len());
-        values.ok_or(CursorFault::OtherType { stored })
+        values.ok_or(CursorFault::OtherKey { stored })
+    }
+
+    /// A table that was rebuilt with another kind of key has no rows beyond a cursor of the old
+    /// kind, or others than are left: SQLite puts all numbers before all texts.
+    fn refuse_other_type(&self, conn: &Connection, cursor: &Value) -> Result<(), WalkFailure> {
+        let key = self.key.concat();
+        let mut is_empty = true;
+        for (comparison, order) in [("<=", "DESC"), (">", "ASC")] {
+            let sql = format!(
+                "SELECT {key} FROM {} WHERE {key} {comparison} ?1 ORDER BY {key} {order} LIMIT 1",
+                self.table
+            );
+            let row = conn.query_row(&sql, [cursor], |row| row.get(0)).optional()?;
+            let Some(neighbour): Option<Value> = row else { continue };
+            if class(&neighbour) == class(cursor) {
+                return Ok(());
+            }
+            is_empty = false;
+        }
+        let is_number = matches!(cursor, Value::Integer(_));
+        match is_empty && (is_number || !self.is_rowid) {
+            true => Ok(()),
+            false => Err(WalkFailure::Cursor(CursorFault::OtherKey { stored: kind(cursor) })),
+        }
     }
 }
 
@@ -174,17 +201,30 @@ pub(super) fn shown_key(cursor: &Value) -> String {
     shown(cursor.into())
 }
 
+/// Numbers of both kinds are put in order among each other.
+fn class(value: &Value) -> u8 {
+    match value {
+        Value::Null => 0,
+        Value::Integer(_) | Value::Real(_) => 1,
+        Value::Text(_) => 2,
+        Value::Blob(_) => 3,
+    }
+}
+
 struct Key {
     columns: Vec<String>,
     /// Whether the one column is the rowid under a name of its own or of SQLite's.
     is_rowid: bool,
+    /// Names that mean the rowid, and no column of that name.
+    rowids: Vec<&'static str>,
 }
 
 const ROWIDS: [&str; 3] = ["rowid", "_rowid_", "oid"];
 
 impl Key {
     fn same(&self, column: &str) -> bool {
-        let rowid = self.is_rowid && ROWIDS.iter().any(|name| name.eq_ignore_ascii_case(column));
+        let mut rowids = self.rowids.iter();
+        let rowid = self.is_rowid && rowids.any(|name| name.eq_ignore_ascii_case(column));
         rowid || self.columns.iter().any(|own| own.eq_ignore_ascii_case(column))
     }
 }
@@ -199,13 +239,14 @@ fn key(conn: &Connection, table: &str) -> Result<Key, WalkFailure> {
         .collect::<Result<_, _>>()?;
     let primary = || columns.iter().filter(|(_, pk, _)| *pk > 0);
     let names = || primary().map(|(name, ..)| name.clone()).collect::<Vec<String>>();
-    let taken = |name: &&&str| columns.iter().any(|(its, ..)| its.eq_ignore_ascii_case(name));
-    let free = ROWIDS.iter().find(|name| !taken(name));
+    let taken = |name: &str| columns.iter().any(|(its, ..)| its.eq_ignore_ascii_case(name));
+    let rowids: Vec<&str> = ROWIDS.into_iter().filter(|name| !taken(name)).collect();
+    let free = rowids.first().copied();
     // A table WITHOUT ROWID has no such column, and a free name of it does not compile.
     let rowid = |name: &str| {
         conn.prepare(&format!("SELECT {name} FROM main.{} LIMIT 0", quoted(table))).is_ok()
     };
-    let has_rowid = free.is_none_or(|name| rowid(name));
+    let has_rowid = free.is_none_or(rowid);
     let indexed: bool = conn.query_row(
         "SELECT EXISTS (SELECT 1 FROM pragma_index_list(?1, 'main') WHERE origin = 'pk')",
         [table],
@@ -213,27 +254,59 @@ fn key(conn: &Connection, table: &str) -> Result<Key, WalkFailure> {
     )?;
     let count = primary().count();
     if !has_rowid {
-        return Ok(Key { columns: names(), is_rowid: false });
+        return Ok(Key { columns: names(), is_rowid: false, rowids });
     }
     if count == 1 && !indexed {
-        return Ok(Key { columns: names(), is_rowid: true });
+        return Ok(Key { columns: names(), is_rowid: true, rowids });
     }
     if count > 0 && primary().all(|(_, _, not_null)| *not_null) {
-        return Ok(Key { columns: names(), is_rowid: false });
+        return Ok(Key { columns: names(), is_rowid: false, rowids });
     }
     match free {
-        Some(name) => Ok(Key { columns: vec![(*name).to_owned()], is_rowid: true }),
+        Some(name) => Ok(Key { columns: vec![name.to_owned()], is_rowid: true, rowids }),
         None => Err(WalkFailure::Anyhow(format!(
             "`{table}` has columns called rowid, _rowid_ and oid, and no other key to walk by"
         ))),
     }
 }
 
-/// A second statement would be passed over in silence, and with it the bounds of the batch.
-fn refuse_more_statements(sql: &str) -> Result<(), WalkFailure> {
-    match tokens(sql).any(|token| token.kind == Kind::Semicolon) {
-        true => Err(WalkFailure::Anyhow(format!("`{sql}` is more than a part of one statement"))),
-        false => Ok(()),
+/// What reaches out of its part of the statement would reach out of the bounds of its batch, and
+/// a parameter would be bound to them.
+fn refuse_loose(sql: &str) -> Result<(), WalkFailure> {
+    let refused = |why: String| Err(WalkFailure::Anyhow(why));
+    let mut depth = 0_i32;
+    for token in tokens(sql) {
+        let text = token.text(sql);
+        match text {
+            "(" => depth += 1,
+            ")" => depth -= 1,
+            _ => {}
+        }
+        if token.kind == Kind::Semicolon {
+            return refused(format!("`{sql}` is more than a part of one statement"));
+        }
+        if token.kind == Kind::Value && text.starts_with(['?', ':', '@', '$']) {
+            let why = "there is nothing to bind to the parameters of its SQL";
+            return refused(format!("{why}: `{text}`"));
+        }
+        if depth < 0 || is_open(token.kind, text) {
+            depth = -1;
+            break;
+        }
+    }
+    if depth == 0 {
+        return Ok(());
+    }
+    refused(format!("`{sql}` has a parenthesis, a quote or a comment without its other end"))
+}
+
+/// Whether a token ends only because the text does.
+fn is_open(kind: Kind, text: &str) -> bool {
+    match (kind, text.chars().next()) {
+        (Kind::Comment, Some('/')) => text.len() < 4 || !text.ends_with("*/"),
+        (_, Some('[')) => !text.ends_with(']'),
+        (_, Some(quote @ ('\'' | '"' | '`'))) => text.matches(quote).count() % 2 == 1,
+        _ => false,
     }
 }
 
