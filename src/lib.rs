@@ -21,6 +21,7 @@ mod migration;
 mod migrator;
 mod options;
 mod plan;
+mod putting_back;
 mod report;
 mod rows;
 mod run;

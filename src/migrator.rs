@@ -3,19 +3,18 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::backup::{Backup, restore};
+use crate::backup::Backup;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::ledger::{self, Applied, Deed, Ledger, Record, Recorded};
+use crate::ledger::{self, Ledger};
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Plan, Policies};
-use crate::report::{Done, HistoryEntry, Report, Status};
+use crate::report::{HistoryEntry, Report, Status};
 use crate::run::lock::{Listener, Patience};
 use crate::run::repair::{refuse_running, repair};
 use crate::run::undo::Terms;
@@ -264,194 +263,6 @@ impl Migrator {
     }
 }
 
-/// Undoing what was recorded.
-impl Migrator {
-    /// Writes: takes back the last run of a seed that is [`undoable`](crate::Seed::undoable). Every
-    /// row that it changed becomes what it was, the application's triggers staying quiet, and its
-    /// sentinel too, so that the next [`apply`](Migrator::apply) runs it again.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::CannotUndo`] where there is no record of it: it has not run, was taken back
-    /// already, or the record was forgotten; or where its tables have other columns now.
-    /// [`ErrorKind::ChangedSince`] where rows were changed after it and
-    /// [`changed_since`](Migrator::changed_since) does not allow overwriting them;
-    /// [`ErrorKind::ForeignKeys`] where rows made since refer to what would go. Nothing is changed
-    /// by any error.
-    ///
-    /// ```
-    /// use landfall::{Migrator, Seed, Seeds};
-    ///
-    /// let family = Seed::new("family", |tx| {
-    ///     tx.execute("INSERT INTO contact_group(name) VALUES ('Family')", []).map(drop)
-    /// });
-    /// let migrator = Migrator::from_dir("migrations-example")
-    ///     .seeds(Seeds::new().add(family.undoable()));
-    /// let conn = migrator.open_in_memory()?;
-    /// let report = migrator.revert_seed(&conn, "family")?;
-    /// assert_eq!(report.reverted[0].name, "family");
-    /// # Ok::<(), landfall::Error>(())
-    /// ```
-    pub fn revert_seed(&self, conn: &Connection, name: &str) -> Result<Report> {
-        preflight::refuse_transaction(conn)?;
-        let ledger = self.ledger_of(conn)?;
-        let set = self.load()?;
-        let job = self.job(conn, &ledger, &set)?;
-        let records = job.patience.retry(|| ledger.read())?.records;
-        let of_it =
-            |record: &&Record| record.name == name && matches!(record.of, Recorded::Seed { .. });
-        match records.iter().rfind(of_it) {
-            Some(record) => told(run::run(&job, Goal::Undo(record.id))),
-            None => {
-                let why = "there is no record of it: it has not run, was taken back already, is \
-                           not `undoable`, or the record was forgotten";
-                let (what, why) = (format!("seed {name}"), why.to_owned());
-                Err(ErrorKind::CannotUndo { what, why }.into())
-            }
-        }
-    }
-
-    /// Writes the ledger only: forgets what was recorded longer ago than that, to make room. What
-    /// is forgotten can no longer be undone: a migration that says `undo` becomes irreversible.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InTransaction`], [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`]. Nothing is
-    /// changed by any error.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// # let migrator = landfall::Migrator::from_dir("migrations-example");
-    /// # let conn = migrator.open_in_memory()?;
-    /// let month = Duration::from_secs(30 * 24 * 60 * 60);
-    /// let report = migrator.forget_undo(&conn, month)?;
-    /// assert!(report.forgotten.is_empty());
-    /// # Ok::<(), landfall::Error>(())
-    /// ```
-    pub fn forget_undo(&self, conn: &Connection, older_than: Duration) -> Result<Report> {
-        preflight::refuse_transaction(conn)?;
-        let clock = Instant::now();
-        let ledger = self.ledger_of(conn)?;
-        let patience = self.patience(conn)?;
-        let mut report = Report::default();
-        if patience.retry(|| ledger.read())?.records.is_empty() {
-            return Ok(report);
-        }
-        if let Some(why) = preflight::read_only(conn)? {
-            let steps = "old records are to be forgotten".to_owned();
-            return Err(ErrorKind::ReadOnly { steps, why }.into());
-        }
-        let tx = patience.begin()?;
-        for (version, name) in ledger.forget_older(older_than)? {
-            let detail = Some("what it changed can no longer be undone");
-            let forgotten =
-                Deed { action: "forget", version, name: Some(&name), detail, ..Deed::default() };
-            ledger.record([forgotten])?;
-            report.forgotten.push(Done { version, name, took: Duration::ZERO });
-        }
-        let left = ledger.read()?.records;
-        patience.commit(&tx, || Ok(ledger.read()?.records == left))?;
-        report.took = clock.elapsed();
-        told(Ok(report))
-    }
-}
-
-/// Putting a backup back.
-impl Migrator {
-    /// Writes: puts a backup's content in the place of the whole database's, in one transaction,
-    /// through SQLite's backup API: other connections see the one or the other, a `-wal` of what
-    /// was there before is no danger, and the connection keeps its settings. What has been
-    /// written since the backup is lost. The history, which is now the backup's, is told in that
-    /// same transaction: the record is written into a temporary copy of the backup, which SQLite
-    /// keeps where it keeps its temporary files, and that is what is put in place. Where it cannot
-    /// be made, for want of room or because a trigger on the history needs a function of the
-    /// application, the record follows in a transaction of its own: a process that dies between
-    /// the two leaves the backup restored and not on record.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Backup`] for a file that is missing, damaged or not a backup of this
-    /// application, told by its `application_id` (where the database has one) and its ledger;
-    /// [`ErrorKind::InTransaction`], [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`]. The database is
-    /// as it was, unless the error says that only the record in the history failed.
-    ///
-    /// ```
-    /// use landfall::{Backup, Migration, Migrator, Target};
-    ///
-    /// let folder = tempfile::tempdir()?;
-    /// let migrator = Migrator::from_migrations([
-    ///     Migration::sql(1, "note", "CREATE TABLE note(text TEXT)"),
-    ///     Migration::sql(2, "clear", "DELETE FROM note"),
-    /// ])
-    /// .backup(Backup::to_dir(folder.path()));
-    /// let mut conn = landfall::rusqlite::Connection::open(folder.path().join("app.db"))?;
-    /// migrator.apply_to(&conn, Target::Steps(1))?;
-    /// conn.execute("INSERT INTO note VALUES ('keep me')", [])?;
-    ///
-    /// let report = migrator.apply(&conn)?;
-    /// let backup = report.backup.as_ref().and_then(|backup| backup.path()).unwrap();
-    /// migrator.restore(&mut conn, backup)?;
-    /// let text: String = conn.query_row("SELECT text FROM note", [], |row| row.get(0))?;
-    /// assert_eq!(text, "keep me");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn restore(&self, conn: &mut Connection, backup: impl AsRef<Path>) -> Result<Report> {
-        preflight::refuse_transaction(conn)?;
-        if let Some(why) = preflight::read_only(conn)? {
-            let steps = "a backup is to be restored".to_owned();
-            return Err(ErrorKind::ReadOnly { steps, why }.into());
-        }
-        let clock = Instant::now();
-        let path = backup.as_ref();
-        let set = self.load()?;
-        let mut source = restore::Source::open(path, &self.prefix)?;
-        let applied = self.readable(conn)?;
-        let live = restore::Live { conn, applied: &applied, set: &set, prefix: &self.prefix };
-        source.refuse_other(&live)?;
-        conn.flush_prepared_statement_cache();
-        let tell = |event: &Event<'_>| {
-            if let Some(listener) = &self.listener {
-                listener(event);
-            }
-        };
-        let recorded = source.record(self.wait, |copy| self.record_restore(copy, path));
-        source.put_into(conn, self.wait, &tell)?;
-        if recorded.is_err() {
-            self.record_restore(conn, path).map_err(|error| {
-                error.changed(
-                    "the backup is restored, but that could not be recorded in its history",
-                )
-            })?;
-        }
-        let restored = Some(path.to_owned());
-        told(Ok(Report { restored, took: clock.elapsed(), ..Report::default() }))
-    }
-
-    /// What the ledger says, if it can be read at all: a damaged database is one to restore.
-    fn readable(&self, conn: &Connection) -> Result<Applied> {
-        let ledger = self.ledger_of(conn)?;
-        let read = Patience::new(conn, self.wait, self.listener())?.retry(|| ledger.read());
-        match read {
-            Err(error) if matches!(error.kind(), ErrorKind::Busy { .. }) => Err(error),
-            read => Ok(read.unwrap_or_default()),
-        }
-    }
-
-    fn record_restore(&self, conn: &Connection, path: &Path) -> Result<()> {
-        let ledger = self.ledger_of(conn)?;
-        let patience = Patience::new(conn, self.wait, self.listener())?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let tx = patience.begin()?;
-        ledger.create()?;
-        let detail = Some(name.as_ref());
-        ledger.record([Deed { action: "restore", detail, ..Deed::default() }])?;
-        let is_last =
-            |entry: &HistoryEntry| entry.action == "restore" && entry.detail.as_deref() == detail;
-        patience.commit(&tx, || Ok(ledger.history()?.last().is_some_and(is_last)))
-    }
-}
-
 /// Verbs that only read.
 impl Migrator {
     /// Reads no database: whether the set, the registry of seeds and the folder's name for backups
@@ -658,7 +469,7 @@ impl Migrator {
         &self.source
     }
 
-    fn ledger_of<'c>(&self, conn: &'c Connection) -> Result<Ledger<'c>> {
+    pub(crate) fn ledger_of<'c>(&self, conn: &'c Connection) -> Result<Ledger<'c>> {
         Ledger::of(conn, &self.prefix, self.app_version.as_deref())
     }
 
@@ -672,11 +483,11 @@ impl Migrator {
         Patience::new(conn, self.wait, self.listener())
     }
 
-    fn listener(&self) -> Option<&Listener> {
+    pub(crate) fn listener(&self) -> Option<&Listener> {
         self.listener.as_deref()
     }
 
-    fn job<'a>(
+    pub(crate) fn job<'a>(
         &'a self,
         conn: &'a Connection,
         ledger: &'a Ledger<'a>,
@@ -713,7 +524,7 @@ impl Migrator {
 }
 
 /// One line in the log for a start that changed something, none for one that did not.
-fn told(result: Result<Report>) -> Result<Report> {
+pub(crate) fn told(result: Result<Report>) -> Result<Report> {
     if let Ok(report) = &result
         && !report.is_noop()
     {

@@ -21,6 +21,10 @@ use crate::migration::{BoxError, Identity, Version};
 /// function sees the newest schema, unless a migration says `-- landfall: requires backfill <name>`,
 /// which is then applied after it.
 ///
+/// A [`revert`](crate::Migrator::revert) keeps its sentinel, except to
+/// [`Target::Empty`](crate::Target::Empty): where the migration whose column it fills is taken back and
+/// applied again, give the backfill another revision, or delete its row in `schema_seeds`.
+///
 /// ```
 /// use landfall::{Backfill, Migration, Migrator, Seeds};
 ///
