@@ -3,6 +3,7 @@
 pub(crate) mod backfill;
 pub(crate) mod foreign;
 pub(crate) mod format;
+mod held;
 mod seal;
 mod sentinel;
 pub(crate) mod undo;

@@ -246,14 +246,15 @@ impl<'a> Run<'a> {
         if plan.is_empty() { self.finish(&plan) } else { Ok(()) }
     }
 
-    /// What belongs to the end of the last transaction: the ledger brought in line with the set,
-    /// and the seal. The plan has to be made under the lock that is held: the seal says that
+    /// What belongs to the end of the last transaction: the ledger brought in line with the set, why
+    /// seeds have not run, and the seal. The plan has to be made under the lock that is held: the seal says that
     /// nothing is left to do.
     fn finish(&mut self, plan: &Plan) -> Result<()> {
         for amendment in &plan.amendments {
             self.amend(amendment)?;
         }
         self.report_held(plan);
+        self.job.ledger.record_held(&self.report.held)?;
         if let (Some(fingerprint), true) = (self.job.fingerprint, plan.settles()) {
             self.job.ledger.seal(fingerprint)?;
         }
@@ -265,8 +266,12 @@ impl<'a> Run<'a> {
     /// a database that cannot be written right now stays unsealed, which only costs time.
     fn finish_alone(&mut self, plan: &Plan) -> Result<()> {
         let job = self.job;
-        let wanted = job.fingerprint.is_some() && (plan.settles() || !plan.amendments.is_empty());
-        if self.finished || !wanted || preflight::read_only(job.conn)?.is_some() {
+        let is_due = || {
+            let news = || job.ledger.news_of(&self.report.held).is_ok_and(|news| !news.is_empty());
+            plan.settles() || !plan.amendments.is_empty() || job.patience.at_once(news)
+        };
+        let wanted = !self.finished && job.fingerprint.is_some() && is_due();
+        if !wanted || preflight::read_only(job.conn)?.is_some() {
             return Ok(());
         }
         let before = self.report.clone();
