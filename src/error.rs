@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::migration::{BoxError, Version};
 use crate::report::Report;
+use crate::schema::Change;
 use crate::sql::{Position, Script};
 
 /// What every verb returns.
@@ -267,6 +268,10 @@ pub enum ErrorKind {
     #[error("`{}` is already there, and not empty", path.display())]
     #[non_exhaustive]
     NotFresh { path: PathBuf },
+    /// The schema is not what the migrations made.
+    #[error("the schema is not what was applied to this database: {}", list_of(changes))]
+    #[non_exhaustive]
+    Drift { changes: Vec<Change> },
     /// A backup could not be made, or not be restored.
     #[error("{doing} {} failed", named(path))]
     #[non_exhaustive]
@@ -300,6 +305,10 @@ fn list(items: &[String]) -> String {
         let _ = write!(text, "; and {} more", items.len() - 5);
     }
     text
+}
+
+fn list_of(changes: &[Change]) -> String {
+    list(&changes.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
 impl From<ErrorKind> for Error {

@@ -36,6 +36,7 @@ mod stop;
 pub mod testing;
 
 pub use backup::{Backup, When};
+pub use drift::Drifted;
 pub use error::{Error, ErrorKind, Result};
 pub use event::Event;
 pub use held::{Held, HeldBack, Progress};

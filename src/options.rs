@@ -10,6 +10,7 @@ use include_dir::Dir;
 use rusqlite::Connection;
 
 use crate::backup::Backup;
+use crate::drift::Drifted;
 use crate::event::Event;
 use crate::fresh::OnConnect;
 use crate::migration::{Identity, Migration};
@@ -99,6 +100,7 @@ impl Migrator {
             listener: None,
             stop: None,
             connect: None,
+            drifted: Drifted::default(),
             undrifting: Vec::new(),
         }
     }
@@ -245,6 +247,13 @@ impl Migrator {
     /// [`run_backfills`](Migrator::run_backfills) and of a start. Default: none.
     pub fn stop_on(mut self, handle: &Stop) -> Self {
         self.stop = Some(handle.clone());
+        self
+    }
+
+    /// What [`apply`](Migrator::apply) does, before it writes anything, with a schema that is not
+    /// what its migrations made: whether to look, and to refuse it. Default: [`Drifted::Ignore`].
+    pub fn drifted(mut self, p: Drifted) -> Self {
+        self.drifted = p;
         self
     }
 
