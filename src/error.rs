@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::migration::{BoxError, Version};
 use crate::report::Report;
+use crate::schema::Change;
 use crate::sql::{Position, Script};
 
 /// What every verb returns.
@@ -92,6 +93,14 @@ pub enum ErrorKind {
     #[error("`{file}` {why}")]
     #[non_exhaustive]
     Stale { file: String, why: &'static str },
+    /// A file that is kept beside the migrations does not say what it should.
+    #[error("`{}` is not {of}", path.display())]
+    #[non_exhaustive]
+    Outdated { path: PathBuf, of: &'static str },
+    /// A file that is kept beside the migrations cannot be read or written.
+    #[error("cannot keep `{}`", path.display())]
+    #[non_exhaustive]
+    Kept { path: PathBuf },
     /// The migrations could not be read.
     #[error("cannot read migrations from {}", path.display())]
     #[non_exhaustive]
@@ -259,6 +268,10 @@ pub enum ErrorKind {
     #[error("`{}` is already there, and not empty", path.display())]
     #[non_exhaustive]
     NotFresh { path: PathBuf },
+    /// The schema is not what the migrations made.
+    #[error("the schema is not what was applied to this database: {}", list_of(changes))]
+    #[non_exhaustive]
+    Drift { changes: Vec<Change> },
     /// A backup could not be made, or not be restored.
     #[error("{doing} {} failed", named(path))]
     #[non_exhaustive]
@@ -292,6 +305,10 @@ fn list(items: &[String]) -> String {
         let _ = write!(text, "; and {} more", items.len() - 5);
     }
     text
+}
+
+fn list_of(changes: &[Change]) -> String {
+    list(&changes.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
 impl From<ErrorKind> for Error {
@@ -390,6 +407,12 @@ impl Error {
     pub(crate) fn changed(mut self, what: impl Into<String>) -> Self {
         self.0.changed = Changed::Told(what.into());
         self
+    }
+
+    /// It happened in a database in memory, which is gone.
+    pub(crate) fn in_memory(mut self) -> Self {
+        self.0.report = None;
+        self.changed("that was in memory, to see what the migrations make; nothing was changed")
     }
 
     /// What earlier transactions of the same run did stays done, and is told.

@@ -12,6 +12,7 @@
 )]
 
 mod backup;
+mod drift;
 mod error;
 mod event;
 mod fresh;
@@ -22,9 +23,11 @@ mod migrator;
 mod options;
 mod plan;
 mod putting_back;
+mod replay;
 mod report;
 mod rows;
 mod run;
+pub mod schema;
 mod seed;
 mod source;
 pub mod sql;
@@ -33,6 +36,7 @@ mod stop;
 pub mod testing;
 
 pub use backup::{Backup, When};
+pub use drift::Drifted;
 pub use error::{Error, ErrorKind, Result};
 pub use event::Event;
 pub use held::{Held, HeldBack, Progress};

@@ -1,10 +1,41 @@
 //! What to do about what went wrong, where that does not depend on more than its kind.
 
 use super::ErrorKind;
+use crate::schema::Change;
 use crate::source::naming::{self, Role};
 
 fn is_repeatable(file: &str) -> bool {
     matches!(naming::role(file), Ok(Role::Repeatable { .. }))
+}
+
+/// How many statements are shown.
+const SHOWN: usize = 20;
+
+fn mending(changes: &[Change]) -> String {
+    let statements: Vec<&String> = changes.iter().flat_map(Change::statements).collect();
+    let rebuilds = changes.iter().filter(|change| change.statements().is_empty()).count();
+    let mut text = "find out who changed it".to_owned();
+    if !statements.is_empty() {
+        text.push_str("; these statements mend it, and a DROP takes data with it:");
+        for statement in statements.iter().take(SHOWN) {
+            text.push_str("\n    ");
+            text.push_str(&statement.replace('\n', "\n    "));
+            text.push(';');
+        }
+        if let Some(more @ 1..) = statements.len().checked_sub(SHOWN) {
+            text.push_str(&format!("\n    and {more} more"));
+        }
+        text.push_str("\nor, if it is meant, ");
+    } else {
+        text.push_str("; if it is meant, ");
+    }
+    text.push_str("put it into a migration, or leave it out with `ignore_drift_of`");
+    match rebuilds {
+        0 => {}
+        1 => text.push_str("; one difference takes a rebuild of its table"),
+        n => text.push_str(&format!("; {n} differences take a rebuild of their tables")),
+    }
+    text
 }
 
 impl ErrorKind {
@@ -32,6 +63,11 @@ impl ErrorKind {
                 "save the source file that says `include_dir!` and build again; a `build.rs` with \
                  `println!(\"cargo:rerun-if-changed=<folder>\");` makes Cargo notice by itself"
             }
+            ErrorKind::Outdated { .. } => {
+                "see the difference below; if it is meant, run the test again with `UPDATE_LOCK=1` \
+                 in its environment, and commit the file"
+            }
+            ErrorKind::Kept { .. } => "check the path, and that its folder is there",
             ErrorKind::Source { .. } => "check the path, and that it is a readable folder",
             ErrorKind::Modified { recorded, .. } => {
                 return Some(format!(
@@ -152,6 +188,7 @@ impl ErrorKind {
             ErrorKind::NotCurrent { .. } => {
                 "wait for the process that migrates, or run `apply` here"
             }
+            ErrorKind::Drift { changes } => return Some(mending(changes)),
             ErrorKind::Backup { .. } | ErrorKind::Sqlite { .. } => return None,
         };
         Some(text.to_owned())
