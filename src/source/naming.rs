@@ -153,7 +153,14 @@ impl Names {
     }
 }
 
-/// The version of a name that begins with `V`, `U` or `B`.
+/// Whether a name begins with `V`, `U` or `B` and a number.
+pub(super) fn is_lettered(path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or_default();
+    let number = file.strip_prefix(['V', 'U', 'B']).unwrap_or_default();
+    number.starts_with(|c: char| c.is_ascii_digit()) && number.contains("__")
+}
+
+/// The version of such a name.
 pub(super) fn parts_of(path: &str) -> Option<(char, Parts)> {
     let path = path.replace('\\', "/");
     let file = path.rsplit('/').next().unwrap_or_default();

@@ -121,7 +121,7 @@ fn shape(file: &File) -> Option<Shape> {
     if naming::is_repeatable(&path) {
         return None;
     }
-    if naming::parts_of(&path).is_some() {
+    if naming::is_lettered(&path) {
         return Some(Shape::Lettered);
     }
     let of_folder = || naming::folder(folder);

@@ -13,6 +13,8 @@ mod environment;
 mod fresh;
 mod interrupted;
 mod killed;
+mod layouts;
+mod layouts_bad;
 mod ledgers;
 mod logging;
 mod losses;
