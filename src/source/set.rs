@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::layout::Layout;
 use super::metadata::Metadata;
-use super::naming::{Names, Number, Role};
+use super::naming::{self, Names, Number, Role};
 use super::{File, Told, metadata, recognise};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{Deed, Migration, Text, Up, Version};
@@ -238,7 +238,10 @@ impl Shelf {
             return Ok(());
         }
         let text = filled(&path, text(&path, file.bytes)?, variables)?;
-        let reading = reading(&path, &text, names.layout, metadata);
+        let reading = match role {
+            Role::Up { .. } | Role::Down { .. } => reading(&path, &text, names.layout, metadata),
+            _ => Reading::default(),
+        };
         let script = |text| read_as(path.clone(), text, reading.clone());
         match role {
             Role::Up { number, name } => {
@@ -508,7 +511,11 @@ fn faulty(file: &str, sql: Cow<'static, str>, fault: Fault) -> Error {
 /// The text with its placeholders filled, and LF as its line ends.
 fn filled(file: &str, text: Cow<'static, str>, variables: &Variables) -> Result<Cow<'static, str>> {
     let text = line_feeds(text);
-    template::fill(text.clone(), variables).map_err(|fault| faulty(file, text, fault))
+    match template::fill(&text, variables) {
+        Ok(None) => Ok(text),
+        Ok(Some(filled)) => Ok(Cow::Owned(filled)),
+        Err(fault) => Err(faulty(file, text, fault)),
+    }
 }
 
 /// The up and the down script of one file.
@@ -556,6 +563,10 @@ fn bad_name(path: &str, why: String, layout: Layout) -> Error {
     let error = Error::from(ErrorKind::BadName { file: path.to_owned(), why });
     let file = path.replace('\\', "/");
     match layout {
+        _ if !naming::is_sql(&file) => error.advise(format!(
+            "say what it does with `.with(Migration::code(<version>, \"<name>\", …))`, and pass over \
+             the file with `.ignore(\"{file}\")`"
+        )),
         Layout::Landfall => error,
         _ => error.advise(format!(
             "name it `{}`, move it out of the folder, or pass over it with `.ignore(\"{file}\")`; \
@@ -673,7 +684,7 @@ fn refuse_down_beside(entry: &Entry, down: &Script) -> Result<()> {
         return Ok(());
     };
     let why = format!("{} {says}, and here is its down", entry.label);
-    Err(misplaced(down, down.position(0), why))
+    Err(misplaced(down, down.position(down.start()), why))
 }
 
 /// What is recorded are rows: a script that says `undo` may change nothing else.

@@ -786,3 +786,20 @@ fn a_file_that_escapes_the_runner_is_taken_back_as_one() {
     );
     assert_eq!(migrator.plan(&conn).unwrap().to_string().contains("foreign keys off"), true);
 }
+
+/// The lines are compiled by the example below the table.
+#[test]
+fn every_line_of_the_table_coming_from_is_in_its_example() {
+    let readme = include_str!("../../README.md");
+    let section = readme.split("## Coming from another tool").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert_eq!(rows.len(), 12);
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let (tool, line) = (cells[0], cells[2].trim_matches('`'));
+        let folder = format!("let dir = folder(\"{}\");", tool.to_lowercase());
+        let example = format!("{folder}\n    {line}.open_in_memory()?;");
+        assert!(section.contains(&example), "{example}");
+    }
+}

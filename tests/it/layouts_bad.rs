@@ -519,7 +519,7 @@ fn what_is_nearly_a_way_around_the_transaction_stays_refused() {
         );
         assert_eq!(one(&conn, "SELECT count(*) FROM sqlite_schema"), "0");
     }
-    // A seed's own transaction is not left that way either.
+    // The least that is one.
     let text = format!("COMMIT; {off} BEGIN;");
     let (_dir, migrator) = folder(&[("1_a.sql", &text)]);
     migrator.apply(&memory()).unwrap();
@@ -540,5 +540,44 @@ fn metadata_that_says_neither_is_refused_in_its_line() {
          2 |   run_in_transaction = no\n\
          \x20 |   ^\n\
          what to do: correct the line"
+    );
+}
+
+#[test]
+fn migrations_in_another_language_are_not_passed_over() {
+    let (_dir, migrator) = folder(&[
+        ("V1__a.sql", "CREATE TABLE a(x)"),
+        ("V2__b.rs", "pub fn migration() -> String"),
+        ("mod.rs", "mod b;"),
+    ]);
+    assert_eq!(
+        format!("{:#}", refused(&migrator)),
+        "`V2__b.rs` is not understood: it is code that Flyway would run; nothing was changed\n\
+         what to do: say what it does with `.with(Migration::code(<version>, \"<name>\", …))`, and \
+         pass over the file with `.ignore(\"V2__b.rs\")`"
+    );
+    migrator.ignore("V2__b.rs").check().unwrap();
+    let (_dir, migrator) = folder(&[
+        ("1_a.sql", "-- +goose Up\nSELECT 1"),
+        ("2_b.go", "package migrations"),
+        ("2_b_test.go", "package migrations"),
+    ]);
+    assert_eq!(
+        refused(&migrator).to_string(),
+        "`2_b.go` is not understood: it is code that goose would run; nothing was changed"
+    );
+    // Beside landfall's own files they are passed over, as any file that is not SQL.
+    let (_dir, migrator) = folder(&[("1_a.sql", "SELECT 1"), ("2_b.go", ""), ("V2__b.rs", "")]);
+    assert_eq!(migrator.apply(&memory()).unwrap().applied.len(), 1);
+}
+
+#[test]
+fn a_down_section_beside_what_has_no_way_back_is_refused_at_the_section() {
+    let text = "-- landfall: irreversible: gone is gone\n-- +goose Up\nSELECT 1;\n-- +goose Down\n";
+    let error = refused_files(&[("1_a.sql", text)]);
+    assert_eq!(
+        error.to_string(),
+        "`1_a.sql`, line 4, column 15: 1_a.sql calls itself irreversible, and here is its down; \
+         nothing was changed"
     );
 }
