@@ -1,14 +1,17 @@
 //! What can go wrong, in sentences.
 
 mod advice;
+mod unfit;
 
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::adoption::Adopt;
 use crate::migration::{BoxError, Version};
 use crate::report::Report;
 use crate::sql::{Position, Script};
+pub(crate) use unfit::Unfit;
 
 /// What every verb returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -124,7 +127,19 @@ pub enum ErrorKind {
     /// A table with the name of one of ours that is not ours.
     #[error("table `{table}` is not landfall's: {looks_like}")]
     #[non_exhaustive]
-    ForeignLedger { table: String, looks_like: String },
+    ForeignLedger { table: String, looks_like: String, adopt: Option<Adopt> },
+    /// The ledger of another tool cannot be taken over as it is.
+    #[error("the ledger of {tool}, `{ledger}`, cannot be taken over: {why}")]
+    #[non_exhaustive]
+    Adoption { tool: &'static str, ledger: String, why: String },
+    /// The migrations that another tool's ledger names do not make the schema that is there.
+    #[error(
+        "the ledger of {tool}, `{ledger}`, cannot be taken over: the schema is not what its \
+         migrations make: {}",
+        list(differences)
+    )]
+    #[non_exhaustive]
+    Unproved { tool: &'static str, ledger: String, differences: Vec<String> },
     /// The table that says what is applied is gone, and others of the ledger are there.
     #[error("the ledger has lost its table `{table}`, and what is applied cannot be told")]
     #[non_exhaustive]
@@ -418,6 +433,10 @@ impl Error {
     pub(crate) fn is_interrupt(&self) -> bool {
         let code = self.cause().and_then(rusqlite::Error::sqlite_error_code);
         code == Some(rusqlite::ErrorCode::OperationInterrupted)
+    }
+
+    pub(crate) fn is_foreign_ledger(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::ForeignLedger { .. })
     }
 
     fn cause(&self) -> Option<&rusqlite::Error> {

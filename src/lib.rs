@@ -11,6 +11,7 @@
     clippy::incompatible_msrv
 )]
 
+mod adoption;
 mod backup;
 mod error;
 mod event;
@@ -32,6 +33,7 @@ mod status;
 mod stop;
 pub mod testing;
 
+pub use adoption::{Adopt, Adopted, Adoption, Proof};
 pub use backup::{Backup, When};
 pub use error::{Error, ErrorKind, Result};
 pub use event::Event;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use include_dir::Dir;
 
+use crate::adoption::Adoption;
 use crate::backup::Backup;
 use crate::event::Event;
 use crate::migration::Migration;
@@ -91,6 +92,7 @@ impl Migrator {
             app_version: None,
             prefix: "schema".to_owned(),
             policies: Policies::default(),
+            adopt: None,
             backup: None,
             undo: undo::Terms::default(),
             wait: Duration::from_secs(60),
@@ -204,6 +206,25 @@ impl Migrator {
     /// What to do with what a rebuild loses besides rows. Default: [`Strictness::Warn`].
     pub fn strictness(mut self, s: Strictness) -> Self {
         self.policies.strictness = s;
+        self
+    }
+
+    /// Another tool's ledger to take over, where landfall's is not there yet: the first start reads
+    /// it, proves that it is true, and writes landfall's in one transaction; every later one has
+    /// nothing to do with it. Theirs stays, so that the old program can still run; where its table
+    /// has the name of landfall's, it gets another. A database without that ledger is like any other.
+    /// Default: none.
+    ///
+    /// Before anything is written, the migrations that it names are replayed into an empty database
+    /// in memory, and the schema that they make is compared with the one that is there. Differences,
+    /// an edited file, or a migration that did not come to its end, are refused with
+    /// [`ErrorKind::Unproved`](crate::ErrorKind::Unproved) or
+    /// [`ErrorKind::Adoption`](crate::ErrorKind::Adoption). What it names and the set lacks is for
+    /// [`missing`](Migrator::missing) and [`newer`](Migrator::newer) to decide. Seeds have not run.
+    ///
+    /// [`Adopt`](crate::Adopt) has an example.
+    pub fn adopt(mut self, t: impl Into<Adoption>) -> Self {
+        self.adopt = Some(t.into());
         self
     }
 

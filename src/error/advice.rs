@@ -54,6 +54,13 @@ impl ErrorKind {
                  which runs the down scripts stored in the ledger; or, if this program can work \
                  with the newer schema, use `newer(Newer::Ignore)`"
             }
+            ErrorKind::ForeignLedger { adopt: Some(tool), .. } => {
+                return Some(format!(
+                    "to take it over, say `.adopt({})`; or give landfall's tables another name \
+                     with `ledger(\"<prefix>\")`",
+                    tool.variant()
+                ));
+            }
             ErrorKind::ForeignLedger { .. } => {
                 "give landfall's tables another name with `ledger(\"<prefix>\")`"
             }
@@ -152,7 +159,10 @@ impl ErrorKind {
             ErrorKind::NotCurrent { .. } => {
                 "wait for the process that migrates, or run `apply` here"
             }
-            ErrorKind::Backup { .. } | ErrorKind::Sqlite { .. } => return None,
+            ErrorKind::Adoption { .. }
+            | ErrorKind::Unproved { .. }
+            | ErrorKind::Backup { .. }
+            | ErrorKind::Sqlite { .. } => return None,
         };
         Some(text.to_owned())
     }

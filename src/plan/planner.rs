@@ -111,8 +111,7 @@ impl Planner<'_> {
             amendments: self.amendments(corrects),
             newer,
             reaches_end: whole,
-            seeds: Vec::new(),
-            held: Vec::new(),
+            ..Plan::default()
         })
     }
 

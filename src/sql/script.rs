@@ -38,6 +38,8 @@ pub(crate) struct Script {
     /// The file's name, or what stands for it where there is none.
     pub(crate) file: String,
     pub(crate) text: Cow<'static, str>,
+    /// The text as the file holds it, where that is another one.
+    original: Option<Cow<'static, str>>,
     pub(crate) statements: Vec<Statement>,
     pub(crate) directives: Directives,
     pub(crate) references: Vec<Reference>,
@@ -47,6 +49,8 @@ pub(crate) struct Script {
 impl Script {
     /// Reads a script. A NUL must have been refused before: SQLite would stop reading there.
     pub(crate) fn read(file: impl Into<String>, text: Cow<'static, str>) -> Result<Self, Fault> {
+        let is_other = text.starts_with('\u{feff}') || text.contains("\r\n");
+        let original = is_other.then(|| text.clone());
         let text = line_feeds(text);
         let mut directives = Directives::default();
         let mut statements = Vec::new();
@@ -89,7 +93,13 @@ impl Script {
             return Err(fault);
         }
         let checksum = canonical.checksum();
-        Ok(Script { file: file.into(), text, statements, directives, references, checksum })
+        let file = file.into();
+        Ok(Script { file, text, original, statements, directives, references, checksum })
+    }
+
+    /// The text as the file holds it.
+    pub(crate) fn original(&self) -> &str {
+        self.original.as_ref().unwrap_or(&self.text)
     }
 
     pub(crate) fn sql(&self, statement: &Statement) -> &str {

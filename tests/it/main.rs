@@ -1,5 +1,6 @@
 //! One binary, a module per promise.
 
+mod adopt;
 mod backfills;
 mod backups;
 mod bad_sets;
