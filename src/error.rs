@@ -71,6 +71,14 @@ pub enum ErrorKind {
     #[error("`{file}` is not understood: {why}")]
     #[non_exhaustive]
     BadName { file: String, why: String },
+    /// Files of two tools in one folder.
+    #[error("`{first}` is {first_is}, and `{second}` is {second_is}: one folder is one tool's")]
+    #[non_exhaustive]
+    MixedLayouts { first: String, first_is: &'static str, second: String, second_is: &'static str },
+    /// A file that two tools would take for different things.
+    #[error("`{file}` can be read in two ways: {why}")]
+    #[non_exhaustive]
+    AmbiguousLayout { file: String, why: String },
     /// Two files claim one version, or two repeatables one name.
     #[error("`{first}` and `{second}` are both {what}")]
     #[non_exhaustive]
@@ -112,6 +120,12 @@ pub enum ErrorKind {
     )]
     #[non_exhaustive]
     Missing { version: Version, name: String, app_version: Option<String> },
+    /// An applied migration has another number now, because of the versions that came beside it.
+    #[error(
+        "{file} was applied to this database as version {applied}, and is version {version} now"
+    )]
+    #[non_exhaustive]
+    Renumbered { file: String, applied: Version, version: Version },
     /// A pending migration is older than one already applied.
     #[error("migration {file} is pending, but the database is already at version {latest}")]
     #[non_exhaustive]

@@ -50,6 +50,7 @@ pub use report::{
 };
 pub use rows::{RowPolicy, Rows, RowsWritten};
 pub use seed::{Backfill, Batch, Edited, Failures, Seed, Seeds, UserTriggers};
+pub use source::Layout;
 pub use sql::Position;
 pub use stop::Stop;
 

@@ -19,7 +19,7 @@ use crate::report::{HistoryEntry, Report, Status};
 use crate::run::lock::{Listener, Patience};
 use crate::run::repair::{refuse_running, refuse_unadopted, repair};
 use crate::run::undo::Terms;
-use crate::run::{self, Job, preflight, session, statements};
+use crate::run::{self, Job, empty_downs, preflight, session, statements};
 use crate::seed::{Deferred, Environments, Registry, Seeds};
 use crate::source::{Set, Source};
 use crate::stop::Stop;
@@ -269,8 +269,8 @@ impl Migrator {
 /// Verbs that only read.
 impl Migrator {
     /// Reads no database: whether the set, the registry of seeds and the folder's name for backups
-    /// are sound, and every sign-off
-    /// of a loss stands over something that can lose.
+    /// are sound, and every sign-off of a loss stands over something that can lose. A down script that
+    /// is empty, where its migration changes the schema, is a warning in the [log](https://docs.rs/log).
     ///
     /// # Errors
     ///
@@ -281,7 +281,13 @@ impl Migrator {
     /// # Ok::<(), landfall::Error>(())
     /// ```
     pub fn check(&self) -> Result<()> {
-        self.load()?.refuse_stale_sign_offs()
+        let set = self.load()?;
+        set.refuse_stale_sign_offs()?;
+        let empty: Vec<_> = set.empty_downs().collect();
+        if let Some(warning) = empty_downs::told(&empty) {
+            log::warn!("{warning}");
+        }
+        Ok(())
     }
 
     /// Reads: what [`apply`](Migrator::apply) would do. Its `Display` is the dry run.

@@ -18,7 +18,7 @@ use crate::plan::{
 };
 use crate::run::undo;
 use crate::seed::{Environments, Seeds};
-use crate::source::Source;
+use crate::source::{Layout, Source};
 use crate::stop::Stop;
 
 /// Sources.
@@ -81,6 +81,59 @@ impl Migrator {
     /// ```
     pub fn with(mut self, m: Migration) -> Self {
         self.source.add(m);
+        self
+    }
+
+    /// How the folder's files are named and cut. Default: as they are recognised, each folder by its
+    /// files; this is for one that can be read in two ways.
+    ///
+    /// ```
+    /// use landfall::include_dir::{self, include_dir};
+    /// use landfall::{Layout, Migrator};
+    ///
+    /// let files = include_dir!("$CARGO_MANIFEST_DIR/tests/cases/golang-migrate/migrations");
+    /// Migrator::from_embedded(files).layout(Layout::GolangMigrate).check()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn layout(mut self, l: Layout) -> Self {
+        self.source.tell().layout = Some(l);
+        self
+    }
+
+    /// Passes over files that are no migrations and end with `.sql`, or that belong to another set.
+    /// A pattern without `/` is about a name at any depth, one with a `/` about a path from the
+    /// folder on; it also takes what is below a folder of that name. `*` and `?` stand for what a
+    /// name can hold, `**` for any number of folders. May be said several times. Default: none.
+    ///
+    /// ```
+    /// landfall::Migrator::from_dir("migrations-example")
+    ///     .ignore("schema.sql")
+    ///     .ignore("drafts/**/*.sql")
+    ///     .check()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn ignore(mut self, glob: impl Into<String>) -> Self {
+        self.source.tell().ignored.push(glob.into());
+        self
+    }
+
+    /// What `{{ .name }}`, `{{ name }}` and `${name}` stand for in SQL, wherever they stand but in
+    /// comments; inside a quoted text a quote of the value is doubled. It is one line. What is
+    /// checked, shown in errors and stored is the text with the value in it, so that another value
+    /// is another migration. A placeholder without a value is refused, unless it stands inside a
+    /// string, where it may be data: there `{{ .other }}` is refused once there is any variable.
+    /// Default: none.
+    ///
+    /// ```
+    /// use landfall::{Migration, Migrator};
+    ///
+    /// let table = Migration::sql(1, "user", "CREATE TABLE {{ .Prefix }}user(name)");
+    /// let conn = Migrator::from_migrations([table]).variable("Prefix", "app_").open_in_memory()?;
+    /// conn.execute("INSERT INTO app_user VALUES ('Ada')", [])?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.source.tell().variables.insert(name.into(), value.into());
         self
     }
 

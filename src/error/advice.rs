@@ -1,11 +1,7 @@
 //! What to do about what went wrong, where that does not depend on more than its kind.
 
 use super::ErrorKind;
-use crate::source::naming::{self, Role};
-
-fn is_repeatable(file: &str) -> bool {
-    matches!(naming::role(file), Ok(Role::Repeatable { .. }))
-}
+use crate::source::naming::is_repeatable;
 
 impl ErrorKind {
     /// What to do next, where it does not depend on more than the kind.
@@ -14,16 +10,21 @@ impl ErrorKind {
             ErrorKind::BadName { .. } => {
                 "name it `0001_name.sql`, `0001_name.down.sql`, `0001_name.verify.sql`, \
                  `0050_name.baseline.sql`, `R__name.sql` or `20250214_0930_name.sql`, or move it \
-                 out of the folder"
+                 out of the folder, or pass over it with `.ignore(\"<file>\")`"
+            }
+            ErrorKind::MixedLayouts { .. } => {
+                "give each tool's files a folder of their own, or pass over the others with \
+                 `.ignore(\"<file>\")`"
+            }
+            ErrorKind::AmbiguousLayout { .. } => "say whose it is: `.layout(Layout::…)`",
+            ErrorKind::Renumbered { .. } => {
+                "give the file that has come before it a version after the newest"
             }
             ErrorKind::DuplicateVersion { .. } => "give one of them another number or name",
             ErrorKind::OrphanDown { .. } => {
                 "add its migration, correct the number, or remove the file"
             }
             ErrorKind::NotUtf8 { .. } => "save the file as UTF-8 text",
-            ErrorKind::BadText { why, .. } if why.contains("section") => {
-                "put the down section into a `.down.sql` file of its own, and remove the marks"
-            }
             ErrorKind::BadText { .. } => "close it where it was meant to end",
             ErrorKind::Directive { .. } => {
                 return Some(format!("the directives are: {}", crate::sql::directive::FORMS));

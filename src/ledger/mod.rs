@@ -8,6 +8,7 @@ mod seal;
 mod sentinel;
 pub(crate) mod undo;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::migration::Version;
 use crate::report::{Compatibility, HistoryEntry};
 use crate::source::Entry;
-use crate::sql::quoted;
+use crate::sql::{Script, quoted};
 pub(crate) use adopt::Takeover;
 pub(crate) use undo::{ChangedRow, Record, Recorded, Recording};
 
@@ -86,7 +87,7 @@ pub(crate) struct NewRow<'a> {
     pub(crate) version: Version,
     pub(crate) name: &'a str,
     pub(crate) checksum: &'a str,
-    pub(crate) down_sql: Option<&'a str>,
+    pub(crate) down_sql: Option<Cow<'a, str>>,
     pub(crate) compatibility: Compatibility,
     pub(crate) took: Duration,
 }
@@ -315,7 +316,7 @@ impl<'c> Ledger<'c> {
             self.tables.migrations
         );
         let Entry { version, name, checksum, .. } = entry;
-        let down = entry.down.as_ref().map(|down| down.text.as_ref());
+        let down = entry.down.as_ref().map(Script::stored);
         let compatible = entry.compatibility == Compatibility::Compatible;
         self.conn
             .execute(&sql, params![version.0, name, checksum, down, compatible])

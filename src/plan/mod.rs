@@ -17,6 +17,7 @@ use crate::held::Held;
 use crate::ledger::{Record, Row, Takeover};
 use crate::migration::Version;
 use crate::report::{Compatibility, NewerMigration, columns};
+use crate::source::Set;
 use crate::sql::Script;
 pub(crate) use planner::{covered, plan};
 pub use policy::{ChangedSince, DataLoss, Late, Missing, Newer, Strictness, Transactions};
@@ -70,6 +71,10 @@ pub struct Step {
     pub foreign_keys: ForeignKeys,
     /// Whether older programs can go on working after it.
     pub compatibility: Compatibility,
+    /// The file that runs, from the set's folder on; of a migration made in code, its name.
+    pub file: Option<String>,
+    /// How many statements that file has for it; none, of a function.
+    pub statements: usize,
     pub(crate) work: Work,
     needs: Needs,
     pub(crate) risk: Risk,
@@ -184,10 +189,31 @@ impl Step {
             transaction: None,
             foreign_keys: ForeignKeys::Unchanged,
             compatibility,
+            file: None,
+            statements: 0,
             work,
             needs,
             risk,
             awaits: Vec::new(),
+        }
+    }
+
+    /// Notes what the set says of where it comes from.
+    fn describe(&mut self, set: &Set) {
+        let script = match &self.work {
+            Work::Migration(version) => {
+                let entry = set.get(*version);
+                self.file = entry.map(|entry| entry.label.clone());
+                entry.and_then(|entry| entry.task.script())
+            }
+            Work::Baseline(version) => set.baseline(*version).map(|baseline| &baseline.script),
+            Work::Repeatable(name) => set.repeatable(name).map(|repeatable| &repeatable.script),
+            Work::Script(script) => Some(script.as_ref()),
+            Work::Undo(_) | Work::Nowhere => None,
+        };
+        if let Some(script) = script {
+            self.statements = script.statements.len();
+            self.file.get_or_insert_with(|| script.file.clone());
         }
     }
 

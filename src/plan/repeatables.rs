@@ -5,6 +5,7 @@ use super::planner::Planner;
 use super::{Direction, Needs, Risk, Step, Work};
 use crate::ledger::Row;
 use crate::report::Compatibility;
+use crate::sql::script::Reading;
 use crate::sql::{Script, undo_of_repeatable};
 
 impl Planner<'_> {
@@ -82,7 +83,7 @@ impl Planner<'_> {
     pub(super) fn aside_step(&self, row: &Row) -> Step {
         let sql = row.down_sql.clone().unwrap_or_default();
         // What we stored ourselves has no directives, so that reading it has no faults.
-        let script = Script::read(format!("{} (stored)", row.name), sql.into());
+        let script = Script::read(format!("{} (stored)", row.name), sql.into(), Reading::default());
         let work = script.map_or(Work::Nowhere, |script| Work::Script(Box::new(script)));
         let needs = Needs::Nothing;
         let kept = Compatibility::Compatible;

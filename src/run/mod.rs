@@ -7,6 +7,7 @@ mod backup;
 mod book;
 mod code_guard;
 mod deletes;
+pub(crate) mod empty_downs;
 pub(crate) mod foreign_keys;
 mod guard;
 mod lend;

@@ -8,7 +8,9 @@ pub(crate) mod losses;
 mod position;
 mod repeat;
 pub(crate) mod script;
+pub(crate) mod section;
 pub(crate) mod split;
+pub(crate) mod template;
 pub(crate) mod token;
 
 pub(crate) use action::{Action, Control, Object, Verb};

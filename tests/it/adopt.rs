@@ -594,6 +594,166 @@ fn a_checkout_with_other_line_ends_has_the_same_checksums() {
     }
 }
 
+/// The other tool's own files, as they lie in its folder.
+#[test]
+fn the_folder_stays_as_the_other_tool_has_it() {
+    let named = |names: [&str; 4]| -> Vec<(String, String)> {
+        let texts = [PERSON, LETTER, BORN, NOTE];
+        names.iter().zip(texts).map(|(name, text)| ((*name).to_owned(), text.to_owned())).collect()
+    };
+    let sections = |up: &str, down: &str, names: [&str; 4]| -> Vec<(String, String)> {
+        let files = named(names).into_iter();
+        files.map(|(name, text)| (name, format!("{up}\n{text}{down}\nSELECT 1;\n"))).collect()
+    };
+    let dated =
+        ["20240101_person.sql", "20240102_letter.sql", "20240103_born.sql", "20240104_note.sql"];
+    let folders = [
+        (
+            Adopt::RusqliteMigration,
+            "PRAGMA user_version = 3;".to_owned(),
+            named(["01-person/up.sql", "02-letter/up.sql", "03-born/up.sql", "10-note/up.sql"]),
+        ),
+        (
+            Adopt::Refinery,
+            REFINERY.to_owned(),
+            named(["V1__person.sql", "V2__letter.sql", "V3__born.sql", "V4__note.sql"]),
+        ),
+        (
+            Adopt::Sqlx,
+            SQLX.to_owned(),
+            named(["1_person.up.sql", "2_letter.sql", "0003_born.sql", "4_note.sql"]),
+        ),
+        // Whole days, which are timestamps to landfall and numbers to sqlx.
+        (
+            Adopt::Sqlx,
+            SQLX.replace("(1, 'p", "(20240101, 'p")
+                .replace("(2, 'l", "(20240102, 'l")
+                .replace("(3, 'b", "(20240103, 'b"),
+            named(dated),
+        ),
+        (
+            Adopt::Diesel,
+            DIESEL.to_owned(),
+            named([
+                "2024-01-01-000000_person/up.sql",
+                "2024-01-02-000000_letter/up.sql",
+                "2024-01-03-000000_born/up.sql",
+                "2024-01-04-000000_note/up.sql",
+            ]),
+        ),
+        (
+            Adopt::Diesel,
+            DIESEL.replace("000000'", "0000000000'"),
+            named([
+                "2024-01-01-000000-0000_person/up.sql",
+                "2024-01-02-000000-0000_letter/up.sql",
+                "2024-01-03-000000-0000_born/up.sql",
+                "2024-01-04-000000-0000_note/up.sql",
+            ]),
+        ),
+        (
+            Adopt::Hiqlite,
+            HIQLITE.to_owned(),
+            named(["1_person.sql", "2_letter.sql", "3_born.sql", "4_note.sql"]),
+        ),
+        (
+            Adopt::Geni,
+            GENI.to_owned(),
+            named([
+                "20240101000000_person.up.sql",
+                "20240102000000_letter.up.sql",
+                "20240103000000_born.up.sql",
+                "20240104000000_note.up.sql",
+            ]),
+        ),
+        (
+            Adopt::GolangMigrate,
+            GOLANG_MIGRATE.to_owned(),
+            named([
+                "000001_person.up.sql",
+                "000002_letter.up.sql",
+                "000003_born.up.sql",
+                "000004_note.up.sql",
+            ]),
+        ),
+        (
+            Adopt::Goose,
+            GOOSE.to_owned(),
+            sections(
+                "-- +goose Up",
+                "-- +goose Down",
+                ["00001_person.sql", "00002_letter.sql", "00003_born.sql", "00004_note.sql"],
+            ),
+        ),
+        (
+            Adopt::Dbmate,
+            DBMATE.replace("'000", "'2024010100000"),
+            sections(
+                "-- migrate:up",
+                "-- migrate:down",
+                [
+                    "20240101000001_person.sql",
+                    "20240101000002_letter.sql",
+                    "20240101000003_born.sql",
+                    "20240104000000_note.sql",
+                ],
+            ),
+        ),
+        (
+            Adopt::Flyway,
+            FLYWAY.to_owned(),
+            named(["V1__person.sql", "V2__letter.sql", "V3__born.sql", "V4__note.sql"]),
+        ),
+        (
+            Adopt::Flyway,
+            FLYWAY
+                .replace("(2, '2'", "(2, '1.1'")
+                .replace("(3, '3'", "(3, '1.1.10'")
+                .replace("(4, '3'", "(4, '1.1.10'")
+                .replace("(5, '3'", "(5, '1.1.10'")
+                .replace("'V", "'moved/V"),
+            named(["V1__person.sql", "V1.1__letter.sql", "V1_1_10__born.sql", "V2__note.sql"]),
+        ),
+        (
+            Adopt::Prisma,
+            PRISMA.to_owned(),
+            named([
+                "20240101000000_person/migration.sql",
+                "20240102000000_letter/migration.sql",
+                "20240103000000_born/migration.sql",
+                "20240104000000_note/migration.sql",
+            ]),
+        ),
+        (
+            Adopt::Drizzle,
+            DRIZZLE.to_owned(),
+            named(["0000_person.sql", "0001_letter.sql", "0002_born.sql", "0003_note.sql"]),
+        ),
+    ];
+    for (adopt, ledger, mut files) in folders {
+        if adopt == Adopt::Drizzle {
+            files.push(("meta/_journal.json".to_owned(), "{}".to_owned()));
+        }
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(name, text)| (&**name, &**text)).collect();
+        let (_dir, mut migrator) = folder(&files);
+        if adopt == Adopt::Flyway {
+            migrator = migrator.layout(landfall::Layout::Flyway);
+        }
+        let migrator = migrator.adopt(adopt);
+        let conn = database(&ledger);
+        let report = migrator.apply(&conn).unwrap_or_else(|error| panic!("{files:?}: {error:?}"));
+        assert_eq!(
+            report.adopted.as_ref().map(|adopted| adopted.migrations.len()),
+            Some(3),
+            "{files:?}"
+        );
+        assert_eq!(report.applied.len(), 1, "{files:?}: {report}");
+        assert_eq!(report.applied[0].name, "note", "{files:?}");
+        assert!(migrator.apply(&conn).unwrap().is_noop(), "{files:?}");
+    }
+}
+
 #[test]
 fn a_file_with_mixed_line_ends_has_the_checksum_of_what_it_holds() {
     let mixed = "CREATE TABLE person(id INTEGER PRIMARY KEY,\r\nname TEXT NOT NULL\n);\n";

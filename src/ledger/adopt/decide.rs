@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::check::Check;
-use super::told::{Key, Testimony, Told, UpTo};
+use super::told::{Key, Number, Testimony, Told, UpTo};
 use crate::adoption::{Adopt, Proof};
 use crate::error::Unfit;
 use crate::ledger::Row;
 use crate::migration::Version;
 use crate::report::Compatibility;
-use crate::source::set::Repeatable;
+use crate::source::set::{Origin, Repeatable};
 use crate::source::{Entry, Set};
 use crate::sql::undo_of_repeatable;
 
@@ -44,11 +44,12 @@ pub(crate) fn decide(
     for entry in first(set, testimony.first)? {
         put(row_of(entry, None))?;
     }
-    if let Some(UpTo { version, has_run }) = testimony.up_to {
-        for entry in set.migrations.iter().filter(|entry| entry.version <= version) {
+    if let Some(UpTo { number, has_run }) = &testimony.up_to {
+        for entry in set.migrations.iter().filter(|entry| number_of(entry) <= *number) {
             put(row_of(entry, None))?;
         }
-        if has_run && set.get(version).is_none() {
+        let version = number.version().filter(|_| *has_run && by_number(set, number).is_none());
+        if let Some(version) = version {
             put(unknown(version, &Told::without_name(version)))?;
         }
     }
@@ -105,16 +106,15 @@ fn first(set: &Set, count: i64) -> Result<&[Entry], Unfit> {
 }
 
 fn find<'s>(set: &'s Set, left: &[&'s Entry], told: &Told) -> Option<&'s Entry> {
-    let by_version = |version: &Option<Version>| set.get((*version)?);
     match &told.key {
-        Key::Version(version) => set.get(*version),
-        Key::File(file, version) => {
-            let named = set.migrations.iter().find(|entry| is_file(&entry.label, file));
-            named.or_else(|| by_version(version))
-        }
-        Key::Name(name, version) => {
-            let named = set.migrations.iter().find(|entry| entry.name == *name);
-            named.or_else(|| by_version(version))
+        Key::Number(number) => by_number(set, number),
+        Key::Name(name, number) => {
+            let is_it = |entry: &&Entry| {
+                let folder = entry.origin.as_ref().and_then(Origin::folder);
+                entry.name == *name || folder == Some(name) || is_file(&entry.label, name)
+            };
+            let named = set.migrations.iter().find(is_it);
+            named.or_else(|| by_number(set, number.as_ref()?))
         }
         Key::Content => {
             let check = told.check.as_ref()?;
@@ -125,6 +125,18 @@ fn find<'s>(set: &'s Set, left: &[&'s Entry], told: &Told) -> Option<&'s Entry> 
     }
 }
 
+/// The migration that has this number in its file's name or, having none, as its version.
+fn by_number<'s>(set: &'s Set, number: &Number) -> Option<&'s Entry> {
+    let written = set.migrations.iter().find(|entry| number_of(entry) == *number);
+    written.or_else(|| set.get(number.version()?))
+}
+
+/// The version as the file has it, dashes left out, as diesel does: ours may be another number.
+fn number_of(entry: &Entry) -> Number {
+    let written = entry.origin.as_ref().map(|origin| origin.number.replace('-', ""));
+    written.and_then(|written| Number::read(&written)).unwrap_or(entry.version.into())
+}
+
 /// Whether a path ends with that name.
 fn is_file(path: &str, name: &str) -> bool {
     let file = |path: &str| path.rsplit(['/', '\\']).next().map(str::to_owned);
@@ -133,7 +145,7 @@ fn is_file(path: &str, name: &str) -> bool {
 
 /// By the file's name or, as Flyway shows it, with spaces in it.
 fn is_repeatable(repeatable: &Repeatable, told: &Told) -> bool {
-    let by_file = matches!(&told.key, Key::File(file, _) if is_file(&repeatable.script.file, file));
+    let by_file = matches!(&told.key, Key::Name(file, _) if is_file(&repeatable.script.file, file));
     by_file || repeatable.name.replace('_', " ") == told.name
 }
 
@@ -142,7 +154,7 @@ fn row_of(entry: &Entry, at: Option<&str>) -> Row {
         version: entry.version,
         name: entry.name.clone(),
         checksum: entry.checksum.clone(),
-        down_sql: entry.down.as_ref().map(|down| down.text.to_string()),
+        down_sql: entry.down.as_ref().map(|down| down.stored().into_owned()),
         compatibility: entry.compatibility,
         applied_at: at.unwrap_or_default().to_owned(),
         app_version: None,
@@ -164,13 +176,13 @@ fn unknown(version: Version, told: &Told) -> Row {
 
 impl Told {
     fn without_name(version: Version) -> Self {
-        Told { key: Key::Version(version), name: String::new(), at: None, check: None }
+        Told { key: Key::Number(version.into()), name: String::new(), at: None, check: None }
     }
 
     fn version(&self) -> Option<Version> {
         match &self.key {
-            Key::Version(version) => Some(*version),
-            Key::File(_, version) | Key::Name(_, version) => *version,
+            Key::Number(number) => number.version(),
+            Key::Name(_, number) => number.as_ref()?.version(),
             Key::Content => None,
         }
     }
@@ -178,7 +190,7 @@ impl Told {
     /// As it calls what cannot be found.
     fn label(&self) -> String {
         match (&self.key, &self.check) {
-            (Key::File(name, _) | Key::Name(name, _), _) => format!("`{name}`"),
+            (Key::Name(name, _), _) => format!("`{name}`"),
             (_, Some(check)) => format!("what has the checksum {}", check.to_text()),
             (_, None) => format!("`{}`", self.name),
         }

@@ -23,9 +23,9 @@ pub(crate) struct Testimony {
     pub(crate) first: i64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct UpTo {
-    pub(crate) version: Version,
+    pub(crate) number: Number,
     /// Whether there was a migration of that version, and not only a schema that was as if.
     pub(crate) has_run: bool,
 }
@@ -42,13 +42,41 @@ pub(crate) struct Told {
 /// By what it is found in the set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
-    Version(Version),
-    /// The file's name, or else the version.
-    File(String, Option<Version>),
-    /// Its whole name, or else the version.
-    Name(String, Option<Version>),
+    Number(Number),
+    /// The name of its file or folder, or its own, or else the version.
+    Name(String, Option<Number>),
     /// The checksum alone.
     Content,
+}
+
+/// A version as another tool writes and compares it: numbers with dots between them, zeros at their
+/// end left out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Number(Vec<i64>);
+
+impl Number {
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let parts = text.split(['.', '_']).map(|part| part.parse().ok());
+        let mut parts = parts.collect::<Option<Vec<i64>>>()?;
+        while parts.len() > 1 && parts.last() == Some(&0) {
+            parts.pop();
+        }
+        Some(Number(parts))
+    }
+
+    /// The same as a version of ours, where it is a single number.
+    pub(crate) fn version(&self) -> Option<Version> {
+        match self.0.as_slice() {
+            [number] => Some(Version(*number)),
+            _ => None,
+        }
+    }
+}
+
+impl From<Version> for Number {
+    fn from(version: Version) -> Self {
+        Number(vec![version.0])
+    }
 }
 
 type Result<T> = std::result::Result<T, Unfit>;
@@ -82,7 +110,7 @@ fn told(tool: Adopt, row: &Cells) -> Result<Told> {
             let (version, name) = (version(row, "version")?, row.text("name"));
             let recorded = row.text("checksum");
             let check = Check::Sip { name: name.clone(), version: version.0, recorded };
-            Told { key: Key::Version(version), name, at, check: Some(check) }
+            Told { key: Key::Number(version.into()), name, at, check: Some(check) }
         }
         Adopt::Sqlx => {
             let version = version(row, "version")?;
@@ -94,12 +122,12 @@ fn told(tool: Adopt, row: &Cells) -> Result<Told> {
                 Value::Blob(bytes) => Check::Sha384(bytes.clone()),
                 _ => return Err(unreadable(row, "checksum", "no checksum")),
             };
-            Told { key: Key::Version(version), name, at, check: Some(check) }
+            Told { key: Key::Number(version.into()), name, at, check: Some(check) }
         }
         Adopt::Hiqlite => {
             let check = Check::Sha256(row.text("hash"));
             Told {
-                key: Key::Version(version(row, "id")?),
+                key: Key::Number(version(row, "id")?.into()),
                 name: row.text("name"),
                 at,
                 check: Some(check),
@@ -108,7 +136,7 @@ fn told(tool: Adopt, row: &Cells) -> Result<Told> {
         Adopt::SeaOrm => {
             let stem = row.text("version");
             let (version, name) = match sea_orm(&stem) {
-                Some((version, name)) => (Some(version), name.to_owned()),
+                Some((version, name)) => (Some(version.into()), name.to_owned()),
                 None => (None, stem.clone()),
             };
             Told { key: Key::Name(stem, version), name, at, check: None }
@@ -117,13 +145,13 @@ fn told(tool: Adopt, row: &Cells) -> Result<Told> {
             let check = Check::Sha256(row.text("hash"));
             Told { key: Key::Content, name: String::new(), at, check: Some(check) }
         }
-        Adopt::Geni => plain(Key::Version(version(row, "id")?), at),
-        _ => plain(Key::Version(version(row, "version")?), at),
+        Adopt::Geni => plain(version(row, "id")?, at),
+        _ => plain(version(row, "version")?, at),
     })
 }
 
-fn plain(key: Key, at: Option<String>) -> Told {
-    Told { key, name: String::new(), at, check: None }
+fn plain(version: Version, at: Option<String>) -> Told {
+    Told { key: Key::Number(version.into()), name: String::new(), at, check: None }
 }
 
 /// golang-migrate keeps one row, or none before the first migration.
@@ -140,7 +168,7 @@ fn newest(rows: &[Cells]) -> Result<Option<UpTo>> {
         return Err(dirty(version, "", "its `dirty` is 1"));
     }
     // After the last down script it is -1.
-    Ok((version.0 >= 0).then_some(UpTo { version, has_run: true }))
+    Ok((version.0 >= 0).then_some(UpTo { number: version.into(), has_run: true }))
 }
 
 /// goose adds a row when it applies and, in older releases, another when it takes back: the last
@@ -152,7 +180,7 @@ fn goose(rows: &[Cells]) -> Result<Vec<Told>> {
         let Some(is_applied) = row.truth("is_applied") else {
             return Err(unreadable(row, "is_applied", "neither yes nor no"));
         };
-        last.insert(version, is_applied.then(|| plain(Key::Version(version), row.at.clone())));
+        last.insert(version, is_applied.then(|| plain(version, row.at.clone())));
     }
     last.remove(&Version(0));
     Ok(last.into_values().flatten().collect())
@@ -173,7 +201,8 @@ fn prisma(rows: &[Cells]) -> Result<Vec<Told>> {
             return Err(dirty(Version(number), &name, "it has no `finished_at`"));
         }
         let check = Some(Check::Sha256(row.text("checksum")));
-        all.push(Told { key: Key::Version(Version(number)), name, at: row.at.clone(), check });
+        let key = Key::Name(directory.clone(), Some(Version(number).into()));
+        all.push(Told { key, name, at: row.at.clone(), check });
     }
     Ok(all)
 }
@@ -187,22 +216,22 @@ fn flyway(rows: &[Cells], testimony: &mut Testimony) -> Result<()> {
             continue;
         }
         let (text, name, file) = (row.text("version"), row.text("description"), row.text("script"));
-        let number = text.replace('_', ".").parse().ok().map(Version);
+        let number = Number::read(&text);
         if row.truth("success") != Some(true) {
             return Err(Unfit::Dirty { migration: file, how: "its `success` is 0" });
         }
         let check = row.number("checksum").map(Check::Crc32);
-        let told = Told { key: Key::File(file, number), name, at: row.at.clone(), check };
+        let told = Told { key: Key::Name(file, number.clone()), name, at: row.at.clone(), check };
         if row.is_null("version") {
             testimony.repeatables.retain(|other| other.name != told.name);
             if kind != "DELETE" {
                 testimony.repeatables.push(told);
             }
         } else if kind == "BASELINE" {
-            let Some(version) = number else {
-                return Err(unreadable(row, "version", "no whole number"));
+            let Some(number) = number else {
+                return Err(unreadable(row, "version", "no version"));
             };
-            testimony.up_to = Some(UpTo { version, has_run: false });
+            testimony.up_to = Some(UpTo { number, has_run: false });
         } else {
             applied.retain(|(other, _)| *other != text);
             if !kind.starts_with("UNDO") && kind != "DELETE" {
