@@ -237,7 +237,9 @@ impl Shelf {
         if role == Role::Other {
             return Ok(());
         }
-        let text = filled(&path, text(&path, file.bytes)?, variables)?;
+        let held = text(&path, file.bytes)?;
+        let text = filled(&path, held.clone(), variables)?;
+        let original = (text != held).then_some(held);
         let reading = reading(&path, &text, names.layout, metadata);
         let script = |text| read_as(path.clone(), text, reading.clone());
         match role {
@@ -245,7 +247,7 @@ impl Shelf {
                 let Number { version, also, text: written } = number;
                 let (script, down) = match names.layout.sections() {
                     Some(tool) => in_sections(&path, text, tool)?,
-                    None => (script(text)?, None),
+                    None => (script(text)?.of_file(original), None),
                 };
                 refuse_misplaced(&script, "migration", &IN_UP)?;
                 let origin =
@@ -272,7 +274,7 @@ impl Shelf {
                 put(&mut self.baselines, version, baseline, what, |b| &b.script.file)?;
             }
             Role::Repeatable { name } => {
-                let script = script(text)?;
+                let script = script(text)?.of_file(original);
                 refuse_misplaced(&script, "repeatable", &IN_REPEATABLE)?;
                 let repeatable = Repeatable { name: name.clone(), script };
                 let what = |name: &String| format!("the repeatable `{name}`");

@@ -111,9 +111,9 @@ impl Script {
         text: Cow<'static, str>,
         reading: Reading,
     ) -> Result<Self, Fault> {
-        let is_other = text.starts_with('\u{feff}') || text.contains("\r\n");
-        let original = is_other.then(|| text.clone());
+        let held = text.clone();
         let text = line_feeds(text);
+        let original = (text != held).then_some(held);
         let part = reading.part.unwrap_or(0..text.len());
         let mut directives = Directives::default();
         let mut statements = Vec::new();
@@ -171,6 +171,12 @@ impl Script {
             references,
             checksum,
         })
+    }
+
+    /// The same, read from a file that holds something else: other line ends, or placeholders.
+    pub(crate) fn of_file(mut self, text: Option<Cow<'static, str>>) -> Self {
+        self.original = text.or(self.original);
+        self
     }
 
     /// The text as the file holds it.

@@ -25,9 +25,11 @@ impl Check {
     /// Whether it is that of a script, as it lies in the set or as another checkout would have it:
     /// a tool's program may have been built on another system than this one.
     pub(crate) fn is_of(&self, script: &Script) -> bool {
-        let text = script.text.as_ref();
+        let held = script.original();
+        let lf = held.strip_prefix('\u{feff}').unwrap_or(held).replace("\r\n", "\n");
+        let text = lf.as_str();
         let crlf = text.replace('\n', "\r\n");
-        let forms = [Cow::Borrowed(script.original()), text.into(), crlf.into()];
+        let forms = [Cow::Borrowed(held), text.into(), crlf.into()];
         let with_mark = forms.iter().skip(1).map(|form| format!("\u{feff}{form}").into());
         let with_mark: Vec<Cow<'_, str>> = with_mark.collect();
         forms.iter().chain(&with_mark).any(|form| self.is_of_text(form)) || self.ignores(text)
