@@ -13,6 +13,7 @@
 
 mod adoption;
 mod backup;
+mod drift;
 mod error;
 mod event;
 mod fresh;
@@ -23,9 +24,11 @@ mod migrator;
 mod options;
 mod plan;
 mod putting_back;
+mod replay;
 mod report;
 mod rows;
 mod run;
+pub mod schema;
 mod seed;
 mod source;
 pub mod sql;

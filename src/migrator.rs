@@ -12,6 +12,7 @@ use crate::adoption::Adoption;
 use crate::backup::Backup;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::fresh::OnConnect;
 use crate::ledger::{self, Ledger};
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Plan, Policies};
@@ -54,6 +55,9 @@ pub struct Migrator {
     pub(crate) wait: Duration,
     pub(crate) listener: Option<Arc<Listener>>,
     pub(crate) stop: Option<Stop>,
+    pub(crate) connect: Option<OnConnect>,
+    /// Names of what is no drift, as globs.
+    pub(crate) undrifting: Vec<String>,
 }
 
 /// Verbs that write.
