@@ -11,7 +11,9 @@
     clippy::incompatible_msrv
 )]
 
+mod adoption;
 mod backup;
+mod drift;
 mod error;
 mod event;
 mod fresh;
@@ -22,9 +24,11 @@ mod migrator;
 mod options;
 mod plan;
 mod putting_back;
+mod replay;
 mod report;
 mod rows;
 mod run;
+pub mod schema;
 mod seed;
 mod source;
 pub mod sql;
@@ -32,6 +36,7 @@ mod status;
 mod stop;
 pub mod testing;
 
+pub use adoption::{Adopt, Adopted, Adoption, Proof};
 pub use backup::{Backup, When};
 pub use error::{Error, ErrorKind, Result};
 pub use event::Event;

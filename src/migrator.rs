@@ -8,15 +8,17 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::adoption::Adoption;
 use crate::backup::Backup;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::fresh::OnConnect;
 use crate::ledger::{self, Ledger};
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Plan, Policies};
 use crate::report::{HistoryEntry, Report, Status};
 use crate::run::lock::{Listener, Patience};
-use crate::run::repair::{refuse_running, repair};
+use crate::run::repair::{refuse_running, refuse_unadopted, repair};
 use crate::run::undo::Terms;
 use crate::run::{self, Job, empty_downs, preflight, session, statements};
 use crate::seed::{Deferred, Environments, Registry, Seeds};
@@ -47,11 +49,15 @@ pub struct Migrator {
     pub(crate) app_version: Option<String>,
     pub(crate) prefix: String,
     pub(crate) policies: Policies,
+    pub(crate) adopt: Option<Adoption>,
     pub(crate) backup: Option<Backup>,
     pub(crate) undo: Terms,
     pub(crate) wait: Duration,
     pub(crate) listener: Option<Arc<Listener>>,
     pub(crate) stop: Option<Stop>,
+    pub(crate) connect: Option<OnConnect>,
+    /// Names of what is no drift, as globs.
+    pub(crate) undrifting: Vec<String>,
 }
 
 /// Verbs that write.
@@ -185,7 +191,7 @@ impl Migrator {
         let goal = match to {
             // Counted once, before another process may have done the same.
             Target::Steps(steps) => {
-                let applied = job.patience.retry(|| ledger.read())?.migrations;
+                let applied = job.patience.retry(|| job.applied())?.migrations;
                 let stays = applied.len().saturating_sub(steps);
                 let last = stays.checked_sub(1).and_then(|last| applied.get(last));
                 last.map_or(Target::Empty, |row| Target::Version(row.version))
@@ -255,6 +261,7 @@ impl Migrator {
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
         refuse_running(&job)?;
+        refuse_unadopted(&job)?;
         let tx = job.patience.begin()?;
         ledger.create()?;
         let amended = repair(&job, why)?;
@@ -308,6 +315,7 @@ impl Migrator {
         let job = self.job(conn, &ledger, &set)?;
         let plan = job.patience.retry(|| job.plan(Goal::Up(Target::Latest)))?;
         job.patience.retry(|| preflight::refuse_texts(&job, &plan))?;
+        job.prove(&plan)?;
         Ok(plan)
     }
 
@@ -331,8 +339,11 @@ impl Migrator {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
-        let (applied, sentinels) =
-            job.patience.retry(|| Ok((ledger.read()?, ledger.sentinels()?)))?;
+        let (applied, sentinels) = job.patience.retry(|| {
+            let applied = job.applied()?;
+            let sentinels = job.sentinels(&applied)?;
+            Ok((applied, sentinels))
+        })?;
         let plan = job.plan(Goal::Up(Target::Latest)).unwrap_or_default();
         let standing = job.standing(&applied, &plan, &sentinels);
         Ok(crate::status::status(&set, &applied, &job.seeds, &standing, &sentinels))
@@ -426,7 +437,12 @@ impl Migrator {
     /// ```
     pub fn history(&self, conn: &Connection) -> Result<Vec<HistoryEntry>> {
         let ledger = self.ledger_of(conn)?;
-        self.patience(conn)?.retry(|| ledger.read().and_then(|_| ledger.history()))
+        let read = self.patience(conn)?.retry(|| ledger.read().and_then(|_| ledger.history()));
+        match read {
+            // Of a ledger that is still to be taken over there is no history.
+            Err(error) if self.adopt.is_some() && error.is_foreign_ledger() => Ok(Vec::new()),
+            read => read,
+        }
     }
 
     /// Reads: runs the verify script of every applied migration now.
@@ -446,7 +462,8 @@ impl Migrator {
     pub fn verify(&self, conn: &Connection) -> Result<()> {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
-        for row in self.patience(conn)?.retry(|| ledger.read())?.migrations {
+        let job = self.job(conn, &ledger, &set)?;
+        for row in job.patience.retry(|| job.applied())?.migrations {
             let script = set.get(row.version).and_then(|entry| entry.verify.as_ref());
             script.map_or(Ok(()), |script| statements::verify(conn, script))?;
         }
@@ -506,6 +523,7 @@ impl Migrator {
             seeds: Registry::read(&self.seeds, &self.environments)?,
             passed: RefCell::default(),
             deferred: Deferred::Leave,
+            adopt: self.adopt.as_ref(),
             stop: self.stop.as_ref(),
             policies: self.policies,
             backup: self.backup.as_ref(),
@@ -548,6 +566,7 @@ impl fmt::Debug for Migrator {
             .field("app_version", &self.app_version)
             .field("ledger", &self.prefix)
             .field("policies", &self.policies)
+            .field("adopt", &self.adopt)
             .field("backup", &self.backup)
             .field("wait", &self.wait)
             .finish_non_exhaustive()

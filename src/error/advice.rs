@@ -33,6 +33,11 @@ impl ErrorKind {
                 "save the source file that says `include_dir!` and build again; a `build.rs` with \
                  `println!(\"cargo:rerun-if-changed=<folder>\");` makes Cargo notice by itself"
             }
+            ErrorKind::Outdated { .. } => {
+                "see the difference below; if it is meant, run the test again with `UPDATE_LOCK=1` \
+                 in its environment, and commit the file"
+            }
+            ErrorKind::Kept { .. } => "check the path, and that its folder is there",
             ErrorKind::Source { .. } => "check the path, and that it is a readable folder",
             ErrorKind::Modified { recorded, .. } => {
                 return Some(format!(
@@ -54,6 +59,13 @@ impl ErrorKind {
                  back; or, to go back, revert with the newer one, or use `newer(Newer::Revert)`, \
                  which runs the down scripts stored in the ledger; or, if this program can work \
                  with the newer schema, use `newer(Newer::Ignore)`"
+            }
+            ErrorKind::ForeignLedger { adopt: Some(tool), .. } => {
+                return Some(format!(
+                    "to take it over, say `.adopt({})`; or give landfall's tables another name \
+                     with `ledger(\"<prefix>\")`",
+                    tool.variant()
+                ));
             }
             ErrorKind::ForeignLedger { .. } => {
                 "give landfall's tables another name with `ledger(\"<prefix>\")`"
@@ -153,7 +165,10 @@ impl ErrorKind {
             ErrorKind::NotCurrent { .. } => {
                 "wait for the process that migrates, or run `apply` here"
             }
-            ErrorKind::Backup { .. } | ErrorKind::Sqlite { .. } => return None,
+            ErrorKind::Adoption { .. }
+            | ErrorKind::Unproved { .. }
+            | ErrorKind::Backup { .. }
+            | ErrorKind::Sqlite { .. } => return None,
         };
         Some(text.to_owned())
     }

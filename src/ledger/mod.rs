@@ -1,5 +1,6 @@
 //! The only room that names our tables: what has been applied, sown and done to a database.
 
+pub(crate) mod adopt;
 pub(crate) mod backfill;
 pub(crate) mod foreign;
 pub(crate) mod format;
@@ -18,6 +19,7 @@ use crate::migration::Version;
 use crate::report::{Compatibility, HistoryEntry};
 use crate::source::Entry;
 use crate::sql::{Script, quoted};
+pub(crate) use adopt::Takeover;
 pub(crate) use undo::{ChangedRow, Record, Recorded, Recording};
 
 /// Our tables in one database, by their prefix.
@@ -62,6 +64,8 @@ pub(crate) struct Applied {
     pub(crate) mark: Option<Mark>,
     /// What was recorded and can be put back, the oldest first.
     pub(crate) records: Vec<Record>,
+    /// Another tool's ledger that all this is read from, until it is taken over.
+    pub(crate) takeover: Option<Box<Takeover>>,
     /// Whether any of our tables is there.
     pub(crate) begun: bool,
     /// Whether all of them are.

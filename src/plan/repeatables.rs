@@ -1,12 +1,12 @@
 //! Repeatables: set aside before what could break them, and run again after.
 
-use super::judge::{risk, undo_of_repeatable};
+use super::judge::risk;
 use super::planner::Planner;
 use super::{Direction, Needs, Risk, Step, Work};
 use crate::ledger::Row;
 use crate::report::Compatibility;
-use crate::sql::Script;
 use crate::sql::script::Reading;
+use crate::sql::{Script, undo_of_repeatable};
 
 impl Planner<'_> {
     /// Drops, before anything else, the views and triggers that repeatables made: one of them on

@@ -8,9 +8,9 @@ use super::aside::Whole;
 use crate::error::Result;
 use crate::ledger::{self, Applied, NewRow};
 use crate::migration::Version;
-use crate::plan::{Direction, Goal, Step, Work, undo_of_repeatable};
+use crate::plan::{Direction, Goal, Step, Work};
 use crate::report::Compatibility;
-use crate::sql::Script;
+use crate::sql::{Script, undo_of_repeatable};
 
 impl Run<'_> {
     /// The rows and the history of the steps, at the end of their transaction: cheaper than one

@@ -256,10 +256,16 @@ impl<'a> Run<'a> {
         let adopts = cause.contains("already exists")
             && self.job.ledger.read().is_ok_and(|applied| applied.migrations.is_empty());
         if adopts {
-            return error.advise(
-                "the database has no ledger and is not empty: if it is already at one of the \
+            let likely = crate::ledger::adopt::likely(self.job.conn).ok().flatten();
+            let theirs = likely.map(|(tool, ledger)| {
+                let variant = tool.variant();
+                format!("if its `{ledger}` is the ledger of {tool}, take it over with `.adopt({variant})`; ")
+            });
+            return error.advise(format!(
+                "the database has no ledger and is not empty: {}if it is already at one of the \
                  set's versions, call `baseline` with that version once",
-            );
+                theirs.unwrap_or_default()
+            ));
         }
         error
     }

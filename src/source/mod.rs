@@ -6,6 +6,7 @@ mod glob;
 pub(crate) mod layout;
 mod metadata;
 pub(crate) mod naming;
+mod part;
 mod recognise;
 pub(crate) mod set;
 

@@ -25,7 +25,7 @@ pub(crate) struct Set {
     pub(crate) repeatables: Vec<Repeatable>,
     /// What scripts say of parents, in lower case, in `REFERENCES parent … ON DELETE CASCADE` and
     /// the like.
-    actions: BTreeMap<String, Actions>,
+    pub(super) actions: BTreeMap<String, Actions>,
 }
 
 /// What is done to a table's children when its rows go or change.
@@ -36,7 +36,7 @@ pub(crate) struct Actions {
 }
 
 /// A migration, read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) version: Version,
     pub(crate) name: String,
@@ -81,20 +81,21 @@ impl Origin {
 }
 
 /// What a migration does on its way up.
+#[derive(Clone)]
 pub(crate) enum Task {
     Sql(Box<Script>),
     Code(Deed),
 }
 
 /// A definition that may run again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Repeatable {
     pub(crate) name: String,
     pub(crate) script: Script,
 }
 
 /// A script that stands for everything up to its version on an empty database.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Baseline {
     pub(crate) version: Version,
     pub(crate) name: String,
@@ -194,7 +195,7 @@ impl Set {
         self.actions.get(&table.to_ascii_lowercase()).copied().unwrap_or_default()
     }
 
-    fn with_actions(mut self) -> Self {
+    pub(super) fn with_actions(mut self) -> Self {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
         let downs = self.migrations.iter().filter_map(|entry| entry.down.as_ref());
         let baselines = self.baselines.iter().map(|baseline| &baseline.script);
@@ -237,7 +238,9 @@ impl Shelf {
         if role == Role::Other {
             return Ok(());
         }
-        let text = filled(&path, text(&path, file.bytes)?, variables)?;
+        let held = text(&path, file.bytes)?;
+        let text = filled(&path, held.clone(), variables)?;
+        let original = (text != held).then_some(held);
         let reading = match role {
             Role::Up { .. } | Role::Down { .. } => reading(&path, &text, names.layout, metadata),
             _ => Reading::default(),
@@ -248,7 +251,7 @@ impl Shelf {
                 let Number { version, also, text: written } = number;
                 let (script, down) = match names.layout.sections() {
                     Some(tool) => in_sections(&path, text, tool)?,
-                    None => (script(text)?, None),
+                    None => (script(text)?.of_file(original), None),
                 };
                 refuse_misplaced(&script, "migration", &IN_UP)?;
                 let origin =
@@ -275,7 +278,7 @@ impl Shelf {
                 put(&mut self.baselines, version, baseline, what, |b| &b.script.file)?;
             }
             Role::Repeatable { name } => {
-                let script = script(text)?;
+                let script = script(text)?.of_file(original);
                 refuse_misplaced(&script, "repeatable", &IN_REPEATABLE)?;
                 let repeatable = Repeatable { name: name.clone(), script };
                 let what = |name: &String| format!("the repeatable `{name}`");

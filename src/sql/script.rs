@@ -93,6 +93,8 @@ pub(crate) struct Script {
     pub(crate) file: String,
     /// All of the file. The script is the `part`.
     pub(crate) text: Cow<'static, str>,
+    /// The text as the file holds it, where that is another one.
+    original: Option<Cow<'static, str>>,
     part: Range<usize>,
     pub(crate) statements: Vec<Statement>,
     pub(crate) directives: Directives,
@@ -109,7 +111,9 @@ impl Script {
         text: Cow<'static, str>,
         reading: Reading,
     ) -> Result<Self, Fault> {
+        let held = text.clone();
         let text = line_feeds(text);
+        let original = (text != held).then_some(held);
         let part = reading.part.unwrap_or(0..text.len());
         let mut directives = Directives::default();
         let mut statements = Vec::new();
@@ -156,7 +160,28 @@ impl Script {
         let said_outside = reading.transaction == InTransaction::No && !directives.no_transaction;
         directives.no_transaction |= said_outside;
         let file = file.into();
-        Ok(Script { file, text, part, statements, directives, said_outside, references, checksum })
+        Ok(Script {
+            file,
+            text,
+            original,
+            part,
+            statements,
+            directives,
+            said_outside,
+            references,
+            checksum,
+        })
+    }
+
+    /// The same, read from a file that holds something else: other line ends, or placeholders.
+    pub(crate) fn of_file(mut self, text: Option<Cow<'static, str>>) -> Self {
+        self.original = text.or(self.original);
+        self
+    }
+
+    /// The text as the file holds it.
+    pub(crate) fn original(&self) -> &str {
+        self.original.as_ref().unwrap_or(&self.text)
     }
 
     /// The script's own text, which says by itself all that is known of it: what the ledger keeps.

@@ -1,5 +1,6 @@
 //! One binary, a module per promise.
 
+mod adopt;
 mod backfills;
 mod backups;
 mod bad_sets;
@@ -8,6 +9,7 @@ mod boot;
 mod checksums;
 mod directives;
 mod disk_full;
+mod drift;
 mod edges;
 mod environment;
 mod fresh;
@@ -25,6 +27,7 @@ mod registry;
 mod registry_review;
 mod repeatables;
 mod review;
+mod schema;
 mod seal;
 mod seeds;
 mod sources;
