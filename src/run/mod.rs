@@ -1,11 +1,13 @@
 //! Carries out what is planned: a plan and a connection become a report.
 
+mod adopt;
 mod aside;
 mod backfill;
 mod backup;
 mod book;
 mod code_guard;
 mod deletes;
+pub(crate) mod empty_downs;
 pub(crate) mod foreign_keys;
 mod guard;
 mod lend;
@@ -27,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::adoption::Adoption;
 use crate::backup::{Backup, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -51,6 +54,8 @@ pub(crate) struct Job<'a> {
     /// What this run has tried of the registry and left.
     pub(crate) passed: RefCell<Vec<Held>>,
     pub(crate) deferred: Deferred,
+    /// The ledger that is taken over where ours is not there yet.
+    pub(crate) adopt: Option<&'a Adoption>,
     pub(crate) stop: Option<&'a Stop>,
     pub(crate) policies: Policies,
     pub(crate) backup: Option<&'a Backup>,
@@ -139,8 +144,9 @@ impl<'a> Run<'a> {
             self.job.patience.retry(|| preflight::refuse_texts(self.job, &first))?;
             self.job.tell(&Event::Planned { plan: &first });
         }
+        let proved = self.job.prove(&first)?;
         self.alone = self.back_up(&first)?;
-        let mut plan = first;
+        let mut plan = self.take_over(first, proved)?;
         let mut made = Made::WithoutLock;
         while !plan.is_empty() {
             if let (Some(name), Some(step)) = (plan.gate(), plan.steps.first()) {
@@ -339,8 +345,22 @@ impl<'a> Job<'a> {
 
     /// Reads the ledger and plans. Outside the write transaction this is a preview.
     pub(crate) fn plan(&self, goal: Goal) -> Result<Plan> {
-        let applied = self.ledger.read()?;
+        let applied = self.applied()?;
         self.plan_from(&applied, goal)
+    }
+
+    /// What is applied, by our ledger or, where that is not there yet, by the one to be taken over.
+    pub(crate) fn applied(&self) -> Result<Applied> {
+        let takeover = self.adopt.map(|adoption| self.ledger.takeover(self.set, adoption));
+        match takeover.transpose()?.flatten() {
+            Some(takeover) => Ok(takeover.applied()),
+            None => self.ledger.read(),
+        }
+    }
+
+    /// The sentinels of a ledger that was read: one that is to be taken over has none.
+    pub(crate) fn sentinels(&self, applied: &Applied) -> Result<Vec<Sentinel>> {
+        if applied.takeover.is_some() { Ok(Vec::new()) } else { self.ledger.sentinels() }
     }
 
     fn plan_from(&self, applied: &Applied, goal: Goal) -> Result<Plan> {
@@ -348,8 +368,10 @@ impl<'a> Job<'a> {
         let empty = asks && preflight::is_empty(self.conn, self.set)?;
         let facts = Facts { empty, enforces: self.enforces };
         let mut plan = plan::plan(self.set, applied, goal, &self.policies, facts)?;
+        plan.adoption = applied.takeover.as_ref().map(|takeover| takeover.told.clone());
+        plan.takeover.clone_from(&applied.takeover);
         if matches!(goal, Goal::Up(_)) && plan.reaches_end && !self.seeds.is_empty() {
-            let sentinels = self.ledger.sentinels()?;
+            let sentinels = self.sentinels(applied)?;
             let standing = self.standing(applied, &plan, &sentinels);
             if let Some(error) = standing.refused {
                 return Err(error);
@@ -357,7 +379,7 @@ impl<'a> Job<'a> {
             (plan.seeds, plan.held) = (standing.run, standing.held);
         }
         if matches!(goal, Goal::Up(_)) && self.set.requires_backfills() {
-            let sentinels = self.ledger.sentinels()?;
+            let sentinels = self.sentinels(applied)?;
             let is_open = |name: &&str| {
                 let item = self.seeds.get(name).filter(|item| self.seeds.is_here(item));
                 let sentinel = sentinels.iter().find(|sentinel| sentinel.name == *name);

@@ -107,7 +107,7 @@ impl<'a> Run<'a> {
             let plan = self.plan_patiently()?;
             self.report_held(&plan);
             let gate = plan.gate().and_then(|name| job.seeds.backfill(name));
-            if !plan.steps.is_empty() && gate.is_none() {
+            if plan.adoption.is_some() || (!plan.steps.is_empty() && gate.is_none()) {
                 if !self.report.backfills.is_empty() {
                     return Ok(());
                 }
