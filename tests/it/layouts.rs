@@ -513,8 +513,8 @@ fn what_is_no_migration_is_passed_over_when_that_is_said() {
         "`dev/more/seed_2.sql` is not understood: the only subfolder that may hold .sql files is \
          `repeatable`; nothing was changed\n\
          what to do: name it `0001_name.sql` or `0001_name.up.sql`, move it out of the folder, or \
-         pass over it with `.ignore(\"dev/more/seed_2.sql\")`; the folder was taken for sqlx's, \
-         and `.layout(…)` says otherwise"
+         pass over it with `.ignore(\"dev/more/seed_2.sql\")`; the folder was taken for golang-migrate's \
+         or sqlx's, and `.layout(…)` says otherwise"
     );
     for globs in [
         &["schema.sql", "dev"] as &[&str],
@@ -692,7 +692,7 @@ fn a_thousand_files_with_sections_are_one_set() {
 }
 
 /// The same history in the words of each who has had to get around foreign keys.
-const REBUILDS: [(&str, &str); 7] = [
+const REBUILDS: [(&str, &str); 8] = [
     ("plain", "{body}"),
     ("pragmas", "PRAGMA foreign_keys = OFF;\n{body}\nPRAGMA foreign_keys = ON;"),
     ("wrapped", "PRAGMA foreign_keys = 0;\nBEGIN;\n{body}\nCOMMIT;\nPRAGMA foreign_keys = 1;"),
@@ -704,6 +704,10 @@ const REBUILDS: [(&str, &str); 7] = [
     ),
     ("left_off", "END;\nPRAGMA foreign_keys = OFF;\n{body}\nBEGIN IMMEDIATE;"),
     ("directive", "-- landfall: foreign-keys off\n{body}"),
+    (
+        "outside",
+        "-- no-transaction\nPRAGMA foreign_keys = OFF;\nBEGIN;\n{body}\nCOMMIT;\nPRAGMA foreign_keys = ON;",
+    ),
 ];
 
 const BODY: &str = "\
