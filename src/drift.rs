@@ -45,7 +45,12 @@ impl Migrator {
         self.drift_of(&applied, live, session::enforces_foreign_keys(conn)?)
     }
 
-    fn drift_of(&self, applied: &Applied, live: Snapshot, enforces: bool) -> Result<Vec<Change>> {
+    pub(crate) fn drift_of(
+        &self,
+        applied: &Applied,
+        live: Snapshot,
+        enforces: bool,
+    ) -> Result<Vec<Change>> {
         let Replay { conn, untold } = self.replay(Extent::Applied(applied), enforces)?;
         let seen = |snapshot: Snapshot| {
             let snapshot = snapshot.without(&untold);
