@@ -534,6 +534,11 @@ impl Migrator {
             passed: RefCell::default(),
             deferred: Deferred::Leave,
             adopt: self.adopt.as_ref(),
+            differences: Box::new(|applied, live| {
+                let enforces = session::enforces_foreign_keys(conn)?;
+                let changes = self.drift_of(applied, live, enforces)?;
+                Ok(changes.iter().map(ToString::to_string).collect())
+            }),
             stop: self.stop.as_ref(),
             policies: self.policies,
             backup: self.backup.as_ref(),

@@ -67,7 +67,7 @@ impl Migrator {
             .missing(Missing::Ignore)
             .newer(Newer::Ignore)
             .data_loss(DataLoss::Allow);
-        (scratch.backup, scratch.listener, scratch.stop) = (None, None, None);
+        (scratch.adopt, scratch.backup, scratch.listener, scratch.stop) = (None, None, None, None);
         scratch
     }
 

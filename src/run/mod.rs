@@ -38,6 +38,7 @@ use crate::ledger::{Applied, Deed, Ledger, Sentinel};
 use crate::migration::{Target, Version};
 use crate::plan::{self, Amendment, Direction, Facts, Goal, Plan, Policies, Step, Work};
 use crate::report::{Done, Report};
+use crate::schema::Snapshot;
 use crate::seed::{Deferred, Need, Now, Registry, Standing};
 use crate::source::{Entry, Set, Task};
 use crate::sql::Script;
@@ -56,6 +57,8 @@ pub(crate) struct Job<'a> {
     pub(crate) deferred: Deferred,
     /// The ledger that is taken over where ours is not there yet.
     pub(crate) adopt: Option<&'a Adoption>,
+    /// How a schema differs from what these make.
+    pub(crate) differences: Box<dyn Fn(&Applied, Snapshot) -> Result<Vec<String>> + 'a>,
     pub(crate) stop: Option<&'a Stop>,
     pub(crate) policies: Policies,
     pub(crate) backup: Option<&'a Backup>,

@@ -18,6 +18,7 @@ use crate::report::Compatibility;
 use crate::source::Set;
 use crate::sql::quoted;
 use decide::{Rows, decide};
+use format::Format;
 use read::Found;
 use told::{Testimony, understand};
 
@@ -62,9 +63,25 @@ pub(crate) fn likely(conn: &Connection) -> Result<Option<(Adopt, String)>> {
     Ok(found.map(|found| (found.tool(), found.ledger().to_owned())))
 }
 
-/// The tables in which other tools keep their ledgers, whether they are there or not.
-pub(crate) fn usual_tables() -> impl Iterator<Item = &'static str> {
-    format::FORMATS.iter().map(|format| format.table)
+/// Whether a table is a ledger of another tool's: by its columns, and by its usual name or the one
+/// that it gets from us.
+pub(crate) fn is_ledger(name: &str, columns: &[&str]) -> bool {
+    let hiqlites_other = ["key", "data"];
+    let columns_of = |format: &Format| {
+        let there = |wanted: &&str| columns.iter().any(|its| its.eq_ignore_ascii_case(wanted));
+        format.fits(there)
+    };
+    let names = |format: &Format| {
+        let kept = renamed(format.table, format.tool);
+        name.eq_ignore_ascii_case(format.table) || name.eq_ignore_ascii_case(&kept)
+    };
+    name.eq_ignore_ascii_case("_metadata") && columns == hiqlites_other
+        || format::FORMATS.iter().any(|format| names(format) && columns_of(format))
+}
+
+/// What a table is called once ours has its name.
+fn renamed(table: &str, tool: Adopt) -> String {
+    format!("{table}_{}", tool.name().to_ascii_lowercase().replace('-', "_"))
 }
 
 impl Ledger<'_> {
@@ -109,10 +126,9 @@ impl Ledger<'_> {
         Ok(Some(Takeover { told, is_guess, rows }))
     }
 
-    /// What a table is called once ours has its name.
+    /// The name that a table gets, if nothing has it.
     fn free_name(&self, found: &Found) -> Result<String> {
-        let tool = found.tool().name().to_ascii_lowercase().replace('-', "_");
-        let name = format!("{}_{tool}", found.ledger());
+        let name = renamed(found.ledger(), found.tool());
         match read::is_taken(self.conn, &name)? {
             true => Err(Error::unfit(found.tool(), found.ledger(), Unfit::NameTaken { name })),
             false => Ok(name),
