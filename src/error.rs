@@ -6,6 +6,7 @@ use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::finding::Findings;
 use crate::migration::{BoxError, Version};
 use crate::report::Report;
 use crate::sql::{Position, Script};
@@ -252,6 +253,14 @@ pub enum ErrorKind {
     #[error("the database is not current: {pending}")]
     #[non_exhaustive]
     NotCurrent { pending: String },
+    /// Verifying a set of migrations has found something. [`Findings`] is all of it.
+    #[error("{} in the migrations", findings.count())]
+    #[non_exhaustive]
+    Unsound { findings: Findings },
+    /// A lock file does not say what the set holds.
+    #[error("{what} `{}`{}", path.display(), at_line(*line))]
+    #[non_exhaustive]
+    Locked { path: PathBuf, line: Option<usize>, what: String },
     /// A test that was lent a database inside a transaction ended that.
     #[error("the test ended the transaction that its database was lent in")]
     SandboxLeft,
@@ -279,6 +288,10 @@ fn by_app(app_version: &Option<String>) -> String {
         Some(version) => format!("by version {version} of the application"),
         None => "by a version of the application that gave no name".to_owned(),
     }
+}
+
+fn at_line(line: Option<usize>) -> String {
+    line.map(|line| format!(", line {line}")).unwrap_or_default()
 }
 
 fn at(position: &Option<Position>) -> String {

@@ -14,13 +14,16 @@
 mod backup;
 mod error;
 mod event;
+mod finding;
 mod fresh;
 mod held;
 mod ledger;
+mod lint;
 mod migration;
 mod migrator;
 mod options;
 mod plan;
+mod proof;
 mod putting_back;
 mod report;
 mod rows;

@@ -144,6 +144,10 @@ impl ErrorKind {
                 "look at the database; then call `repair` with a reason to run it again from its \
                  start, or `baseline` with its version to take it as done"
             }
+            ErrorKind::Unsound { .. } => {
+                "each finding says what to do; a check that is not for this application is left \
+                 out with `.skip(Check::…, \"<reason>\")`"
+            }
             ErrorKind::SandboxLeft => {
                 "use `open_in_memory` for a test that begins or ends transactions"
             }
@@ -152,7 +156,9 @@ impl ErrorKind {
             ErrorKind::NotCurrent { .. } => {
                 "wait for the process that migrates, or run `apply` here"
             }
-            ErrorKind::Backup { .. } | ErrorKind::Sqlite { .. } => return None,
+            ErrorKind::Locked { .. } | ErrorKind::Backup { .. } | ErrorKind::Sqlite { .. } => {
+                return None;
+            }
         };
         Some(text.to_owned())
     }

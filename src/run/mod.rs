@@ -19,7 +19,7 @@ mod seeds;
 mod segment;
 pub(crate) mod session;
 pub(crate) mod statements;
-mod table;
+pub(crate) mod table;
 pub(crate) mod undo;
 
 use std::cell::RefCell;

@@ -6,6 +6,7 @@ pub(crate) mod canonical;
 pub(crate) mod directive;
 pub(crate) mod losses;
 mod position;
+pub(crate) mod rule;
 pub(crate) mod script;
 pub(crate) mod split;
 pub(crate) mod token;
@@ -14,6 +15,7 @@ pub(crate) use action::{Action, Control, Object, Verb};
 pub(crate) use canonical::checksum_of;
 pub(crate) use directive::Requirement;
 pub use position::Position;
+pub(crate) use rule::Rule;
 pub(crate) use script::{Script, Statement};
 pub(crate) use token::quoted;
 

@@ -1,6 +1,7 @@
 //! What an application calls from its own tests.
 
 mod sandbox;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +10,9 @@ use crate::error::{ErrorKind, Result};
 use crate::migrator::Migrator;
 use crate::source::Source;
 
+pub use crate::finding::Findings;
 pub use sandbox::sandbox;
+pub use verify::{Check, Finding, SampleRows, Verified, Verify, verify};
 
 /// Reads no database: compares the `.sql` files that a migrator was compiled with, byte by byte,
 /// with those in the folder on disk.
