@@ -21,13 +21,15 @@ pub(super) struct Empty<'l> {
     before: State,
     /// Foreign keys off, and no string in double quotes.
     strict: Connection,
+    /// Whether a migration is known to end otherwise without foreign keys.
+    keys_matter: bool,
 }
 
 impl<'l> Empty<'l> {
     pub(super) fn new(lab: &'l Lab) -> Result<Self> {
         let (conn, strict) = (lab.scratch(Keys::On)?, lab.scratch(Keys::Off)?);
         let state = lab.state(&conn)?;
-        Ok(Empty { lab, conn, version: None, before: state.clone(), state, strict })
+        Ok(Empty { lab, conn, version: None, before: state.clone(), state, strict, keys_matter: false })
     }
 
     /// Goes one version up. Whether it could.
@@ -48,7 +50,6 @@ impl<'l> Empty<'l> {
         let state = self.lab.state(&self.conn)?;
         self.before = std::mem::replace(&mut self.state, state);
         self.step_strictly(stop, findings, hits)?;
-        dead_columns(&self.conn, stop, hits).map_err(Error::sqlite("looking at triggers"))?;
         Ok(true)
     }
 
@@ -81,6 +82,7 @@ impl<'l> Empty<'l> {
                     let file = Some(stop.file.as_str());
                     let code = "fails-without-foreign-keys";
                     findings.push(finding(Check::Empty, code, file, what, &error));
+                    self.keys_matter = true;
                     self.strict = self.lab.copy(&self.conn, Keys::Off)?;
                     return Ok(());
                 }
@@ -99,6 +101,7 @@ impl<'l> Empty<'l> {
             let file = Some(stop.file.as_str());
             let code = "differs-by-foreign-keys";
             findings.push(found(Check::Empty, code, file, what, advice));
+            self.keys_matter = true;
             self.strict = self.lab.copy(&self.conn, Keys::Off)?;
         }
         Ok(())
@@ -115,14 +118,17 @@ impl<'l> Empty<'l> {
         downs::look(self.lab, &self.conn, &passage, findings, hits)
     }
 
-    /// All at once, with foreign keys on and off.
+    /// All at once, with foreign keys on and, unless that is known to matter, off.
     pub(super) fn end(&self, findings: &mut Vec<Finding>) -> Result<()> {
         for (keys, with) in [(Keys::On, "on"), (Keys::Off, "off")] {
+            if keys == Keys::Off && self.keys_matter {
+                continue;
+            }
             let conn = self.lab.scratch(keys)?;
             if let Err(error) = self.lab.bare().apply(&conn) {
                 let what = format!("all at once, with foreign keys {with}, they fail");
                 findings.push(finding(Check::Empty, "fails-all-at-once", None, &what, &error));
-                continue;
+                return Ok(());
             }
             let differences = differences(&self.state, &self.lab.state(&conn)?);
             if !differences.is_empty() {
@@ -130,8 +136,10 @@ impl<'l> Empty<'l> {
                     "all at once, with foreign keys {with}, the end is another than one by one: {}",
                     list(&differences)
                 );
-                let advice = "find the migration that depends on how many run together";
+                let advice = "find the migration that depends on how many run together, by \
+                              last_insert_rowid() say";
                 findings.push(found(Check::Empty, "differs-all-at-once", None, what, advice));
+                return Ok(());
             }
         }
         Ok(())
@@ -145,31 +153,4 @@ pub(super) fn differences(a: &State, b: &State) -> Vec<String> {
         all = a.contents.differences(&b.contents);
     }
     all
-}
-
-/// Triggers for the UPDATE of a column that their table does not have.
-fn dead_columns(conn: &Connection, stop: &Stop, hits: &mut Vec<Hit>) -> rusqlite::Result<()> {
-    let mut statement =
-        conn.prepare("SELECT name, tbl_name, sql FROM main.sqlite_master WHERE type = 'trigger'")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (name, table, sql): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let columns = crate::sql::action::columns_of_trigger(&sql);
-        for column in columns {
-            let known: bool = conn.query_row(
-                "SELECT count(*) > 0 FROM pragma_table_xinfo(?1) WHERE name = ?2 COLLATE NOCASE",
-                [&table, &column],
-                |row| row.get(0),
-            )?;
-            let what = format!(
-                "the trigger `{name}` is for the UPDATE of `{column}`, which `{table}` does not have"
-            );
-            let is_told = hits.iter().any(|hit| hit.what == what);
-            if !known && !is_told {
-                let (rule, file) = (Rule::DeadTriggerColumn, stop.file.clone());
-                hits.push(Hit { rule, file, position: None, what });
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! The folder that a set was compiled from, if it can be found.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Terms;
@@ -38,22 +38,22 @@ fn package() -> Option<PathBuf> {
     std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from)
 }
 
-/// The folder below the package that has the most files of these names, and at least half of them,
-/// if there is only one.
+/// The folder below the package that holds most of these files as they are, and at least half of
+/// them, if there is only one.
 fn likely(source: &Source, package: &Path) -> Result<Option<PathBuf>> {
-    let names: BTreeSet<String> = source
+    let files: BTreeMap<String, Vec<u8>> = source
         .files()?
         .into_iter()
-        .map(|file| file.path.replace('\\', "/"))
-        .filter(|path| path.to_ascii_lowercase().ends_with(".sql") && !path.contains('/'))
+        .map(|file| (file.path.replace('\\', "/"), file.bytes.into_owned()))
+        .filter(|(path, _)| path.to_ascii_lowercase().ends_with(".sql") && !path.contains('/'))
         .collect();
-    let mut best: Vec<(usize, PathBuf)> = Vec::new();
-    search(package, DEPTH, &names, &mut best);
-    let most = best.iter().map(|(count, _)| *count).max().unwrap_or(0);
-    best.retain(|(count, _)| *count == most);
-    let is_enough = most * 2 >= names.len() && most > 0;
-    Ok(match best.pop() {
-        Some((_, folder)) if is_enough && best.is_empty() => Some(folder),
+    let mut found: Vec<(usize, PathBuf)> = Vec::new();
+    search(package, DEPTH, &files, &mut found);
+    let most = found.iter().map(|(count, _)| *count).max().unwrap_or(0);
+    found.retain(|(count, _)| *count == most);
+    let is_enough = most * 2 >= files.len() && most > 0;
+    Ok(match found.pop() {
+        Some((_, folder)) if is_enough && found.is_empty() => Some(folder),
         _ => None,
     })
 }
@@ -61,21 +61,21 @@ fn likely(source: &Source, package: &Path) -> Result<Option<PathBuf>> {
 fn search(
     folder: &Path,
     depth: usize,
-    names: &BTreeSet<String>,
-    best: &mut Vec<(usize, PathBuf)>,
+    files: &BTreeMap<String, Vec<u8>>,
+    found: &mut Vec<(usize, PathBuf)>,
 ) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
-    let mut count = 0;
+    let mut same = 0;
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        if names.contains(&name) {
-            count += 1;
+        if let Some(bytes) = files.get(&name) {
+            same += usize::from(std::fs::read(entry.path()).is_ok_and(|there| there == *bytes));
         } else if is_folder && depth > 0 && name != "target" && !name.starts_with('.') {
-            search(&entry.path(), depth - 1, names, best);
+            search(&entry.path(), depth - 1, files, found);
         }
     }
-    if count > 0 {
-        best.push((count, folder.to_owned()));
+    if same > 0 {
+        found.push((same, folder.to_owned()));
     }
 }

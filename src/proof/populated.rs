@@ -62,7 +62,7 @@ impl<'l> Populated<'l> {
         let lab = self.lab;
         self.fill(Which::All, findings)?;
         let before = lab.state(&self.conn)?;
-        let was_fresh = fresh_indexes(&self.conn);
+        let was_stale = stale_indexes(&self.conn);
         let conn = lab.copy(&self.conn, Keys::On)?;
         let entry = lab.set.get(stop.version);
         let report = match self.go_up(&conn, stop, findings)? {
@@ -79,9 +79,9 @@ impl<'l> Populated<'l> {
         };
         self.version = stop.version;
         warned(&report, stop, hits);
-        for index in was_fresh {
-            if !is_fresh(&self.conn, &index) && holds(&self.conn, &index) {
-                let what = format!("the full text index `{index}` no longer fits its rows");
+        for index in stale_indexes(&self.conn) {
+            if !was_stale.contains(&index) {
+                let what = format!("the full text index `{index}` does not fit its rows");
                 let (rule, file) = (Rule::StaleFullText, stop.file.clone());
                 hits.push(Hit { rule, file, position: None, what });
             }
@@ -120,7 +120,11 @@ impl<'l> Populated<'l> {
             return Ok(None);
         }
         let what = "it applies to an empty database, and fails on one with rows";
-        findings.push(finding(Check::Populated, "fails-with-rows", file, what, &error));
+        let finding = finding(Check::Populated, "fails-with-rows", file, what, &error);
+        let advice = "let it work for rows too: give a constant DEFAULT, UPDATE the rows first, or \
+                      rebuild the table; if real rows cannot be like those made up, give your own \
+                      with `.with(SampleRows::new()…)`";
+        findings.push(Finding { advice: advice.to_owned(), ..finding });
         Ok(None)
     }
 
@@ -224,24 +228,18 @@ fn emptied(was: &Rows, now: &Rows) -> Vec<String> {
     fewer.map(|(column, _)| format!("`{column}`")).collect()
 }
 
-/// The FTS5 indexes that fit their rows.
-fn fresh_indexes(conn: &Connection) -> Vec<String> {
+/// The FTS5 indexes that do not fit their rows. With rank 1 the content table is compared too:
+/// <https://sqlite.org/fts5.html#the_integrity_check_command>.
+fn stale_indexes(conn: &Connection) -> Vec<String> {
     let sql = "SELECT name FROM main.sqlite_master
                WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%fts5%'";
     let names = conn.prepare(sql).and_then(|mut statement| {
         statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()
     });
-    names.unwrap_or_default().into_iter().filter(|index| is_fresh(conn, index)).collect()
-}
-
-/// With rank 1 it compares with the content table too: <https://sqlite.org/fts5.html>.
-fn is_fresh(conn: &Connection, index: &str) -> bool {
-    let index = quoted(index);
-    let sql = format!("INSERT INTO {index}({index}, rank) VALUES ('integrity-check', 1)");
-    conn.execute_batch(&sql).is_ok()
-}
-
-fn holds(conn: &Connection, table: &str) -> bool {
-    let sql = "SELECT count(*) > 0 FROM main.sqlite_master WHERE name = ?1";
-    conn.query_row(sql, [table], |row| row.get(0)).unwrap_or(false)
+    let is_stale = |index: &String| {
+        let index = quoted(index);
+        let sql = format!("INSERT INTO {index}({index}, rank) VALUES ('integrity-check', 1)");
+        conn.execute_batch(&sql).is_err()
+    };
+    names.unwrap_or_default().into_iter().filter(is_stale).collect()
 }

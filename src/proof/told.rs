@@ -2,22 +2,27 @@
 
 use std::error::Error as _;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::finding::{Check, Finding};
 
-/// What an error says, and why, in one line.
+/// What an error says, and why, in one line. Where it happened is told beside it.
 pub(super) fn reason(error: &Error) -> String {
-    let mut text = error.kind().to_string();
+    let mut parts = match error.kind() {
+        ErrorKind::Statement { .. } if error.source().is_some() => Vec::new(),
+        ErrorKind::Seed { .. } | ErrorKind::Code { .. } if error.source().is_some() => Vec::new(),
+        ErrorKind::DataLoss { what, .. } => vec![format!("it would {what}")],
+        ErrorKind::Verify { row, .. } => vec![format!("a row is wrong: {row}")],
+        kind => vec![kind.to_string()],
+    };
     let mut cause = error.source();
     while let Some(why) = cause {
         // What rusqlite has as its own cause is the code of the message before it.
         if !why.is::<rusqlite::ffi::Error>() {
-            text.push_str(": ");
-            text.push_str(&why.to_string());
+            parts.push(why.to_string());
         }
         cause = why.source();
     }
-    text
+    parts.join(": ")
 }
 
 /// A finding that an error tells of. `file` is told where the error points nowhere.

@@ -391,21 +391,3 @@ pub(crate) fn written(text: &str) -> Vec<String> {
     }
     found
 }
-
-/// The columns for whose `UPDATE` a trigger is: `… UPDATE OF a, b ON t`.
-pub(crate) fn columns_of_trigger(text: &str) -> Vec<String> {
-    let tokens: Vec<Token> = tokens(text).filter(|token| token.is_significant()).collect();
-    let mut r = Reader { text, tokens: &tokens };
-    while !r.tokens.is_empty() && !r.at("ON") {
-        if !(r.skip("UPDATE") && r.skip("OF")) {
-            r.advance();
-            continue;
-        }
-        let mut columns: Vec<String> = r.identifier().into_iter().collect();
-        while r.skip_mark(",") {
-            columns.extend(r.identifier());
-        }
-        return columns;
-    }
-    Vec::new()
-}

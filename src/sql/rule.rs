@@ -14,14 +14,13 @@ pub(crate) enum Rule {
     RandomValues,
     TempLeftBehind,
     TempShadows,
-    DeadTriggerColumn,
     StaleFullText,
     EmptyDown,
 }
 
 /// Every rule, with its word and what is wrong with what it finds.
 #[rustfmt::skip]
-pub(crate) const RULES: [(Rule, &str, &str); 14] = [
+pub(crate) const RULES: [(Rule, &str, &str); 13] = [
     (Rule::RenamedAway, "renamed-away",
      "a rename takes the REFERENCES of other tables along, so that they name the old table: make \
       the new one under another name, copy, drop the old one, and rename the new one last"),
@@ -54,12 +53,9 @@ pub(crate) const RULES: [(Rule, &str, &str); 14] = [
     (Rule::TempShadows, "temp-shadows",
      "a name without a schema means the TEMP table as long as there is one: give it another name, \
       or write main.<name> wherever the other is meant"),
-    (Rule::DeadTriggerColumn, "dead-trigger-column",
-     "SQLite takes UPDATE OF a column that is gone without a word, and the trigger never fires for \
-      it: make the trigger again"),
     (Rule::StaleFullText, "stale-full-text",
-     "a full text index does not notice when the rows that it stands for are written by another \
-      way: INSERT INTO <index>(<index>) VALUES ('rebuild') at the script's end"),
+     "a full text index over another table does not notice rows that were there before it, or that \
+      are written where no trigger tells it: INSERT INTO <index>(<index>) VALUES ('rebuild') at the script's end"),
     (Rule::EmptyDown, "empty-down",
      "a down that does nothing leaves what the up did: write it, or call the migration \
       irreversible and say why"),

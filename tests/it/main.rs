@@ -35,3 +35,4 @@ mod together;
 mod transactions;
 mod undo;
 mod undo_review;
+mod verify;

@@ -8,7 +8,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 
 use super::own_rows::SampleRows;
 use crate::error::{Error, Result};
@@ -87,6 +87,7 @@ impl Filled {
                 }
             }
             unfilled.extend(sweep(conn, &tables)?);
+            refresh(conn, &tables)?;
             Ok(unfilled)
         });
         let keys = if enforces { "ON" } else { "OFF" };
@@ -127,23 +128,19 @@ fn give(
         let none = "an insert was taken, and left no row".to_owned();
         return Ok(Err(given.err().unwrap_or(none)));
     }
-    if let Err(error) = finish(&tx, table, before == 0) {
-        tx.rollback()?;
-        return Ok(Err(error.to_string()));
+    if table.counts_on && before == 0 {
+        // It has lived for a while: AUTOINCREMENT has given numbers away whose rows are gone.
+        tx.execute("UPDATE sqlite_sequence SET seq = seq + 5 WHERE name = ?1", [&table.name])?;
     }
     tx.commit()?;
     Ok(Ok(usize::try_from(made).unwrap_or(0)))
 }
 
-/// What a table has after it has lived for a while: numbers that AUTOINCREMENT has given away, and
-/// a full text index that is as its rows are.
-fn finish(tx: &Transaction<'_>, table: &Table, is_first: bool) -> rusqlite::Result<()> {
-    if table.counts_on && is_first {
-        tx.execute("UPDATE sqlite_sequence SET seq = seq + 5 WHERE name = ?1", [&table.name])?;
-    }
-    for index in &table.stands_for {
+/// Full text indexes over other tables are as the rows are: what comes then is the migration's.
+fn refresh(conn: &Connection, tables: &[Table]) -> rusqlite::Result<()> {
+    for index in tables.iter().flat_map(|table| &table.stands_for) {
         let index = quoted(index);
-        tx.execute(&format!("INSERT INTO {index}({index}) VALUES ('rebuild')"), [])?;
+        conn.execute_batch(&format!("INSERT INTO {index}({index}) VALUES ('rebuild')"))?;
     }
     Ok(())
 }
