@@ -257,10 +257,10 @@ pub enum ErrorKind {
     #[error("{} in the migrations", findings.count())]
     #[non_exhaustive]
     Unsound { findings: Findings },
-    /// A lock file does not say what the set holds.
-    #[error("{what} `{}`{}", path.display(), at_line(*line))]
+    /// A file that is kept beside the migrations does not say what they are.
+    #[error("`{}` {}", path.display(), list(faults))]
     #[non_exhaustive]
-    Locked { path: PathBuf, line: Option<usize>, what: String },
+    Locked { path: PathBuf, faults: Vec<String> },
     /// A test that was lent a database inside a transaction ended that.
     #[error("the test ended the transaction that its database was lent in")]
     SandboxLeft,
@@ -288,10 +288,6 @@ fn by_app(app_version: &Option<String>) -> String {
         Some(version) => format!("by version {version} of the application"),
         None => "by a version of the application that gave no name".to_owned(),
     }
-}
-
-fn at_line(line: Option<usize>) -> String {
-    line.map(|line| format!(", line {line}")).unwrap_or_default()
 }
 
 fn at(position: &Option<Position>) -> String {

@@ -1,5 +1,6 @@
 //! What an application calls from its own tests.
 
+mod lockfile;
 mod sandbox;
 mod verify;
 
@@ -11,6 +12,7 @@ use crate::migrator::Migrator;
 use crate::source::Source;
 
 pub use crate::finding::Findings;
+pub use lockfile::lockfile;
 pub use sandbox::sandbox;
 pub use verify::{Check, Finding, SampleRows, Verified, Verify, verify};
 

@@ -14,6 +14,7 @@ mod fresh;
 mod interrupted;
 mod killed;
 mod ledgers;
+mod lockfile;
 mod logging;
 mod losses;
 mod policies;
