@@ -37,3 +37,4 @@ mod transactions;
 mod undo;
 mod undo_review;
 mod verify;
+mod verify_rows;

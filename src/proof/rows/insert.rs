@@ -215,26 +215,36 @@ impl<'t> Row<'t> {
         wheels.sort_by_key(|wheel| {
             wheel.iter().any(|at| self.groups.iter().any(|group| group.contains(at)))
         });
-        let size = |row: &Self, wheel: &Vec<usize>| {
-            let sizes = wheel.iter().filter_map(|at| row.candidates.get(*at)).map(Candidates::len);
-            sizes.max().unwrap_or(0)
-        };
         wheels.retain(|wheel| {
-            size(self, wheel) > 0 && !(wheel.len() == 1 && wheel.first() == self.table.rowid.as_ref())
+            self.turns(wheel) > 0 && !(wheel.len() == 1 && wheel.first() == self.table.rowid.as_ref())
         });
         let tried = self.tried.entry(involved).or_insert(0);
         *tried += 1;
         let mut rest = *tried - 1;
         for wheel in &wheels {
-            let turns = size(self, wheel);
-            for at in wheel {
-                if let Some(slot) = self.chosen.get_mut(*at) {
-                    *slot = Some((rest + self.shift) % turns);
+            let turns = self.turns(wheel);
+            let values = self.values_of(wheel);
+            let at = (rest + self.shift) % turns;
+            for column in wheel {
+                if let Some(slot) = self.chosen.get_mut(*column) {
+                    *slot = (at < values).then_some(at);
                 }
             }
             rest /= turns;
         }
         rest == 0 && !wheels.is_empty()
+    }
+
+    fn values_of(&self, wheel: &[usize]) -> usize {
+        let sizes = wheel.iter().filter_map(|at| self.candidates.get(*at)).map(Candidates::len);
+        sizes.max().unwrap_or(0)
+    }
+
+    /// Every value, and NULL where all of the columns may be that.
+    fn turns(&self, wheel: &[usize]) -> usize {
+        let columns = || wheel.iter().filter_map(|at| self.table.columns.get(*at));
+        let may_be_null = columns().all(|column| !column.not_null && !column.in_key);
+        self.values_of(wheel) + usize::from(may_be_null)
     }
 }
 
