@@ -12,6 +12,7 @@
 )]
 
 mod backup;
+mod drift;
 mod error;
 mod event;
 mod finding;
@@ -25,9 +26,11 @@ mod options;
 mod plan;
 mod proof;
 mod putting_back;
+mod replay;
 mod report;
 mod rows;
 mod run;
+pub mod schema;
 mod seed;
 mod source;
 pub mod sql;

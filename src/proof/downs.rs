@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 
 use super::contents::{Contents, Rows, shown};
-use super::empty::differences;
 use super::lab::{Keys, Lab, State, Stop};
+use super::shape::Order;
 use super::told::{finding, found, list};
 use crate::error::Result;
 use crate::finding::{Check, Finding};
@@ -49,7 +49,7 @@ pub(super) fn look(
         return Ok(false);
     }
     let state = lab.state(&conn)?;
-    let schema = passage.before.shape.differences(&state.shape);
+    let schema = passage.before.shape.differences(&state.shape, Order::DoesNotCount);
     if !schema.is_empty() {
         let what = format!(
             "after up and down{rows} the schema is not what it was before: {}",
@@ -106,7 +106,11 @@ fn way_back(
     if !down.statements.is_empty() {
         return Way::Back(down.file.clone());
     }
-    let changed = differences(passage.before, passage.after);
+    let (before, after) = (passage.before, passage.after);
+    let mut changed = before.shape.deeds(&after.shape);
+    if changed.is_empty() {
+        changed = before.contents.differences(&after.contents);
+    }
     if changed.is_empty() {
         return Way::Nothing;
     }
@@ -169,7 +173,7 @@ fn again(
         findings.push(finding(Check::Downs, "up-again-fails", Some(file), &what, &error));
         return Ok(false);
     }
-    let schema = passage.after.shape.differences(&lab.state(conn)?.shape);
+    let schema = passage.after.shape.differences(&lab.state(conn)?.shape, Order::DoesNotCount);
     if !schema.is_empty() {
         let what = format!(
             "after up, down and up again{rows} the schema is another than after the first up: {}",

@@ -5,6 +5,7 @@ use rusqlite::config::DbConfig;
 
 use super::downs::{self, Passage};
 use super::lab::{Keys, Lab, State, Stop};
+use super::shape::Order;
 use super::told::{finding, found, list};
 use crate::error::{Error, Result};
 use crate::finding::{Check, Finding};
@@ -148,7 +149,7 @@ impl<'l> Empty<'l> {
 
 /// How the second differs from the first.
 pub(super) fn differences(a: &State, b: &State) -> Vec<String> {
-    let mut all = a.shape.differences(&b.shape);
+    let mut all = a.shape.differences(&b.shape, Order::Counts);
     if all.is_empty() {
         all = a.contents.differences(&b.contents);
     }

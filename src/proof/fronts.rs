@@ -55,7 +55,7 @@ impl<'l> Fronts<'l> {
         for front in std::mem::take(&mut self.open) {
             let same = merged
                 .iter_mut()
-                .find(|other| other.state == front.state && other.sown == front.sown);
+                .find(|other| other.sown == front.sown && Lab::is_same(&other.state, &front.state));
             match same {
                 Some(other) => other.from.extend(front.from),
                 None => merged.push(front),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::contents::Contents;
-use super::shape::Shape;
+use super::shape::{Order, Shape, Shapes};
 use crate::error::{Error, Result};
 use crate::fresh::copied;
 use crate::ledger::{self, Ledger};
@@ -39,10 +39,11 @@ pub(crate) struct Lab {
     /// Versioned migrations alone, and the backfills that they wait for.
     bare: Migrator,
     pub(crate) stops: Vec<Stop>,
+    shapes: Shapes,
 }
 
 /// What a database is like at one place on the way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) shape: Shape,
     pub(crate) contents: Contents,
@@ -60,7 +61,7 @@ impl Lab {
         bare.seeds = registry.seeds_of(|item| {
             awaited.iter().any(|name| name == item.name()).then_some(Need::Required)
         });
-        let mut lab = Lab { set, registry, whole, bare, stops: Vec::new() };
+        let mut lab = Lab { set, registry, whole, bare, stops: Vec::new(), shapes: Shapes::default() };
         let replayed = lab.without_baselines();
         let starts_from_baseline = match replayed.migrations.first() {
             _ if lab.set.baselines.is_empty() => false,
@@ -108,7 +109,7 @@ impl Lab {
 
     /// An empty database.
     pub(crate) fn scratch(&self, keys: Keys) -> Result<Connection> {
-        let conn = Connection::open_in_memory().map_err(Error::sqlite("opening a database"))?;
+        let conn = self.whole.in_memory()?;
         set_keys(&conn, keys)?;
         Ok(conn)
     }
@@ -120,6 +121,11 @@ impl Lab {
         Ok(conn)
     }
 
+    /// Whether two states are the same for whatever comes.
+    pub(crate) fn is_same(a: &State, b: &State) -> bool {
+        a.contents == b.contents && a.shape.differences(&b.shape, Order::Counts).is_empty()
+    }
+
     /// Whether a table is the ledger's.
     pub(crate) fn is_ours(&self, table: &str) -> bool {
         ledger::owned(&self.whole.prefix).any(|ours| ours.eq_ignore_ascii_case(table))
@@ -127,7 +133,7 @@ impl Lab {
 
     pub(crate) fn state(&self, conn: &Connection) -> Result<State> {
         Ok(State {
-            shape: Shape::of(conn, |table| self.is_ours(table))?,
+            shape: self.shapes.of(conn, |table| self.is_ours(table))?,
             contents: Contents::of(conn, |table| self.is_ours(table))?,
         })
     }

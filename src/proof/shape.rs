@@ -1,57 +1,85 @@
-//! The schema of a database by meaning, so that two can be compared.
+//! The schema of a database by meaning, read only where its text was not met shortly before.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
 
 use rusqlite::Connection;
 
 use crate::error::{Error, Result};
-use crate::sql::token::tokens;
+use crate::schema::{Kind, Snapshot, diff};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
-    lines: Vec<String>,
+/// A schema: the texts that SQLite keeps, and what they mean.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape(Rc<Known>);
+
+#[derive(Debug)]
+struct Known {
+    texts: String,
+    snapshot: Snapshot,
+}
+
+/// The schemas read last. The databases that go up side by side mostly have one text.
+#[derive(Debug, Default)]
+pub(crate) struct Shapes(RefCell<VecDeque<Shape>>);
+
+const KEPT: usize = 8;
+
+impl Shapes {
+    pub(crate) fn of(&self, conn: &Connection, is_ours: impl Fn(&str) -> bool) -> Result<Shape> {
+        let texts = texts(conn, is_ours).map_err(Error::sqlite("reading the schema"))?;
+        let mut kept = self.0.borrow_mut();
+        if let Some(known) = kept.iter().find(|known| known.0.texts == texts) {
+            return Ok(known.clone());
+        }
+        let shape = Shape(Rc::new(Known { texts, snapshot: Snapshot::of(conn)? }));
+        kept.push_back(shape.clone());
+        if kept.len() > KEPT {
+            kept.pop_front();
+        }
+        Ok(shape)
+    }
+}
+
+/// Whether the order of columns is a difference. SQLite adds columns at the end only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Counts,
+    DoesNotCount,
 }
 
 impl Shape {
-    pub(crate) fn of(conn: &Connection, is_ours: impl Fn(&str) -> bool) -> Result<Self> {
-        read(conn, is_ours).map_err(Error::sqlite("reading the schema"))
+    /// How another schema differs from this one, which is as it should be.
+    pub(crate) fn differences(&self, other: &Shape, order: Order) -> Vec<String> {
+        if self.0.texts == other.0.texts {
+            return Vec::new();
+        }
+        let changes = diff(&other.0.snapshot, &self.0.snapshot).into_iter();
+        let counts = |kind: Kind| order == Order::Counts || kind != Kind::ColumnOrder;
+        changes.filter(|change| counts(change.kind)).map(|change| change.to_string()).collect()
     }
 
-    pub(crate) fn differences(&self, other: &Shape) -> Vec<String> {
-        let gone = self.lines.iter().filter(|l| !other.lines.contains(l)).map(|l| format!("lost {l}"));
-        let more = other.lines.iter().filter(|l| !self.lines.contains(l)).map(|l| format!("has {l}"));
-        gone.chain(more).collect()
+    /// What was done to this schema, if another one is what became of it.
+    pub(crate) fn deeds(&self, after: &Shape) -> Vec<String> {
+        let changes = diff(&self.0.snapshot, &after.0.snapshot).into_iter();
+        changes.map(|change| change.as_deed()).collect()
     }
 }
 
-fn read(conn: &Connection, is_ours: impl Fn(&str) -> bool) -> rusqlite::Result<Shape> {
-    let mut lines = Vec::new();
-    let queries = [
-        "SELECT m.tbl_name, type || ' ' || name, CASE WHEN type IN ('view', 'trigger', 'index') THEN sql END FROM sqlite_master m",
-        "SELECT m.name, m.name || '.' || x.name || ' ' || x.type || ' ' || x.\"notnull\" || ' '
-                || ifnull(x.dflt_value, '-') || ' ' || x.pk || ' ' || x.hidden, NULL
-         FROM sqlite_master m, pragma_table_xinfo(m.name) x WHERE m.type = 'table'",
-        "SELECT m.name, m.name || ' index ' || i.\"unique\" || i.origin || i.partial || ' '
-                || group_concat(ifnull(x.name, 'expression') || x.\"desc\" || x.coll), NULL
-         FROM sqlite_master m, pragma_index_list(m.name) i, pragma_index_xinfo(i.name) x
-         WHERE m.type = 'table' GROUP BY m.name, i.name",
-        "SELECT m.name, m.name || '(' || k.\"from\" || ') references ' || k.\"table\" || '('
-                || ifnull(k.\"to\", '') || ') ' || k.on_delete || ' ' || k.on_update, NULL
-         FROM sqlite_master m, pragma_foreign_key_list(m.name) k WHERE m.type = 'table'",
-    ];
-    for query in queries {
-        let mut statement = conn.prepare(query)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let table: String = row.get(0)?;
-            if is_ours(&table) || table.starts_with("sqlite_") {
-                continue;
-            }
-            let (line, sql): (String, Option<String>) = (row.get(1)?, row.get(2)?);
-            let sql = sql.unwrap_or_default();
-            let words: Vec<&str> =
-                tokens(&sql).filter(|t| t.is_significant()).map(|t| t.text(&sql)).collect();
-            lines.push(format!("{line} {}", words.join(" ").replace('"', "")));
+/// One text of all, in the order of the names.
+fn texts(conn: &Connection, is_ours: impl Fn(&str) -> bool) -> rusqlite::Result<String> {
+    let mut statement = conn.prepare(
+        "SELECT tbl_name, type || ' ' || name || ' ' || ifnull(sql, '') FROM main.sqlite_master
+         ORDER BY type, name",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut texts = String::new();
+    while let Some(row) = rows.next()? {
+        let table: String = row.get(0)?;
+        if !is_ours(&table) {
+            texts.push_str(&row.get::<_, String>(1)?);
+            texts.push('\0');
         }
     }
-    lines.sort();
-    Ok(Shape { lines })
+    Ok(texts)
 }

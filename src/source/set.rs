@@ -22,7 +22,7 @@ pub(crate) struct Set {
     pub(crate) repeatables: Vec<Repeatable>,
     /// What scripts say of parents, in lower case, in `REFERENCES parent … ON DELETE CASCADE` and
     /// the like.
-    actions: BTreeMap<String, Actions>,
+    pub(super) actions: BTreeMap<String, Actions>,
 }
 
 /// What is done to a table's children when its rows go or change.
@@ -143,7 +143,7 @@ impl Set {
         self.actions.get(&table.to_ascii_lowercase()).copied().unwrap_or_default()
     }
 
-    fn with_actions(mut self) -> Self {
+    pub(super) fn with_actions(mut self) -> Self {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
         let downs = self.migrations.iter().filter_map(|entry| entry.down.as_ref());
         let baselines = self.baselines.iter().map(|baseline| &baseline.script);

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::kept::keep_unless;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrator::Migrator;
+use crate::source::Entry;
 
 /// Reads no database: compares the migrations with a file that lists each one's version, checksum
 /// and name, and that goes into version control with them. For an application's tests.
@@ -42,26 +44,25 @@ use crate::migrator::Migrator;
 /// # Errors
 ///
 /// [`ErrorKind::Locked`] with everything in which file and migrations differ;
-/// [`ErrorKind::Source`] where the file cannot be read or written. Only with `UPDATE_LOCK=1` is
+/// [`ErrorKind::Kept`] where the file cannot be read or written. Only with `UPDATE_LOCK=1` is
 /// anything written.
 pub fn lockfile(migrator: &Migrator, path: impl AsRef<Path>) -> Result<()> {
-    keep(migrator, path.as_ref(), Mode::of_environment())
-}
-
-/// What to do with the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Compare,
-    Write,
-}
-
-impl Mode {
-    fn of_environment() -> Self {
-        match std::env::var_os("UPDATE_LOCK") {
-            Some(value) if value != "0" && !value.is_empty() => Mode::Write,
-            _ => Mode::Compare,
-        }
-    }
+    let (set, path) = (migrator.load()?, path.as_ref());
+    let listed = |entry: &Entry| {
+        let (checksum, name) = (entry.checksum.clone(), entry.name.clone());
+        (entry.version.get(), Line { checksum, name })
+    };
+    let migrations: BTreeMap<i64, Line> = set.migrations.iter().map(listed).collect();
+    keep_unless(path, &written(&migrations), |found| {
+        let (faults, advice) = match found {
+            None => (vec!["is not there".to_owned()], ADD),
+            Some(text) => compare(text, &migrations),
+        };
+        (!faults.is_empty()).then(|| {
+            let kind = ErrorKind::Locked { path: path.to_owned(), faults };
+            Error::from(kind).changed("no file was written").advise(advice)
+        })
+    })
 }
 
 /// A migration as the file lists it.
@@ -71,36 +72,6 @@ struct Line {
     name: String,
 }
 
-fn keep(migrator: &Migrator, path: &Path, mode: Mode) -> Result<()> {
-    let set = migrator.load()?;
-    let migrations: BTreeMap<i64, Line> = set
-        .migrations
-        .iter()
-        .map(|entry| {
-            let (checksum, name) = (entry.checksum.clone(), entry.name.clone());
-            (entry.version.get(), Line { checksum, name })
-        })
-        .collect();
-    let cannot = |error| Error::from(ErrorKind::Source { path: path.to_owned() }).because(error);
-    let there = match std::fs::read_to_string(path) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(cannot(error)),
-    };
-    match (mode, there) {
-        (Mode::Write, there) => {
-            let text = written(&migrations);
-            let same = there.is_some_and(|there| there.replace("\r\n", "\n") == text);
-            if same { Ok(()) } else { std::fs::write(path, text).map_err(cannot) }
-        }
-        (Mode::Compare, None) => refuse(path, vec!["is not there".to_owned()], ADD),
-        (Mode::Compare, Some(text)) => {
-            let (faults, advice) = compare(&text, &migrations);
-            if faults.is_empty() { Ok(()) } else { refuse(path, faults, advice) }
-        }
-    }
-}
-
 const ADD: &str = "run the test once with UPDATE_LOCK=1 in the environment, and commit the file";
 const RESTORE: &str = "restore the migration as it was, and put the change into a new one; or, if \
                        no database has it yet, run the test once with UPDATE_LOCK=1 in the \
@@ -108,11 +79,6 @@ const RESTORE: &str = "restore the migration as it was, and put the change into 
 const SETTLE: &str = "give one of the migrations that were merged the next number if they have the \
                       same, then run the test once with UPDATE_LOCK=1 in the environment, and \
                       commit the file";
-
-fn refuse(path: &Path, faults: Vec<String>, advice: &str) -> Result<()> {
-    let kind = ErrorKind::Locked { path: path.to_owned(), faults };
-    Err(Error::from(kind).changed("no file was written").advise(advice))
-}
 
 const HEAD: &str = "\
 # Every migration: version, checksum, name. Two branches that add one each conflict here.
@@ -180,61 +146,4 @@ fn read(line: &str) -> Option<(i64, Line)> {
     let is_checksum = checksum.starts_with("sha256:") || checksum.starts_with("code:");
     let line = Line { checksum: checksum.to_owned(), name: name.trim().to_owned() };
     Some((version.parse().ok().filter(|_| is_checksum)?, line))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::migration::Migration;
-
-    fn two(second: &'static str) -> Migrator {
-        Migrator::from_migrations([
-            Migration::sql(1, "people", "CREATE TABLE person(name)"),
-            Migration::sql(2, "pets", second),
-        ])
-    }
-
-    #[test]
-    fn it_is_written_only_when_told_to_and_then_holds() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("migrations.lock");
-        let migrator = two("CREATE TABLE pet(name)");
-        let error = keep(&migrator, &path, Mode::Compare).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("`{}` is not there; no file was written", path.display())
-        );
-        assert_eq!(error.advice(), Some(ADD));
-        assert!(!path.exists());
-        keep(&migrator, &path, Mode::Write).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let checksum = |sql| crate::sql::checksum(sql);
-        assert_eq!(
-            text,
-            format!(
-                "{HEAD}1 {} people\n2 {} pets\n",
-                checksum("CREATE TABLE person(name)"),
-                checksum("CREATE TABLE pet(name)")
-            )
-        );
-        keep(&migrator, &path, Mode::Compare).unwrap();
-        // A checkout on Windows.
-        std::fs::write(&path, format!("\u{feff}{}", text.replace('\n', "\r\n"))).unwrap();
-        keep(&migrator, &path, Mode::Compare).unwrap();
-        keep(&two("CREATE TABLE pet (\r\n  name -- said\r\n);"), &path, Mode::Compare).unwrap();
-    }
-
-    #[test]
-    fn a_file_that_says_the_same_is_not_written_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("migrations.lock");
-        let migrator = two("CREATE TABLE pet(name)");
-        keep(&migrator, &path, Mode::Write).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap().replace('\n', "\r\n");
-        std::fs::write(&path, &text).unwrap();
-        keep(&migrator, &path, Mode::Write).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-        keep(&two("CREATE TABLE pet(id)"), &path, Mode::Write).unwrap();
-        assert!(keep(&migrator, &path, Mode::Compare).is_err());
-    }
 }

@@ -1,7 +1,9 @@
 //! What an application calls from its own tests.
 
+mod kept;
 mod lockfile;
 mod sandbox;
+mod schema_file;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,7 @@ use crate::source::Source;
 pub use crate::finding::Findings;
 pub use lockfile::lockfile;
 pub use sandbox::sandbox;
+pub use schema_file::schema_file;
 pub use verify::{Check, Finding, SampleRows, Verified, Verify, verify};
 
 /// Reads no database: compares the `.sql` files that a migrator was compiled with, byte by byte,

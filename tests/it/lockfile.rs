@@ -39,6 +39,31 @@ fn said(text: &str, migrator: &Migrator) -> (String, String) {
 const ADD: &str = "run the test once with UPDATE_LOCK=1 in the environment, and commit the file";
 
 #[test]
+fn line_ends_and_what_no_checksum_counts_are_no_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("migrations.lock");
+    let text = format!("# anything\n\n{}", lines(&[PEOPLE, PETS]));
+    let reformatted = (2, "pets", "CREATE TABLE pet (\r\n  name -- said\r\n);");
+    for text in [text.clone(), format!("\u{feff}{}", text.replace('\n', "\r\n"))] {
+        std::fs::write(&path, text).unwrap();
+        lockfile(&set(&[PEOPLE, PETS]), &path).unwrap();
+        lockfile(&set(&[PEOPLE, reformatted]), &path).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_and_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("migrations.lock");
+    let error = lockfile(&set(&[PEOPLE]), &path).unwrap_err();
+    let told = format!("`{}` is not there; no file was written", path.display());
+    assert_eq!((error.to_string(), error.advice()), (told, Some(ADD)));
+    assert!(!path.exists());
+    let error = lockfile(&set(&[PEOPLE]), folder.path()).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Kept { .. }));
+}
+
+#[test]
 fn an_edit_is_told_with_its_line_and_both_checksums() {
     let edited = (2, "pets", "CREATE TABLE pet(name TEXT)");
     let (told, advice) = said(&lines(&[PEOPLE, PETS]), &set(&[PEOPLE, edited]));
