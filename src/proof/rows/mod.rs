@@ -120,7 +120,8 @@ fn give(
         None => insert::rows(&tx, table, count)?,
     };
     if tx.is_autocommit() {
-        return Ok(Err("a trigger or its own rows ended the transaction".to_owned()));
+        let why = given.err().map(|why| format!(": {why}")).unwrap_or_default();
+        return Ok(Err(format!("a trigger or its own rows ended the transaction{why}")));
     }
     let made = table.count(&tx)? - before;
     if made == 0 {
