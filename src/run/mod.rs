@@ -21,7 +21,7 @@ mod seeds;
 mod segment;
 pub(crate) mod session;
 pub(crate) mod statements;
-mod table;
+pub(crate) mod table;
 pub(crate) mod undo;
 
 use std::cell::RefCell;
