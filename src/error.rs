@@ -92,6 +92,14 @@ pub enum ErrorKind {
     #[error("`{file}` {why}")]
     #[non_exhaustive]
     Stale { file: String, why: &'static str },
+    /// A file that is kept beside the migrations does not say what it should.
+    #[error("`{}` is not {of}", path.display())]
+    #[non_exhaustive]
+    Outdated { path: PathBuf, of: &'static str },
+    /// A file that is kept beside the migrations cannot be read or written.
+    #[error("cannot keep `{}`", path.display())]
+    #[non_exhaustive]
+    Kept { path: PathBuf },
     /// The migrations could not be read.
     #[error("cannot read migrations from {}", path.display())]
     #[non_exhaustive]
@@ -390,6 +398,12 @@ impl Error {
     pub(crate) fn changed(mut self, what: impl Into<String>) -> Self {
         self.0.changed = Changed::Told(what.into());
         self
+    }
+
+    /// It happened in a database in memory, which is gone.
+    pub(crate) fn in_memory(mut self) -> Self {
+        self.0.report = None;
+        self.changed("that was in memory, to see what the migrations make; nothing was changed")
     }
 
     /// What earlier transactions of the same run did stays done, and is told.

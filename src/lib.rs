@@ -12,6 +12,7 @@
 )]
 
 mod backup;
+mod drift;
 mod error;
 mod event;
 mod fresh;
@@ -22,9 +23,11 @@ mod migrator;
 mod options;
 mod plan;
 mod putting_back;
+mod replay;
 mod report;
 mod rows;
 mod run;
+pub mod schema;
 mod seed;
 mod source;
 pub mod sql;

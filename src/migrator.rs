@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use crate::backup::Backup;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::fresh::OnConnect;
 use crate::ledger::{self, Ledger};
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Plan, Policies};
@@ -52,6 +53,9 @@ pub struct Migrator {
     pub(crate) wait: Duration,
     pub(crate) listener: Option<Arc<Listener>>,
     pub(crate) stop: Option<Stop>,
+    pub(crate) connect: Option<OnConnect>,
+    /// Names of what is no drift, as globs.
+    pub(crate) undrifting: Vec<String>,
 }
 
 /// Verbs that write.

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use include_dir::Dir;
+use rusqlite::Connection;
 
 use crate::backup::Backup;
 use crate::event::Event;
-use crate::migration::Migration;
+use crate::fresh::OnConnect;
+use crate::migration::{Identity, Migration};
 use crate::migrator::Migrator;
 use crate::plan::{
     ChangedSince, DataLoss, Late, Missing, Newer, Policies, Strictness, Transactions,
@@ -96,6 +98,8 @@ impl Migrator {
             wait: Duration::from_secs(60),
             listener: None,
             stop: None,
+            connect: None,
+            undrifting: Vec::new(),
         }
     }
 }
@@ -241,6 +245,51 @@ impl Migrator {
     /// [`run_backfills`](Migrator::run_backfills) and of a start. Default: none.
     pub fn stop_on(mut self, handle: &Stop) -> Self {
         self.stop = Some(handle.clone());
+        self
+    }
+
+    /// What is no [drift](Migrator::drift): tables, indexes, views and triggers of these names, and
+    /// with a table or view what hangs on it. In a name `*` stands for any text and `?` for any
+    /// character. Called again, it adds to them. Default: none.
+    ///
+    /// ```
+    /// let migrator = landfall::Migrator::from_dir("migrations-example").ignore_drift_of(["sync_*"]);
+    /// let conn = migrator.open_in_memory()?;
+    /// conn.execute_batch("CREATE TABLE sync_peer(id)")?;
+    /// assert!(migrator.drift(&conn)?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ignore_drift_of<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.undrifting.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// A function that prepares every connection that the library opens itself, right after it is
+    /// opened: those of [`open`](Migrator::open), [`open_copy`](Migrator::open_copy),
+    /// [`open_in_memory`](Migrator::open_in_memory) and [`sandbox`](crate::testing::sandbox), and
+    /// the databases in memory that [`drift`](Migrator::drift) makes. It
+    /// registers the functions, collations and modules that the schema needs, or gives the key of
+    /// an encrypted database. A connection that is handed in is prepared by who opened it. Default:
+    /// none.
+    ///
+    /// ```
+    /// use landfall::{Migration, Migrator};
+    /// use landfall::rusqlite::Connection;
+    ///
+    /// fn prepare(conn: &Connection) -> landfall::rusqlite::Result<()> {
+    ///     conn.execute_batch("PRAGMA case_sensitive_like = ON") // or conn.create_scalar_function(…)
+    /// }
+    ///
+    /// let note = Migration::sql(1, "note", "CREATE TABLE note(text CHECK (text LIKE 'N%'))");
+    /// let conn = Migrator::from_migrations([note]).on_connect(prepare).open_in_memory()?;
+    /// assert!(conn.execute("INSERT INTO note VALUES ('n')", []).is_err());
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn on_connect(
+        mut self,
+        f: impl Fn(&Connection) -> rusqlite::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.connect = Some(OnConnect { identity: Identity::of(&f), prepare: Arc::new(f) });
         self
     }
 

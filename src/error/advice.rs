@@ -32,6 +32,11 @@ impl ErrorKind {
                 "save the source file that says `include_dir!` and build again; a `build.rs` with \
                  `println!(\"cargo:rerun-if-changed=<folder>\");` makes Cargo notice by itself"
             }
+            ErrorKind::Outdated { .. } => {
+                "see the difference below; if it is meant, run the test again with `UPDATE_LOCK=1` \
+                 in its environment, and commit the file"
+            }
+            ErrorKind::Kept { .. } => "check the path, and that its folder is there",
             ErrorKind::Source { .. } => "check the path, and that it is a readable folder",
             ErrorKind::Modified { recorded, .. } => {
                 return Some(format!(

@@ -1,5 +1,7 @@
 //! Whose a table of our name is, told by its columns.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, params_from_iter};
 
 use super::format::{SKIPPED, TABLES, UNDO, columns};
@@ -94,4 +96,33 @@ fn column_names(conn: &Connection, table: &str) -> rusqlite::Result<Vec<String>>
     let mut statement = conn.prepare("SELECT name FROM pragma_table_info(?1, 'main')")?;
     let rows = statement.query_map([table], |row| row.get(0))?;
     rows.collect()
+}
+
+/// Of tables and their columns, those that are a ledger's, whatever its prefix, in lower case. The
+/// columns of some of ours could be anybody's: they count beside one of those that say more.
+pub(crate) fn of_any_prefix<'t>(
+    tables: impl Iterator<Item = (&'t str, Vec<&'t str>)>,
+) -> BTreeSet<String> {
+    const LEADERS: [&str; 3] = ["migrations", "seeds", "history"];
+    let mut found: Vec<(String, &str)> = Vec::new();
+    for (name, its_columns) in tables {
+        let name = name.to_ascii_lowercase();
+        let ours = TABLES.iter().chain(&UNDO).chain([&SKIPPED]);
+        for (what, definition) in ours {
+            let prefix = name.strip_suffix(what).and_then(|name| name.strip_suffix('_'));
+            let has = |column: &str| its_columns.iter().any(|its| its.eq_ignore_ascii_case(column));
+            if let Some(prefix) = prefix
+                && columns(definition).all(has)
+            {
+                found.push((prefix.to_owned(), what));
+            }
+        }
+    }
+    let led: BTreeSet<String> = found
+        .iter()
+        .filter(|(_, what)| LEADERS.contains(what))
+        .map(|(prefix, _)| prefix.clone())
+        .collect();
+    let ours = found.iter().filter(|(prefix, _)| led.contains(prefix));
+    ours.map(|(prefix, what)| format!("{prefix}_{what}")).collect()
 }

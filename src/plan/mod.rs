@@ -18,7 +18,7 @@ use crate::migration::Version;
 use crate::report::{Compatibility, NewerMigration, columns};
 use crate::sql::Script;
 pub(crate) use judge::undo_of_repeatable;
-pub(crate) use planner::{covered, plan};
+pub(crate) use planner::{covered, known, plan, refuse_modified};
 pub use policy::{ChangedSince, DataLoss, Late, Missing, Newer, Strictness, Transactions};
 pub(crate) use policy::{Facts, Goal, Policies};
 

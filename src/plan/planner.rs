@@ -81,7 +81,7 @@ impl Planner<'_> {
     }
 
     fn up(&self, target: Target) -> Result<Plan> {
-        self.refuse_modified()?;
+        refuse_modified(self.set, self.applied)?;
         self.refuse_missing()?;
         let newer = self.newer();
         let mut steps = Vec::new();
@@ -140,25 +140,6 @@ impl Planner<'_> {
 
     fn baseline_at(&self, version: Version) -> bool {
         self.set.baselines.iter().any(|baseline| baseline.version == version)
-    }
-
-    fn refuse_modified(&self) -> Result<()> {
-        for row in &self.applied.migrations {
-            let Some(entry) = self.set.get(row.version) else {
-                continue;
-            };
-            if entry.checksum == row.checksum || replaces(entry, row).is_some() {
-                continue;
-            }
-            // A baseline that has given way to the migration it stood for, or the reverse.
-            let of_baseline = self.set.baselines.iter().any(|baseline| {
-                baseline.version == row.version && baseline.script.checksum == row.checksum
-            });
-            if !of_baseline {
-                return Err(modified(entry, row));
-            }
-        }
-        Ok(())
     }
 
     fn refuse_missing(&self) -> Result<()> {
@@ -223,10 +204,7 @@ impl Planner<'_> {
             }
         };
         let Some(row) = refused else { return Ok(()) };
-        let known = match self.set.newest() {
-            Some(version) => format!("up to version {version}"),
-            None => "no migration at all".to_owned(),
-        };
+        let known = known(self.set);
         Err(ErrorKind::Newer {
             version: row.version,
             name: row.name.clone(),
@@ -441,6 +419,34 @@ impl Planner<'_> {
                 step.foreign_keys = if off { ForeignKeys::Off } else { ForeignKeys::Unchanged };
             }
         }
+    }
+}
+
+/// Refuses applied migrations that are edited.
+pub(crate) fn refuse_modified(set: &Set, applied: &Applied) -> Result<()> {
+    for row in &applied.migrations {
+        let Some(entry) = set.get(row.version) else {
+            continue;
+        };
+        if entry.checksum == row.checksum || replaces(entry, row).is_some() {
+            continue;
+        }
+        // A baseline that has given way to the migration it stood for, or the reverse.
+        let of_baseline = set.baselines.iter().any(|baseline| {
+            baseline.version == row.version && baseline.script.checksum == row.checksum
+        });
+        if !of_baseline {
+            return Err(modified(entry, row));
+        }
+    }
+    Ok(())
+}
+
+/// What the set knows, in words.
+pub(crate) fn known(set: &Set) -> String {
+    match set.newest() {
+        Some(version) => format!("up to version {version}"),
+        None => "no migration at all".to_owned(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod directory;
 pub(crate) mod embedded;
 pub(crate) mod naming;
+mod part;
 pub(crate) mod set;
 
 use std::borrow::Cow;

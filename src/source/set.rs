@@ -22,7 +22,7 @@ pub(crate) struct Set {
     pub(crate) repeatables: Vec<Repeatable>,
     /// What scripts say of parents, in lower case, in `REFERENCES parent … ON DELETE CASCADE` and
     /// the like.
-    actions: BTreeMap<String, Actions>,
+    pub(super) actions: BTreeMap<String, Actions>,
 }
 
 /// What is done to a table's children when its rows go or change.
@@ -33,7 +33,7 @@ pub(crate) struct Actions {
 }
 
 /// A migration, read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) version: Version,
     pub(crate) name: String,
@@ -53,20 +53,21 @@ pub(crate) struct Entry {
 }
 
 /// What a migration does on its way up.
+#[derive(Clone)]
 pub(crate) enum Task {
     Sql(Box<Script>),
     Code(Deed),
 }
 
 /// A definition that may run again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Repeatable {
     pub(crate) name: String,
     pub(crate) script: Script,
 }
 
 /// A script that stands for everything up to its version on an empty database.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Baseline {
     pub(crate) version: Version,
     pub(crate) name: String,
@@ -140,7 +141,7 @@ impl Set {
         self.actions.get(&table.to_ascii_lowercase()).copied().unwrap_or_default()
     }
 
-    fn with_actions(mut self) -> Self {
+    pub(super) fn with_actions(mut self) -> Self {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
         let downs = self.migrations.iter().filter_map(|entry| entry.down.as_ref());
         let baselines = self.baselines.iter().map(|baseline| &baseline.script);

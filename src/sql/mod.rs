@@ -4,6 +4,7 @@
 pub(crate) mod action;
 pub(crate) mod canonical;
 pub(crate) mod directive;
+pub(crate) mod keyword;
 pub(crate) mod losses;
 mod position;
 pub(crate) mod script;

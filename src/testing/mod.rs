@@ -1,6 +1,8 @@
 //! What an application calls from its own tests.
 
+mod kept;
 mod sandbox;
+mod schema_file;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,6 +12,7 @@ use crate::migrator::Migrator;
 use crate::source::Source;
 
 pub use sandbox::sandbox;
+pub use schema_file::schema_file;
 
 /// Reads no database: compares the `.sql` files that a migrator was compiled with, byte by byte,
 /// with those in the folder on disk.
