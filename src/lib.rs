@@ -23,6 +23,7 @@ mod migrator;
 mod options;
 mod plan;
 mod putting_back;
+pub mod rehearse;
 mod replay;
 mod report;
 mod rows;
@@ -45,6 +46,7 @@ pub use plan::{
     Amendment, ChangedSince, DataLoss, Direction, ForeignKeys, Late, Missing, Newer, Plan, Step,
     Strictness, Transactions,
 };
+pub use rehearse::Rehearsal;
 pub use report::{
     BackfillDone, BackupOutcome, Compatibility, Done, HistoryEntry, MigrationStatus,
     NewerMigration, Report, SeedDone, SeedState, SeedStatus, State, Status,
