@@ -24,6 +24,8 @@ mod read_only;
 mod rebuilds;
 mod registry;
 mod registry_review;
+mod rehearse;
+mod rehearse_copies;
 mod repeatables;
 mod review;
 mod schema;

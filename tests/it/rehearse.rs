@@ -1,0 +1,1 @@
+//! A rehearsal says what a start would do.
