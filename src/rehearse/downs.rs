@@ -45,8 +45,8 @@ impl Migrator {
         // What repeatables made stays away after a revert, until they run again.
         let rows = before.applied.repeatables.iter().chain(&after.applied.repeatables);
         let aside: Vec<String> = rows.flat_map(made_by).collect();
-        let changes =
-            diff(&before.schema.clone().without(&aside), &Snapshot::of(conn)?.without(&aside));
+        let left = Snapshot::of(conn)?.without(&aside);
+        let changes = diff(&left, &before.schema.clone().without(&aside));
         Ok(if changes.is_empty() { Downs::Restore } else { Downs::Differ { changes } })
     }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use crate::backup::file_of;
+use crate::backup::{file_of, image};
 use crate::error::{Error, Result};
 use crate::ledger::Applied;
 use crate::migration::{Target, Version};
@@ -133,7 +133,7 @@ impl Migrator {
             steps: steps(&report, lost),
             space: Space { before: before.bytes, after: after.bytes, beside },
             changes: diff(&before.schema, &after.schema),
-            quick_check: findings(&after.quick_check, |found| before.quick_check.contains(found)),
+            quick_check: findings(&after.quick_check, &before.quick_check),
             foreign_keys: before.wrongs_until(&after),
             downs,
             error,
@@ -216,7 +216,7 @@ impl State {
             schema: Snapshot::of(conn)?,
             applied: applied.unwrap_or_default(),
             bytes: u64::try_from(bytes).unwrap_or_default(),
-            quick_check: crate::backup::image::findings(conn).map_err(Error::sqlite(looking))?,
+            quick_check: quick_check(conn).map_err(Error::sqlite(looking))?,
             wrongs: Wrongs::now(conn, &Touched::Everything)?,
         })
     }
@@ -228,7 +228,10 @@ impl State {
     /// What is wrong with foreign keys afterwards.
     fn wrongs_until(&self, after: &State) -> Vec<Finding> {
         let new = after.wrongs.new_since(&self.wrongs, &[]);
-        let mut all = findings(&after.wrongs.all(), |found| !new.contains(found));
+        let mut old = after.wrongs.all();
+        old.retain(|found| !new.contains(found));
+        let mut all = findings(&old, &old);
+        all.extend(findings(&new, &[]));
         let broken = after.wrongs.newly_dangling(&self.wrongs).into_iter();
         let broken = broken.chain(after.wrongs.newly_mismatched(&self.wrongs, &[]));
         all.extend(broken.map(|what| Finding { what, since: Since::Now }));
@@ -236,12 +239,29 @@ impl State {
     }
 }
 
-fn findings(found: &[String], was_there: impl Fn(&String) -> bool) -> Vec<Finding> {
-    let finding = |what: &String| {
-        let since = if was_there(what) { Since::Before } else { Since::Now };
+/// With CHECKs, also where the connection does not look at them.
+fn quick_check(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    let ignores = "ignore_check_constraints";
+    let was_on: bool = conn.pragma_query_value(None, ignores, |row| row.get(0))?;
+    conn.pragma_update(None, ignores, false)?;
+    let found = image::findings(conn);
+    conn.pragma_update(None, ignores, was_on)?;
+    found
+}
+
+/// What is found now, and whether it was found before. Some findings do not say which row they are
+/// about, so that they are counted.
+fn findings(now: &[String], before: &[String]) -> Vec<Finding> {
+    let mut before = before.to_vec();
+    let mut finding = |what: &String| {
+        let known = before.iter().position(|was| was == what);
+        let since = known.map_or(Since::Now, |at| {
+            before.swap_remove(at);
+            Since::Before
+        });
         Finding { what: what.clone(), since }
     };
-    found.iter().map(finding).collect()
+    now.iter().map(&mut finding).collect()
 }
 
 /// What a report lists, in the order in which it ran.

@@ -1,11 +1,9 @@
 //! The page that a person reads before a deployment.
 
-use std::error::Error as _;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
 use super::{Beside, Downs, Finding, Part, Rehearsal, Rehearsed, RowsLost, Since, Space};
-use crate::error::Error;
 use crate::migration::Version;
 use crate::report::columns;
 
@@ -21,7 +19,7 @@ impl Display for Rehearsal {
         match (&self.error, self.is_noop()) {
             (Some(error), _) => {
                 f.write_str("\n\nIT FAILS")?;
-                indented(f, &told(error))?;
+                indented(f, &format!("{error:?}"))?;
             }
             (None, true) => f.write_str("\n\nnothing is pending")?,
             (None, false) => write!(f, "\n\n{} → {}", at(self.from), at(self.to))?,
@@ -118,25 +116,14 @@ impl Display for Downs {
         match self {
             Downs::Restore => f.write_str("the downs restore the schema"),
             Downs::Differ { changes } => {
-                f.write_str("the downs DO NOT restore the schema; to be as it was, it lacks:")?;
+                f.write_str("the downs DO NOT restore the schema; after them")?;
                 changes.iter().try_for_each(|change| write!(f, "\n  {change}"))
             }
             Downs::Irreversible { why } => write!(f, "none: {why}"),
-            Downs::Fail { error } => write!(f, "the downs FAIL\n{}", told(error)),
+            Downs::Fail { error } => write!(f, "the downs FAIL\n{error:?}"),
             Downs::NotTried { why } => write!(f, "not tried: {why}"),
         }
     }
-}
-
-/// An error and its causes.
-fn told(error: &Error) -> String {
-    let mut text = format!("{error:#}");
-    let mut cause = error.source();
-    while let Some(why) = cause {
-        text.push_str(&format!("\ncaused by: {why}"));
-        cause = why.source();
-    }
-    text
 }
 
 fn at(version: Option<Version>) -> String {

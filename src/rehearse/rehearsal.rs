@@ -158,7 +158,7 @@ pub enum Downs {
     /// They do not.
     #[non_exhaustive]
     Differ {
-        /// How the schema that was there before differs from what they left.
+        /// How the schema that they left differs from the one that was there before.
         changes: Vec<Change>,
     },
     /// One of the migrations has no way back.

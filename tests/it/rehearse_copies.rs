@@ -351,7 +351,7 @@ fn a_child_that_rehearses() {
 fn filled(mode: &str) -> (tempfile::TempDir, PathBuf, Connection) {
     let (dir, path, conn) = half_way(mode);
     conn.execute_batch(
-        "WITH RECURSIVE c(n) AS (SELECT 100 UNION ALL SELECT n + 1 FROM c WHERE n < 9000)
+        "WITH RECURSIVE c(n) AS (SELECT 100 UNION ALL SELECT n + 1 FROM c WHERE n < 5000)
          INSERT INTO parent(id, name) SELECT n, printf('%.200c', 'n') FROM c",
     )
     .unwrap();
@@ -365,7 +365,7 @@ fn a_full_disk_leaves_no_file() {
     let disk = dir.path().join("disk");
     std::fs::create_dir(&disk).unwrap();
     let script = format!(
-        "mount -t tmpfs -o size=600k none '{}' || exit 9; exec '{}' \
+        "mount -t tmpfs -o size=400k none '{}' || exit 9; exec '{}' \
          rehearse_copies::a_child_that_rehearses --exact --nocapture",
         disk.display(),
         std::env::current_exe().unwrap().display()
@@ -389,15 +389,19 @@ fn a_full_disk_leaves_no_file() {
 fn killed_at_any_time_it_leaves_no_file_that_looks_finished() {
     let mut finished = 0;
     for mode in MODES {
-        for delay in 0..14 {
+        for delay in 0..7 {
             let (dir, _, conn) = filled(mode);
             let path = dir.path().to_str().unwrap().to_owned();
-            let child = again(
+            let mut child = again(
                 "rehearse_copies::a_child_that_rehearses",
                 &[("LANDFALL_REHEARSES_IN", path)],
             );
-            let mut child = child;
-            std::thread::sleep(Duration::from_millis(6 * delay));
+            // From when it has begun: to start takes longer than to finish.
+            let partial = dir.path().join(".copy.db.rehearsal-partial");
+            while !partial.exists() && child.try_wait().unwrap().is_none() {
+                std::thread::yield_now();
+            }
+            std::thread::sleep(Duration::from_millis(12 * delay * delay));
             child.kill().unwrap();
             child.wait().unwrap();
             let copy = dir.path().join("copy.db");
@@ -415,5 +419,5 @@ fn killed_at_any_time_it_leaves_no_file_that_looks_finished() {
             assert_eq!(rows(&conn, "SELECT count(*) FROM schema_migrations"), ["5"]);
         }
     }
-    println!("{finished} of 28 had finished");
+    println!("{finished} of 14 had finished");
 }
