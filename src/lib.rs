@@ -27,6 +27,7 @@ mod options;
 mod plan;
 mod proof;
 mod putting_back;
+pub mod rehearse;
 mod replay;
 mod report;
 mod rows;
@@ -51,6 +52,7 @@ pub use plan::{
     Amendment, ChangedSince, DataLoss, Direction, ForeignKeys, Late, Missing, Newer, Plan, Step,
     Strictness, Transactions,
 };
+pub use rehearse::Rehearsal;
 pub use report::{
     BackfillDone, BackupOutcome, Compatibility, Done, HistoryEntry, MigrationStatus,
     NewerMigration, Report, SeedDone, SeedState, SeedStatus, State, Status,
