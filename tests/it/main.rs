@@ -25,6 +25,7 @@ mod registry_review;
 mod repeatables;
 mod review;
 mod schema;
+mod schema_random;
 mod seal;
 mod seeds;
 mod sources;
