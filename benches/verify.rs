@@ -69,7 +69,8 @@ fn migration(n: usize) -> Migration {
 
 fn migrator(size: usize) -> Migrator {
     let seeds = Seeds::new().ensure("entities", |tx| {
-        tx.execute("INSERT OR IGNORE INTO entity_0(name) VALUES ('first'), ('second')", []).map(drop)
+        tx.execute("INSERT OR IGNORE INTO entity_0(name) VALUES ('first'), ('second')", [])
+            .map(drop)
     });
     Migrator::from_migrations((0..size).map(migration)).seeds(seeds)
 }

@@ -20,7 +20,7 @@ pub(crate) struct Hit {
 }
 
 impl Hit {
-    fn at(rule: Rule, script: &Script, byte: usize, what: String) -> Self {
+    pub(crate) fn at(rule: Rule, script: &Script, byte: usize, what: String) -> Self {
         let position = Some(script.position(byte));
         Hit { rule, file: script.file.clone(), position, what }
     }
@@ -52,6 +52,14 @@ fn scripts<'a>(set: &'a Set, seeds: &'a Registry) -> Vec<(Kind, &'a Script)> {
     all
 }
 
+/// Where a script's first statement stands.
+pub(crate) fn beginning(set: &Set, seeds: &Registry, file: &str) -> Option<Position> {
+    let scripts = scripts(set, seeds);
+    let (_, script) = scripts.into_iter().find(|(_, script)| script.file == file)?;
+    let first = script.statements.first().map_or(0, |statement| statement.start);
+    Some(script.position(first))
+}
+
 /// What the texts of a set tell.
 pub(crate) fn hits(set: &Set, seeds: &Registry) -> Vec<Hit> {
     let scripts = scripts(set, seeds);
@@ -74,7 +82,8 @@ pub(crate) fn settle(
 ) -> Vec<Finding> {
     let scripts = scripts(set, seeds);
     let allows = |hit: &Hit| {
-        let allowed = |script: &Script| script.directives.allowed.iter().any(|a| a.rule == hit.rule);
+        let allowed =
+            |script: &Script| script.directives.allowed.iter().any(|a| a.rule == hit.rule);
         scripts.iter().any(|(_, script)| script.file == hit.file && allowed(script))
     };
     let (allowed, standing): (Vec<Hit>, Vec<Hit>) = hits.into_iter().partition(allows);

@@ -99,9 +99,9 @@ fn written(
         return Some((Rule::CopyByStar, format!("`{name}` is filled by SELECT *")));
     }
     let draws = words.windows(2).find_map(|pair| match pair {
-        [(word, Token::Word), (open, _)] if open == "(" => {
-            ["random", "randomblob"].into_iter().find(|function| word.eq_ignore_ascii_case(function))
-        }
+        [(word, Token::Word), (open, _)] if open == "(" => ["random", "randomblob"]
+            .into_iter()
+            .find(|function| word.eq_ignore_ascii_case(function)),
         _ => None,
     });
     match (kind, draws) {

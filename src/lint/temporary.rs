@@ -23,7 +23,8 @@ pub(super) fn look(script: &Script, all: &[(Kind, &Script)], found: &mut Vec<Hit
             found.push(Hit::at(Rule::TempLeftBehind, script, statement.start, what));
         }
         if *what != Object::Trigger && all.iter().any(|(_, script)| makes(script, name)) {
-            let what = format!("the TEMP {kind} `{name}` has the name of one of the database's own");
+            let what =
+                format!("the TEMP {kind} `{name}` has the name of one of the database's own");
             found.push(Hit::at(Rule::TempShadows, script, statement.start, what));
         }
     }

@@ -72,14 +72,21 @@ impl SampleRows {
     }
 
     pub(crate) fn of(&self, table: &str, at: Version) -> Option<&Deed> {
-        let fitting = self.given.iter().filter(|given| {
-            given.table.eq_ignore_ascii_case(table) && given.from <= at
-        });
+        let fitting = self
+            .given
+            .iter()
+            .filter(|given| given.table.eq_ignore_ascii_case(table) && given.from <= at);
         fitting.max_by_key(|given| given.from).map(|given| &given.deed)
     }
 
     pub(crate) fn is_passed_over(&self, table: &str) -> bool {
         self.passed_over.iter().any(|(name, _)| name.eq_ignore_ascii_case(table))
+    }
+
+    /// The tables that are named.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &str> {
+        let given = self.given.iter().map(|given| given.table.as_str());
+        given.chain(self.passed_over.iter().map(|(table, _)| table.as_str()))
     }
 
     /// The tables that get none, and why.

@@ -115,7 +115,8 @@ fn compare(text: &str, migrations: &BTreeMap<i64, Line>) -> (Vec<String>, &'stat
         let Line { checksum, name } = &of;
         match migrations.get(&version) {
             None => {
-                faults.push(format!("has migration {version} ({name}) at line {at}, which is gone"));
+                faults
+                    .push(format!("has migration {version} ({name}) at line {at}, which is gone"));
             }
             Some(now) if now.checksum != *checksum => faults.push(format!(
                 "has migration {version} ({name}) at line {at}, which was edited: it was \
@@ -133,9 +134,9 @@ fn compare(text: &str, migrations: &BTreeMap<i64, Line>) -> (Vec<String>, &'stat
         }
     }
     let new = migrations.iter().filter(|(version, _)| !listed.contains_key(version));
-    faults.extend(new.map(|(version, line)| {
-        format!("does not have migration {version} ({})", line.name)
-    }));
+    faults.extend(
+        new.map(|(version, line)| format!("does not have migration {version} ({})", line.name)),
+    );
     (faults, advice)
 }
 

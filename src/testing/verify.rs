@@ -24,7 +24,12 @@ pub use crate::proof::own_rows::SampleRows;
 /// # migrations_are_sound();
 /// ```
 pub fn verify(migrator: &Migrator) -> Verify {
-    Verify { migrator: migrator.clone(), rows: SampleRows::new(), folder: None, skipped: Vec::new() }
+    Verify {
+        migrator: migrator.clone(),
+        rows: SampleRows::new(),
+        folder: None,
+        skipped: Vec::new(),
+    }
 }
 
 /// What [`verify`] is to look at. Nothing is done before [`unwrap`](Verify::unwrap) or

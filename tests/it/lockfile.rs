@@ -121,8 +121,10 @@ fn a_conflict_that_was_left_and_a_number_twice_are_told() {
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> bool {
-    let who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "core.autocrlf=false"];
-    let output = Command::new("git").current_dir(folder).args(who).args(arguments).output().unwrap();
+    let who =
+        ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "core.autocrlf=false"];
+    let output =
+        Command::new("git").current_dir(folder).args(who).args(arguments).output().unwrap();
     output.status.success()
 }
 

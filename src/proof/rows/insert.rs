@@ -53,7 +53,12 @@ struct Row<'t> {
 
 impl<'t> Row<'t> {
     /// The first two rows are alike wherever they may be, the third has NULL wherever it may.
-    fn new(tx: &Transaction<'_>, table: &'t Table, from: usize, nth: usize) -> rusqlite::Result<Self> {
+    fn new(
+        tx: &Transaction<'_>,
+        table: &'t Table,
+        from: usize,
+        nth: usize,
+    ) -> rusqlite::Result<Self> {
         let natural = nth.saturating_sub(1);
         let mut candidates: Vec<Candidates> =
             table.columns.iter().map(|column| Candidates::of(column, from)).collect();
@@ -94,10 +99,14 @@ impl<'t> Row<'t> {
                     *old = Candidates::given(values);
                 }
             }
-            if is_own && known.is_empty() && let Some(rowid) = table.rowid {
+            if is_own
+                && known.is_empty()
+                && let Some(rowid) = table.rowid
+            {
                 // A row that has to refer to its own table, and is the first, refers to itself.
                 let number = i64::try_from(from).unwrap_or(0) + 1;
-                let needs = key.columns.iter().any(|at| table.columns.get(*at).is_some_and(|c| c.not_null));
+                let needs =
+                    key.columns.iter().any(|at| table.columns.get(*at).is_some_and(|c| c.not_null));
                 if needs {
                     for at in key.columns.iter().chain([&rowid]) {
                         if let Some(old) = candidates.get_mut(*at) {
@@ -216,7 +225,8 @@ impl<'t> Row<'t> {
             wheel.iter().any(|at| self.groups.iter().any(|group| group.contains(at)))
         });
         wheels.retain(|wheel| {
-            self.turns(wheel) > 0 && !(wheel.len() == 1 && wheel.first() == self.table.rowid.as_ref())
+            self.turns(wheel) > 0
+                && !(wheel.len() == 1 && wheel.first() == self.table.rowid.as_ref())
         });
         let tried = self.tried.entry(involved).or_insert(0);
         *tried += 1;

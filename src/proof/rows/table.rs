@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::words;
-use crate::sql::token::{Kind, tokens, unquoted};
 use crate::sql::quoted;
+use crate::sql::token::{Kind, tokens, unquoted};
 
 /// What kind of value a column's declared type asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,9 +142,7 @@ pub(super) fn in_order(
 }
 
 /// Full text indexes with `content=`: the table, in lower case, and the index.
-fn contents<'a>(
-    tables: impl Iterator<Item = (Option<&'a str>, &'a str)>,
-) -> Vec<(String, String)> {
+fn contents<'a>(tables: impl Iterator<Item = (Option<&'a str>, &'a str)>) -> Vec<(String, String)> {
     let of = |(name, sql): (Option<&str>, &str)| {
         is_virtual(sql).then_some(())?;
         let words: Vec<String> = tokens(sql)
@@ -205,7 +203,9 @@ fn read(
     let in_key: Vec<usize> =
         (0..columns.len()).filter(|at| columns.get(*at).is_some_and(|c| c.in_key)).collect();
     let rowid = match in_key.as_slice() {
-        [only] => declared.get(*only).filter(|kind| kind.eq_ignore_ascii_case("INTEGER")).map(|_| *only),
+        [only] => {
+            declared.get(*only).filter(|kind| kind.eq_ignore_ascii_case("INTEGER")).map(|_| *only)
+        }
         _ => None,
     };
     let words: Vec<String> = words::names(sql);

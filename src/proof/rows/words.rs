@@ -11,8 +11,7 @@ pub(super) fn checks(sql: &str) -> Vec<String> {
     let mut rest = all.as_slice();
     while let [check, tail @ ..] = rest {
         rest = tail;
-        let is_check =
-            check.kind == Kind::Word && check.text(sql).eq_ignore_ascii_case("CHECK");
+        let is_check = check.kind == Kind::Word && check.text(sql).eq_ignore_ascii_case("CHECK");
         if !is_check || tail.first().map(|open| open.text(sql)) != Some("(") {
             continue;
         }
@@ -52,8 +51,8 @@ pub(super) fn values(text: &str) -> Vec<Value> {
         match token.kind {
             Kind::Text => {
                 let literal = unquoted(word);
-                let pattern = last.eq_ignore_ascii_case("LIKE")
-                    || last.eq_ignore_ascii_case("GLOB");
+                let pattern =
+                    last.eq_ignore_ascii_case("LIKE") || last.eq_ignore_ascii_case("GLOB");
                 if pattern && last.eq_ignore_ascii_case("GLOB") {
                     found.push(Value::Text(fits_glob(&literal)));
                 } else if pattern {
