@@ -11,6 +11,7 @@
     clippy::incompatible_msrv
 )]
 
+mod adoption;
 mod backup;
 mod drift;
 mod error;
@@ -38,7 +39,9 @@ mod status;
 mod stop;
 pub mod testing;
 
+pub use adoption::{Adopt, Adopted, Adoption, Proof};
 pub use backup::{Backup, When};
+pub use drift::Drifted;
 pub use error::{Error, ErrorKind, Result};
 pub use event::Event;
 pub use held::{Held, HeldBack, Progress};
@@ -54,6 +57,7 @@ pub use report::{
 };
 pub use rows::{RowPolicy, Rows, RowsWritten};
 pub use seed::{Backfill, Batch, Edited, Failures, Seed, Seeds, UserTriggers};
+pub use source::Layout;
 pub use sql::Position;
 pub use stop::Stop;
 

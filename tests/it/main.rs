@@ -1,5 +1,6 @@
 //! One binary, a module per promise.
 
+mod adopt;
 mod backfills;
 mod backups;
 mod bad_sets;
@@ -14,6 +15,8 @@ mod environment;
 mod fresh;
 mod interrupted;
 mod killed;
+mod layouts;
+mod layouts_bad;
 mod ledgers;
 mod lockfile;
 mod logging;
