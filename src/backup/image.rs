@@ -84,7 +84,11 @@ pub(super) fn check(path: &Path, prefix: &str) -> Result<(Connection, Applied), 
         Err(error) if is_foreign(&error) => check_tables(&conn)?,
         checked => refuse_wrong(checked?)?,
     }
-    let applied = Ledger::of(&conn, prefix, None)?.read()?;
+    let applied = match Ledger::of(&conn, prefix, None)?.read() {
+        // From before another tool's ledger was taken over.
+        Err(error) if error.is_foreign_ledger() => Applied::default(),
+        read => read?,
+    };
     Ok((conn, applied))
 }
 
