@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::adoption::Adopt;
+use crate::finding::Findings;
 use crate::migration::{BoxError, Version};
 use crate::report::Report;
+use crate::schema::Change;
 use crate::sql::{Position, Script};
 pub(crate) use unfit::Unfit;
 
@@ -289,6 +291,14 @@ pub enum ErrorKind {
     #[error("the database is not current: {pending}")]
     #[non_exhaustive]
     NotCurrent { pending: String },
+    /// Verifying a set of migrations has found something. [`Findings`] is all of it.
+    #[error("{} in the migrations", findings.count())]
+    #[non_exhaustive]
+    Unsound { findings: Findings },
+    /// A file that is kept beside the migrations does not say what they are.
+    #[error("`{}` {}", path.display(), list(faults))]
+    #[non_exhaustive]
+    Locked { path: PathBuf, faults: Vec<String> },
     /// A test that was lent a database inside a transaction ended that.
     #[error("the test ended the transaction that its database was lent in")]
     SandboxLeft,
@@ -296,6 +306,10 @@ pub enum ErrorKind {
     #[error("`{}` is already there, and not empty", path.display())]
     #[non_exhaustive]
     NotFresh { path: PathBuf },
+    /// The schema is not what the migrations made.
+    #[error("the schema is not what was applied to this database: {}", list_of(changes))]
+    #[non_exhaustive]
+    Drift { changes: Vec<Change> },
     /// A backup could not be made, or not be restored.
     #[error("{doing} {} failed", named(path))]
     #[non_exhaustive]
@@ -329,6 +343,10 @@ fn list(items: &[String]) -> String {
         let _ = write!(text, "; and {} more", items.len() - 5);
     }
     text
+}
+
+fn list_of(changes: &[Change]) -> String {
+    list(&changes.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
 impl From<ErrorKind> for Error {

@@ -16,14 +16,18 @@ mod backup;
 mod drift;
 mod error;
 mod event;
+mod finding;
 mod fresh;
 mod held;
 mod ledger;
+mod lint;
 mod migration;
 mod migrator;
 mod options;
 mod plan;
+mod proof;
 mod putting_back;
+pub mod rehearse;
 mod replay;
 mod report;
 mod rows;
@@ -38,6 +42,7 @@ pub mod testing;
 
 pub use adoption::{Adopt, Adopted, Adoption, Proof};
 pub use backup::{Backup, When};
+pub use drift::Drifted;
 pub use error::{Error, ErrorKind, Result};
 pub use event::Event;
 pub use held::{Held, HeldBack, Progress};
@@ -47,6 +52,7 @@ pub use plan::{
     Amendment, ChangedSince, DataLoss, Direction, ForeignKeys, Late, Missing, Newer, Plan, Step,
     Strictness, Transactions,
 };
+pub use rehearse::Rehearsal;
 pub use report::{
     BackfillDone, BackupOutcome, Compatibility, Done, HistoryEntry, MigrationStatus,
     NewerMigration, Report, SeedDone, SeedState, SeedStatus, State, Status,

@@ -10,14 +10,15 @@ use rusqlite::Connection;
 
 use crate::adoption::Adoption;
 use crate::backup::Backup;
+use crate::drift::{Drifted, Watched};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::fresh::OnConnect;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Ledger, Sight};
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Plan, Policies};
 use crate::report::{HistoryEntry, Report, Status};
-use crate::run::lock::{Listener, Patience};
+use crate::run::lock::{Ear, Listener, Patience};
 use crate::run::repair::{refuse_running, refuse_unadopted, repair};
 use crate::run::undo::Terms;
 use crate::run::{self, Job, empty_downs, preflight, session, statements};
@@ -56,6 +57,7 @@ pub struct Migrator {
     pub(crate) listener: Option<Arc<Listener>>,
     pub(crate) stop: Option<Stop>,
     pub(crate) connect: Option<OnConnect>,
+    pub(crate) drifted: Drifted,
     /// Names of what is no drift, as globs.
     pub(crate) undrifting: Vec<String>,
 }
@@ -64,7 +66,7 @@ pub struct Migrator {
 impl Migrator {
     /// Writes: applies every pending migration, runs changed repeatables, then seeds that have
     /// not run. Where there is nothing to do it is one query, takes no lock, and works on a
-    /// read-only database.
+    /// read-only database. What [`drifted`](Migrator::drifted) asks for comes before all else.
     ///
     /// # Errors
     ///
@@ -110,16 +112,20 @@ impl Migrator {
         preflight::refuse_transaction(conn)?;
         let clock = Instant::now();
         let ledger = self.ledger_of(conn)?;
-        let fingerprint = self.fingerprint()?;
-        if to == Target::Latest && self.is_sealed(conn, &ledger, fingerprint)? {
+        let prints = self.fingerprints()?;
+        let sight = self.sight(conn, &ledger, prints)?;
+        let watched = if sight.undrifted { Watched::default() } else { self.watch(conn, &ledger)? };
+        let result = if to == Target::Latest && sight.sealed {
             let report = Report { took: clock.elapsed(), ..Report::default() };
             log::debug!("nothing to do, found in {:?}", report.took);
-            return Ok(report);
-        }
-        let set = self.load()?;
-        let job = self.job(conn, &ledger, &set)?;
-        let job = Job { fingerprint: Some(fingerprint), ..job };
-        told(run::run(&job, Goal::Up(to)))
+            Ok(report)
+        } else {
+            let set = self.load()?;
+            let job = self.job(conn, &ledger, &set)?;
+            let job = Job { fingerprint: Some(prints.whole), ..job };
+            told(run::run(&job, Goal::Up(to)))
+        };
+        self.note(conn, &ledger, prints, watched, result)
     }
 
     /// Writes: runs every backfill that is not done, [deferred](crate::Backfill::deferred) ones too,
@@ -368,7 +374,7 @@ impl Migrator {
     /// ```
     pub fn is_current(&self, conn: &Connection) -> Result<bool> {
         let ledger = self.ledger_of(conn)?;
-        if self.is_sealed(conn, &ledger, self.fingerprint()?)? {
+        if self.sight(conn, &ledger, self.fingerprints()?)?.sealed {
             return Ok(true);
         }
         Ok(self.plan(conn)?.is_empty())
@@ -496,18 +502,22 @@ impl Migrator {
         Ledger::of(conn, &self.prefix, self.app_version.as_deref())
     }
 
-    /// Asks once: the waiting, if somebody is in the way, is for what comes after a no.
-    fn is_sealed(&self, conn: &Connection, ledger: &Ledger<'_>, fingerprint: u64) -> Result<bool> {
+    /// Looks once: the waiting, if somebody is in the way, is for what comes after a no. Drift is
+    /// looked at only where it matters, and counts as none where it does not.
+    fn sight(&self, conn: &Connection, ledger: &Ledger<'_>, prints: Fingerprints) -> Result<Sight> {
         let patience = Patience::new(conn, self.wait, None)?;
-        Ok(patience.at_once(|| ledger.is_sealed(fingerprint)))
+        let watches = self.drifted != Drifted::Ignore;
+        let sight =
+            patience.at_once(|| ledger.sight(prints.whole, watches.then_some(prints.drift)));
+        Ok(Sight { undrifted: sight.undrifted || !watches, ..sight })
     }
 
     pub(crate) fn patience<'a>(&'a self, conn: &'a Connection) -> Result<Patience<'a>> {
         Patience::new(conn, self.wait, self.listener())
     }
 
-    pub(crate) fn listener(&self) -> Option<&Listener> {
-        self.listener.as_deref()
+    pub(crate) fn listener(&self) -> Option<&Ear<'_>> {
+        self.listener.as_deref().map(|listener| listener as &Ear<'_>)
     }
 
     pub(crate) fn job<'a>(
@@ -542,14 +552,31 @@ impl Migrator {
 
     /// Everything that decides what `apply` does, in a number: the set, the seeds, the policies.
     pub(crate) fn fingerprint(&self) -> Result<u64> {
-        let mut hasher = DefaultHasher::new();
-        env!("CARGO_PKG_VERSION").hash(&mut hasher);
-        self.policies.hash(&mut hasher);
-        self.seeds.hash(&mut hasher);
-        self.environments.hash(&mut hasher);
-        self.source.hash(&mut hasher)?;
-        Ok(hasher.finish())
+        Ok(self.fingerprints()?.whole)
     }
+
+    pub(crate) fn fingerprints(&self) -> Result<Fingerprints> {
+        let mut source = DefaultHasher::new();
+        env!("CARGO_PKG_VERSION").hash(&mut source);
+        self.source.hash(&mut source)?;
+        let source = source.finish();
+        let mut whole = DefaultHasher::new();
+        (source, self.policies).hash(&mut whole);
+        self.seeds.hash(&mut whole);
+        self.environments.hash(&mut whole);
+        let mut drift = DefaultHasher::new();
+        (source, &self.undrifting).hash(&mut drift);
+        Ok(Fingerprints { whole: whole.finish(), drift: drift.finish() })
+    }
+}
+
+/// What a database is judged by, in numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct Fingerprints {
+    /// Everything that decides what `apply` does.
+    pub(crate) whole: u64,
+    /// Everything that decides what is drift.
+    pub(crate) drift: u64,
 }
 
 /// One line in the log for a start that changed something, none for one that did not.

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use crate::adoption::Adoption;
 use crate::backup::Backup;
+use crate::drift::Drifted;
 use crate::event::Event;
 use crate::fresh::OnConnect;
 use crate::migration::{Identity, Migration};
@@ -154,6 +155,7 @@ impl Migrator {
             listener: None,
             stop: None,
             connect: None,
+            drifted: Drifted::default(),
             undrifting: Vec::new(),
         }
     }
@@ -319,6 +321,13 @@ impl Migrator {
     /// [`run_backfills`](Migrator::run_backfills) and of a start. Default: none.
     pub fn stop_on(mut self, handle: &Stop) -> Self {
         self.stop = Some(handle.clone());
+        self
+    }
+
+    /// What [`apply`](Migrator::apply) does, before it writes anything, with a schema that is not
+    /// what its migrations made: whether to look, and to refuse it. Default: [`Drifted::Ignore`].
+    pub fn drifted(mut self, p: Drifted) -> Self {
+        self.drifted = p;
         self
     }
 

@@ -1,7 +1,38 @@
 //! What to do about what went wrong, where that does not depend on more than its kind.
 
 use super::ErrorKind;
+use crate::schema::Change;
 use crate::source::naming::is_repeatable;
+
+/// How many statements are shown.
+const SHOWN: usize = 20;
+
+fn mending(changes: &[Change]) -> String {
+    let statements: Vec<&String> = changes.iter().flat_map(Change::statements).collect();
+    let rebuilds = changes.iter().filter(|change| change.statements().is_empty()).count();
+    let mut text = "find out who changed it".to_owned();
+    if !statements.is_empty() {
+        text.push_str("; these statements mend it, and a DROP takes data with it:");
+        for statement in statements.iter().take(SHOWN) {
+            text.push_str("\n    ");
+            text.push_str(&statement.replace('\n', "\n    "));
+            text.push(';');
+        }
+        if let Some(more @ 1..) = statements.len().checked_sub(SHOWN) {
+            text.push_str(&format!("\n    and {more} more"));
+        }
+        text.push_str("\nor, if it is meant, ");
+    } else {
+        text.push_str("; if it is meant, ");
+    }
+    text.push_str("put it into a migration, or leave it out with `ignore_drift_of`");
+    match rebuilds {
+        0 => {}
+        1 => text.push_str("; one difference takes a rebuild of its table"),
+        n => text.push_str(&format!("; {n} differences take a rebuild of their tables")),
+    }
+    text
+}
 
 impl ErrorKind {
     /// What to do next, where it does not depend on more than the kind.
@@ -157,6 +188,10 @@ impl ErrorKind {
                 "look at the database; then call `repair` with a reason to run it again from its \
                  start, or `baseline` with its version to take it as done"
             }
+            ErrorKind::Unsound { .. } => {
+                "each finding says what to do; a check that is not for this application is left \
+                 out with `.skip(Check::…, \"<reason>\")`"
+            }
             ErrorKind::SandboxLeft => {
                 "use `open_in_memory` for a test that begins or ends transactions"
             }
@@ -165,8 +200,10 @@ impl ErrorKind {
             ErrorKind::NotCurrent { .. } => {
                 "wait for the process that migrates, or run `apply` here"
             }
+            ErrorKind::Drift { changes } => return Some(mending(changes)),
             ErrorKind::Adoption { .. }
             | ErrorKind::Unproved { .. }
+            | ErrorKind::Locked { .. }
             | ErrorKind::Backup { .. }
             | ErrorKind::Sqlite { .. } => return None,
         };

@@ -4,6 +4,7 @@ pub(crate) mod adopt;
 pub(crate) mod backfill;
 pub(crate) mod foreign;
 pub(crate) mod format;
+mod held;
 mod seal;
 mod sentinel;
 pub(crate) mod undo;
@@ -20,6 +21,7 @@ use crate::report::{Compatibility, HistoryEntry};
 use crate::source::Entry;
 use crate::sql::{Script, quoted};
 pub(crate) use adopt::Takeover;
+pub(crate) use seal::{Moment, Sight};
 pub(crate) use undo::{ChangedRow, Record, Recorded, Recording};
 
 /// Our tables in one database, by their prefix.
@@ -149,9 +151,7 @@ impl<'c> Ledger<'c> {
 
     /// Whether a table of the database is one of ours.
     pub(crate) fn owns(&self, table: &str) -> bool {
-        let ours = format::TABLES.iter().chain(&format::UNDO).chain([&format::SKIPPED]);
-        let mut names = ours.map(|(what, _)| format!("{}_{what}", self.tables.prefix));
-        names.any(|name| table.eq_ignore_ascii_case(&name))
+        owned(&self.tables.prefix).any(|name| table.eq_ignore_ascii_case(&name))
     }
 
     /// Reads what has been applied; a database without a ledger has had nothing.
@@ -454,6 +454,14 @@ impl<'c> Ledger<'c> {
             .map_err(Error::sqlite("writing a seed's sentinel"))
     }
 
+    /// Forgets that one seed or backfill has run.
+    pub(crate) fn forget_seed(&self, name: &str) -> Result<()> {
+        self.conn
+            .execute(&format!("DELETE FROM {} WHERE name = ?1", self.tables.seeds), [name])
+            .map(drop)
+            .map_err(Error::sqlite("deleting a seed's sentinel"))
+    }
+
     /// Forgets every sentinel: nothing of what the seeds wrote is left.
     pub(crate) fn forget_seeds(&self) -> Result<()> {
         self.conn
@@ -461,6 +469,12 @@ impl<'c> Ledger<'c> {
             .and_then(|_| self.forget_skipped(None))
             .map_err(Error::sqlite("deleting the seeds' sentinels"))
     }
+}
+
+/// The tables of a ledger, as they are called.
+pub(crate) fn owned(prefix: &str) -> impl Iterator<Item = String> {
+    let ours = format::TABLES.iter().chain(&format::UNDO).chain([&format::SKIPPED]);
+    ours.map(move |(what, _)| format!("{prefix}_{what}"))
 }
 
 /// Refuses a prefix that would need quotes, or that SQLite keeps for itself.

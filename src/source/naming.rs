@@ -85,7 +85,7 @@ impl Names {
         let path = path.replace('\\', "/");
         let (folder, file) = path.rsplit_once('/').unwrap_or(("", &path));
         let Some(stem) = strip_suffix_ignoring_case(file, ".sql") else {
-            return Ok(Role::Other);
+            return self.refuse_code(file).map(|()| Role::Other);
         };
         if let Some(name) = repeatable(folder, stem, self.layout) {
             return repeat(name);
@@ -109,6 +109,19 @@ impl Names {
                 Err("golang-migrate's files end with `.up.sql` or `.down.sql`".to_owned())
             }
             _ => Ok(role),
+        }
+    }
+
+    /// A migration that its tool would run, and that nobody here can.
+    fn refuse_code(&self, file: &str) -> Result<(), String> {
+        let runs = match self.layout {
+            Layout::Refinery | Layout::Flyway => is_lettered(file),
+            Layout::Goose => true,
+            _ => false,
+        };
+        match is_code(file) && runs {
+            true => Err(format!("it is code that {} would run", self.layout)),
+            false => Ok(()),
         }
     }
 
@@ -153,7 +166,14 @@ impl Names {
     }
 }
 
-/// The version of a name that begins with `V`, `U` or `B`.
+/// Whether a name begins with `V`, `U` or `B` and a number.
+pub(super) fn is_lettered(path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or_default();
+    let number = file.strip_prefix(['V', 'U', 'B']).unwrap_or_default();
+    number.starts_with(|c: char| c.is_ascii_digit()) && number.contains("__")
+}
+
+/// The version of such a name.
 pub(super) fn parts_of(path: &str) -> Option<(char, Parts)> {
     let path = path.replace('\\', "/");
     let file = path.rsplit('/').next().unwrap_or_default();
@@ -178,11 +198,27 @@ pub(crate) fn is_repeatable(path: &str) -> bool {
     stem.is_some_and(|stem| folder == "repeatable" || stem.starts_with("R__"))
 }
 
+pub(super) fn is_sql(path: &str) -> bool {
+    strip_suffix_ignoring_case(path, ".sql").is_some()
+}
+
 /// Whether a file decides what the set is: SQL, or what another tool says beside it.
 pub(crate) fn counts(path: &str) -> bool {
     let path = path.replace('\\', "/").to_ascii_lowercase();
     let file = path.rsplit('/').next().unwrap_or_default();
-    file.ends_with(".sql") || file == METADATA || file == LOCK || path.ends_with(JOURNAL)
+    let of_tools = file == METADATA || file == LOCK || path.ends_with(JOURNAL);
+    file.ends_with(".sql") || of_tools || is_code(file)
+}
+
+/// Whether a file is named like a migration of refinery's, Flyway's or goose's in their language.
+fn is_code(file: &str) -> bool {
+    let numbered = || file.starts_with(|c: char| c.is_ascii_digit()) && file.contains('_');
+    let lettered = || is_lettered(&file.to_ascii_uppercase());
+    match file.rsplit_once('.').map(|(stem, extension)| (stem, extension.to_ascii_lowercase())) {
+        Some((_, extension)) if matches!(extension.as_str(), "rs" | "java") => lettered(),
+        Some((stem, extension)) if extension == "go" => numbered() && !stem.ends_with("_test"),
+        _ => false,
+    }
 }
 
 /// What diesel says of a migration besides its scripts.

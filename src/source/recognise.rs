@@ -73,7 +73,7 @@ pub(super) fn names(files: &[File], said: Option<Layout>) -> Result<Names> {
         None => recognise(files)?,
     };
     let lettered = matches!(layout, Layout::Refinery | Layout::Flyway);
-    let versions = files.iter().filter(|file| lettered && is_sql(&file.path));
+    let versions = files.iter().filter(|file| lettered && naming::is_sql(&file.path));
     let dotted = versions.filter_map(|file| naming::parts_of(&file.path)?.1.dotted()).min();
     if layout == Layout::Diesel {
         refuse_other_order(files)?;
@@ -83,7 +83,7 @@ pub(super) fn names(files: &[File], said: Option<Layout>) -> Result<Names> {
 
 fn recognise(files: &[File]) -> Result<Layout> {
     let mut found: BTreeMap<Shape, &str> = BTreeMap::new();
-    for file in files.iter().filter(|file| is_sql(&file.path)) {
+    for file in files.iter().filter(|file| naming::is_sql(&file.path)) {
         if let Some(shape) = shape(file) {
             found.entry(shape).or_insert(&file.path);
         }
@@ -121,7 +121,7 @@ fn shape(file: &File) -> Option<Shape> {
     if naming::is_repeatable(&path) {
         return None;
     }
-    if naming::parts_of(&path).is_some() {
+    if naming::is_lettered(&path) {
         return Some(Shape::Lettered);
     }
     let of_folder = || naming::folder(folder);
@@ -153,7 +153,7 @@ fn shape(file: &File) -> Option<Shape> {
 /// what the other must not.
 fn lettered(files: &[File]) -> Result<Layout> {
     let versions = |wanted: char| {
-        files.iter().filter(|file| is_sql(&file.path)).filter_map(move |file| {
+        files.iter().filter(|file| naming::is_sql(&file.path)).filter_map(move |file| {
             let (letter, parts) = naming::parts_of(&file.path)?;
             (letter == wanted).then_some((parts, file.path.as_str()))
         })
@@ -195,7 +195,7 @@ fn refuse_short_dates(files: &[File], found: &BTreeMap<Shape, &str>) -> Result<(
 /// diesel compares its versions as texts, and a longer one can stand between two shorter ones.
 fn refuse_other_order(files: &[File]) -> Result<()> {
     let mut versions: Vec<(i64, String, &str)> = Vec::new();
-    for file in files.iter().filter(|file| is_sql(&file.path)) {
+    for file in files.iter().filter(|file| naming::is_sql(&file.path)) {
         let path = slashes(&file.path);
         let found = path.split_once('/').and_then(|(folder, _)| naming::folder(folder));
         let Some(Folder { digits, .. }) = found else { continue };
@@ -222,10 +222,6 @@ fn mixed((first, shape): (&str, Shape), (second, other): (&str, Shape)) -> Error
     let (first, second) = (first.to_owned(), second.to_owned());
     ErrorKind::MixedLayouts { first, first_is: shape.whose(), second, second_is: other.whose() }
         .into()
-}
-
-fn is_sql(path: &str) -> bool {
-    path.to_ascii_lowercase().ends_with(".sql")
 }
 
 fn slashes(path: &str) -> String {

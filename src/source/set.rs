@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::layout::Layout;
 use super::metadata::Metadata;
-use super::naming::{Names, Number, Role};
+use super::naming::{self, Names, Number, Role};
 use super::{File, Told, metadata, recognise};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{Deed, Migration, Text, Up, Version};
@@ -17,7 +17,7 @@ use crate::sql::template::{self, Variables};
 use crate::sql::{Action, Object, Position, Requirement, Script, section};
 
 /// Every migration of an application, in numeric order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Set {
     pub(crate) migrations: Vec<Entry>,
     pub(crate) baselines: Vec<Baseline>,
@@ -50,6 +50,8 @@ pub(crate) struct Entry {
     pub(crate) compatible: Option<String>,
     /// The reason given in code.
     pub(crate) allow_data_loss: Option<String>,
+    /// Why there is no way back, where that was said in code.
+    pub(crate) irreversible: Option<String>,
     pub(crate) checksum: String,
     /// Whether the rows it changes are recorded, so that they can be put back.
     pub(crate) undo: bool,
@@ -241,7 +243,10 @@ impl Shelf {
         let held = text(&path, file.bytes)?;
         let text = filled(&path, held.clone(), variables)?;
         let original = (text != held).then_some(held);
-        let reading = reading(&path, &text, names.layout, metadata);
+        let reading = match role {
+            Role::Up { .. } | Role::Down { .. } => reading(&path, &text, names.layout, metadata),
+            _ => Reading::default(),
+        };
         let script = |text| read_as(path.clone(), text, reading.clone());
         match role {
             Role::Up { number, name } => {
@@ -300,8 +305,7 @@ impl Shelf {
     }
 
     fn put_migration(&mut self, migration: &Migration, variables: &Variables) -> Result<()> {
-        let Migration { version, name, up, down, verify, compatible, allow_data_loss, .. } =
-            migration;
+        let Migration { version, name, up, down, verify, compatible, .. } = migration;
         let label = migration.label();
         refuse_odd(migration, &label)?;
         let script = |suffix: &str, text: &Text| {
@@ -326,6 +330,7 @@ impl Shelf {
                 compatibility: Compatibility::Breaking,
                 compatible: None,
                 allow_data_loss: None,
+                irreversible: None,
                 checksum: format!("code:{revision}"),
                 undo: false,
                 origin: None,
@@ -338,7 +343,8 @@ impl Shelf {
             entry.compatibility = Compatibility::Compatible;
             entry.compatible.clone_from(compatible);
         }
-        entry.allow_data_loss.clone_from(allow_data_loss);
+        entry.allow_data_loss.clone_from(&migration.allow_data_loss);
+        entry.irreversible.clone_from(&migration.irreversible);
         self.put_entry(entry)?;
         if let Some(text) = down {
             put(&mut self.downs, *version, script(".down", text)?, down_of, |s| &s.file)?;
@@ -397,6 +403,7 @@ impl Entry {
             compatibility: compatibility(&script),
             compatible: None,
             allow_data_loss: None,
+            irreversible: None,
             checksum: script.checksum.clone(),
             down: None,
             verify: None,
@@ -415,7 +422,8 @@ impl Entry {
 
     /// Why there is no way back, where the migration says so itself.
     pub(crate) fn irreversible(&self) -> Option<&str> {
-        self.task.script()?.directives.irreversible.as_deref()
+        let said = || self.task.script()?.directives.irreversible.as_deref();
+        self.irreversible.as_deref().or_else(said)
     }
 }
 
@@ -511,7 +519,11 @@ fn faulty(file: &str, sql: Cow<'static, str>, fault: Fault) -> Error {
 /// The text with its placeholders filled, and LF as its line ends.
 fn filled(file: &str, text: Cow<'static, str>, variables: &Variables) -> Result<Cow<'static, str>> {
     let text = line_feeds(text);
-    template::fill(text.clone(), variables).map_err(|fault| faulty(file, text, fault))
+    match template::fill(&text, variables) {
+        Ok(None) => Ok(text),
+        Ok(Some(filled)) => Ok(Cow::Owned(filled)),
+        Err(fault) => Err(faulty(file, text, fault)),
+    }
 }
 
 /// The up and the down script of one file.
@@ -559,6 +571,10 @@ fn bad_name(path: &str, why: String, layout: Layout) -> Error {
     let error = Error::from(ErrorKind::BadName { file: path.to_owned(), why });
     let file = path.replace('\\', "/");
     match layout {
+        _ if !naming::is_sql(&file) => error.advise(format!(
+            "say what it does with `.with(Migration::code(<version>, \"<name>\", …))`, and pass over \
+             the file with `.ignore(\"{file}\")`"
+        )),
         Layout::Landfall => error,
         _ => error.advise(format!(
             "name it `{}`, move it out of the folder, or pass over it with `.ignore(\"{file}\")`; \
@@ -620,6 +636,8 @@ fn refuse_odd(migration: &Migration, label: &str) -> Result<()> {
         return Err(ErrorKind::NoReason { verb: "compatible" }.into());
     } else if blank(&migration.allow_data_loss) {
         return Err(ErrorKind::NoReason { verb: "allow_data_loss" }.into());
+    } else if blank(&migration.irreversible) {
+        return Err(ErrorKind::NoReason { verb: "irreversible" }.into());
     } else {
         return Ok(());
     };
@@ -651,7 +669,8 @@ pub(crate) fn refuse_misplaced(script: &Script, what: &str, allowed: &[&str]) ->
     Ok(())
 }
 
-const IN_UP: [&str; 9] = [
+const IN_UP: [&str; 10] = [
+    "allow",
     "allow-data-loss",
     "breaking",
     "compatible",
@@ -662,10 +681,11 @@ const IN_UP: [&str; 9] = [
     "requires",
     "undo",
 ];
-const IN_DOWN: [&str; 4] = ["allow-data-loss", "foreign-keys", "no-transaction", "requires"];
+const IN_DOWN: [&str; 5] =
+    ["allow", "allow-data-loss", "foreign-keys", "no-transaction", "requires"];
 const IN_VERIFY: [&str; 1] = ["requires"];
-const IN_BASELINE: [&str; 4] = ["breaking", "compatible", "foreign-keys", "requires"];
-const IN_REPEATABLE: [&str; 3] = ["allow-data-loss", "foreign-keys", "requires"];
+const IN_BASELINE: [&str; 5] = ["allow", "breaking", "compatible", "foreign-keys", "requires"];
+const IN_REPEATABLE: [&str; 4] = ["allow", "allow-data-loss", "foreign-keys", "requires"];
 
 fn refuse_down_beside(entry: &Entry, down: &Script) -> Result<()> {
     let says = if entry.irreversible().is_some() {
@@ -676,7 +696,7 @@ fn refuse_down_beside(entry: &Entry, down: &Script) -> Result<()> {
         return Ok(());
     };
     let why = format!("{} {says}, and here is its down", entry.label);
-    Err(misplaced(down, down.position(0), why))
+    Err(misplaced(down, down.position(down.start()), why))
 }
 
 /// What is recorded are rows: a script that says `undo` may change nothing else.

@@ -195,6 +195,11 @@ impl Script {
         }
     }
 
+    /// Where it begins in its file.
+    pub(crate) fn start(&self) -> usize {
+        self.part.start
+    }
+
     /// Where it ends.
     pub(crate) fn end(&self) -> usize {
         self.part.end

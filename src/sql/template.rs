@@ -1,7 +1,6 @@
 //! Placeholders that an application fills before a script is read: `{{ .Name }}`, `{{ name }}`,
 //! `${name}`.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::script::Fault;
@@ -31,40 +30,31 @@ struct Placeholder<'t> {
 /// No SQL outside of strings and names holds two opening braces. Inside a string they may be an
 /// application's own data, such as the text of a message; only where variables are known at all is
 /// a form that nothing else has taken for one of them.
-pub(crate) fn fill(
-    text: Cow<'static, str>,
-    variables: &Variables,
-) -> Result<Cow<'static, str>, Fault> {
+pub(crate) fn fill(text: &str, variables: &Variables) -> Result<Option<String>, Fault> {
     if !text.contains("{{") && !text.contains("${") {
-        return Ok(text);
+        return Ok(None);
     }
     let mut filled = String::with_capacity(text.len());
-    let mut rest = tokens_in(&text, 0..text.len());
+    let mut rest = tokens_in(text, 0..text.len());
     while let Some(token) = rest.next() {
-        let tail = text.get(token.start..).unwrap_or_default();
-        match token.kind {
-            Kind::Text | Kind::Quoted => fill_quoted(&text, token, variables, &mut filled)?,
-            Kind::Mark if tail.starts_with('{') => {
-                let is_dollar = filled.ends_with('$')
-                    && text.get(..token.start).is_some_and(|t| t.ends_with('$'));
-                let start = token.start - usize::from(is_dollar);
-                let found = placeholder(text.get(start..).unwrap_or_default());
-                let Some(found) = found else {
-                    filled.push_str(token.text(&text));
-                    continue;
-                };
-                let value =
-                    value(&found, variables, start)?.ok_or_else(|| unknown(&found, start))?;
-                if is_dollar {
-                    filled.pop();
-                }
-                filled.push_str(value);
-                rest = tokens_in(&text, start + found.text.len()..text.len());
-            }
-            _ => filled.push_str(token.text(&text)),
+        if matches!(token.kind, Kind::Text | Kind::Quoted) {
+            fill_quoted(text, token, variables, &mut filled)?;
+            continue;
         }
+        let before = text.get(..token.start).unwrap_or_default();
+        let start = token.start - usize::from(before.ends_with('$'));
+        let opens = token.kind == Kind::Mark && token.text(text) == "{";
+        let tail = text.get(start..).filter(|_| opens);
+        let Some(found) = tail.and_then(placeholder) else {
+            filled.push_str(token.text(text));
+            continue;
+        };
+        let value = value(&found, variables, start)?.ok_or_else(|| unknown(&found, start))?;
+        filled.truncate(filled.len() - (token.start - start));
+        filled.push_str(value);
+        rest = tokens_in(text, start + found.text.len()..text.len());
     }
-    Ok(if filled == text { text } else { Cow::Owned(filled) })
+    Ok((filled != text).then_some(filled))
 }
 
 fn fill_quoted(
@@ -87,6 +77,7 @@ fn fill_quoted(
             continue;
         };
         match value(&found, variables, at)? {
+            Some(value) if quote == '[' => filled.push_str(value),
             Some(value) => filled.push_str(&value.replace(quote, &format!("{quote}{quote}"))),
             None if found.is_go && (token.kind == Kind::Quoted || !variables.is_empty()) => {
                 return Err(unknown(&found, at));
