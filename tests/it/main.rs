@@ -1,6 +1,8 @@
 //! One binary, a module per promise.
 
 mod adopt;
+mod adopt_bad;
+mod adopt_safe;
 mod backfills;
 mod backups;
 mod bad_sets;
