@@ -11,17 +11,21 @@
     clippy::incompatible_msrv
 )]
 
+mod adoption;
 mod backup;
 mod drift;
 mod error;
 mod event;
+mod finding;
 mod fresh;
 mod held;
 mod ledger;
+mod lint;
 mod migration;
 mod migrator;
 mod options;
 mod plan;
+mod proof;
 mod putting_back;
 pub mod rehearse;
 mod replay;
@@ -36,7 +40,9 @@ mod status;
 mod stop;
 pub mod testing;
 
+pub use adoption::{Adopt, Adopted, Adoption, Proof};
 pub use backup::{Backup, When};
+pub use drift::Drifted;
 pub use error::{Error, ErrorKind, Result};
 pub use event::Event;
 pub use held::{Held, HeldBack, Progress};
@@ -53,6 +59,7 @@ pub use report::{
 };
 pub use rows::{RowPolicy, Rows, RowsWritten};
 pub use seed::{Backfill, Batch, Edited, Failures, Seed, Seeds, UserTriggers};
+pub use source::Layout;
 pub use sql::Position;
 pub use stop::Stop;
 

@@ -1,12 +1,15 @@
 //! The only room that names our tables: what has been applied, sown and done to a database.
 
+pub(crate) mod adopt;
 pub(crate) mod backfill;
 pub(crate) mod foreign;
 pub(crate) mod format;
+mod held;
 mod seal;
 mod sentinel;
 pub(crate) mod undo;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -16,7 +19,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::migration::Version;
 use crate::report::{Compatibility, HistoryEntry};
 use crate::source::Entry;
-use crate::sql::quoted;
+use crate::sql::{Script, quoted};
+pub(crate) use adopt::Takeover;
+pub(crate) use seal::{Moment, Sight};
 pub(crate) use undo::{ChangedRow, Record, Recorded, Recording};
 
 /// Our tables in one database, by their prefix.
@@ -61,6 +66,8 @@ pub(crate) struct Applied {
     pub(crate) mark: Option<Mark>,
     /// What was recorded and can be put back, the oldest first.
     pub(crate) records: Vec<Record>,
+    /// Another tool's ledger that all this is read from, until it is taken over.
+    pub(crate) takeover: Option<Box<Takeover>>,
     /// Whether any of our tables is there.
     pub(crate) begun: bool,
     /// Whether all of them are.
@@ -82,7 +89,7 @@ pub(crate) struct NewRow<'a> {
     pub(crate) version: Version,
     pub(crate) name: &'a str,
     pub(crate) checksum: &'a str,
-    pub(crate) down_sql: Option<&'a str>,
+    pub(crate) down_sql: Option<Cow<'a, str>>,
     pub(crate) compatibility: Compatibility,
     pub(crate) took: Duration,
 }
@@ -144,9 +151,7 @@ impl<'c> Ledger<'c> {
 
     /// Whether a table of the database is one of ours.
     pub(crate) fn owns(&self, table: &str) -> bool {
-        let ours = format::TABLES.iter().chain(&format::UNDO).chain([&format::SKIPPED]);
-        let mut names = ours.map(|(what, _)| format!("{}_{what}", self.tables.prefix));
-        names.any(|name| table.eq_ignore_ascii_case(&name))
+        owned(&self.tables.prefix).any(|name| table.eq_ignore_ascii_case(&name))
     }
 
     /// Reads what has been applied; a database without a ledger has had nothing.
@@ -311,7 +316,7 @@ impl<'c> Ledger<'c> {
             self.tables.migrations
         );
         let Entry { version, name, checksum, .. } = entry;
-        let down = entry.down.as_ref().map(|down| down.text.as_ref());
+        let down = entry.down.as_ref().map(Script::stored);
         let compatible = entry.compatibility == Compatibility::Compatible;
         self.conn
             .execute(&sql, params![version.0, name, checksum, down, compatible])
@@ -449,6 +454,14 @@ impl<'c> Ledger<'c> {
             .map_err(Error::sqlite("writing a seed's sentinel"))
     }
 
+    /// Forgets that one seed or backfill has run.
+    pub(crate) fn forget_seed(&self, name: &str) -> Result<()> {
+        self.conn
+            .execute(&format!("DELETE FROM {} WHERE name = ?1", self.tables.seeds), [name])
+            .map(drop)
+            .map_err(Error::sqlite("deleting a seed's sentinel"))
+    }
+
     /// Forgets every sentinel: nothing of what the seeds wrote is left.
     pub(crate) fn forget_seeds(&self) -> Result<()> {
         self.conn
@@ -456,6 +469,12 @@ impl<'c> Ledger<'c> {
             .and_then(|_| self.forget_skipped(None))
             .map_err(Error::sqlite("deleting the seeds' sentinels"))
     }
+}
+
+/// The tables of a ledger, as they are called.
+pub(crate) fn owned(prefix: &str) -> impl Iterator<Item = String> {
+    let ours = format::TABLES.iter().chain(&format::UNDO).chain([&format::SKIPPED]);
+    ours.map(move |(what, _)| format!("{prefix}_{what}"))
 }
 
 /// Refuses a prefix that would need quotes, or that SQLite keeps for itself.

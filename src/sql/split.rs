@@ -1,6 +1,6 @@
 //! Splits a script into statements, as `sqlite3_complete` finds their ends.
 
-use super::token::{Kind, Token, tokens};
+use super::token::{Kind, Token, Tokens, tokens};
 
 /// Where in a statement the splitter is. A semicolon ends a statement except inside the body of
 /// a trigger, which ends with `; END ;`.
@@ -104,18 +104,31 @@ impl Cut<'_> {
 /// passes. Empty statements are passed over.
 pub(crate) fn split(
     text: &str,
+    on_token: impl FnMut(Token, bool),
+    on_statement: impl FnMut(&Cut<'_>),
+) {
+    split_tokens(text, tokens(text), |_| false, on_token, on_statement);
+}
+
+/// The same of some tokens of the text, where `is_end` says which comments end a statement,
+/// wherever they stand.
+pub(crate) fn split_tokens(
+    text: &str,
+    tokens: Tokens<'_>,
+    is_end: impl Fn(&str) -> bool,
     mut on_token: impl FnMut(Token, bool),
     mut on_statement: impl FnMut(&Cut<'_>),
 ) {
     let mut state = State::Start;
     let mut pending: Vec<Token> = Vec::with_capacity(64);
     let mut any = false;
-    for token in tokens(text) {
+    for token in tokens {
         on_token(token, any);
-        if !token.is_significant() {
-            continue;
-        }
-        state = state.after(Input::of(token, text));
+        state = match token.kind {
+            Kind::Comment if is_end(token.text(text)) => State::Start,
+            _ if !token.is_significant() => continue,
+            _ => state.after(Input::of(token, text)),
+        };
         let ends = state == State::Start;
         if !ends {
             any = true;

@@ -1,5 +1,6 @@
 //! One binary, a module per promise.
 
+mod adopt;
 mod backfills;
 mod backups;
 mod bad_sets;
@@ -15,7 +16,10 @@ mod fresh;
 mod fuzz_corpus;
 mod interrupted;
 mod killed;
+mod layouts;
+mod layouts_bad;
 mod ledgers;
+mod lockfile;
 mod logging;
 mod losses;
 mod policies;
@@ -41,3 +45,5 @@ mod together;
 mod transactions;
 mod undo;
 mod undo_review;
+mod verify;
+mod verify_rows;
