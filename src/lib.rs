@@ -14,6 +14,7 @@
 mod backup;
 mod error;
 mod event;
+mod fingerprint;
 mod fresh;
 mod held;
 mod ledger;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use crate::backup::Backup;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::fingerprint::Fingerprint;
 use crate::ledger::{self, Ledger};
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Plan, Policies};
@@ -513,7 +514,7 @@ impl Migrator {
 
     /// Everything that decides what `apply` does, in a number: the set, the seeds, the policies.
     pub(crate) fn fingerprint(&self) -> Result<u64> {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Fingerprint::new();
         env!("CARGO_PKG_VERSION").hash(&mut hasher);
         self.policies.hash(&mut hasher);
         self.seeds.hash(&mut hasher);

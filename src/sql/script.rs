@@ -56,7 +56,7 @@ impl Script {
         split(
             &text,
             |token, after_first| {
-                if token.kind != Kind::Comment || fault.is_some() {
+                if fault.is_some() {
                     return;
                 }
                 let comment = token.text(&text);

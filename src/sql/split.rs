@@ -100,24 +100,28 @@ impl Cut<'_> {
     }
 }
 
-/// Hands over each statement of a script in turn, and every token, significant or not, as it
-/// passes. Empty statements are passed over.
+/// Hands over each statement of a script in turn, and each comment as it passes, with whether a
+/// statement has begun before it. Empty statements are passed over.
 pub(crate) fn split(
     text: &str,
-    mut on_token: impl FnMut(Token, bool),
+    mut on_comment: impl FnMut(Token, bool),
     mut on_statement: impl FnMut(&Cut<'_>),
 ) {
     let mut state = State::Start;
     let mut pending: Vec<Token> = Vec::with_capacity(64);
     let mut any = false;
     for token in tokens(text) {
-        on_token(token, any);
-        if !token.is_significant() {
-            continue;
+        match token.kind {
+            Kind::Space => continue,
+            Kind::Comment => {
+                on_comment(token, any);
+                continue;
+            }
+            // Nothing else gets out of the state that most tokens are met in.
+            kind if state == State::Plain && kind != Kind::Semicolon => {}
+            _ => state = state.after(Input::of(token, text)),
         }
-        state = state.after(Input::of(token, text));
-        let ends = state == State::Start;
-        if !ends {
+        if state != State::Start {
             any = true;
             pending.push(token);
         } else if !pending.is_empty() {
