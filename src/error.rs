@@ -1,14 +1,18 @@
 //! What can go wrong, in sentences.
 
 mod advice;
+mod unfit;
 
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::adoption::Adopt;
 use crate::migration::{BoxError, Version};
 use crate::report::Report;
+use crate::schema::Change;
 use crate::sql::{Position, Script};
+pub(crate) use unfit::Unfit;
 
 /// What every verb returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -68,6 +72,14 @@ pub enum ErrorKind {
     #[error("`{file}` is not understood: {why}")]
     #[non_exhaustive]
     BadName { file: String, why: String },
+    /// Files of two tools in one folder.
+    #[error("`{first}` is {first_is}, and `{second}` is {second_is}: one folder is one tool's")]
+    #[non_exhaustive]
+    MixedLayouts { first: String, first_is: &'static str, second: String, second_is: &'static str },
+    /// A file that two tools would take for different things.
+    #[error("`{file}` can be read in two ways: {why}")]
+    #[non_exhaustive]
+    AmbiguousLayout { file: String, why: String },
     /// Two files claim one version, or two repeatables one name.
     #[error("`{first}` and `{second}` are both {what}")]
     #[non_exhaustive]
@@ -92,6 +104,14 @@ pub enum ErrorKind {
     #[error("`{file}` {why}")]
     #[non_exhaustive]
     Stale { file: String, why: &'static str },
+    /// A file that is kept beside the migrations does not say what it should.
+    #[error("`{}` is not {of}", path.display())]
+    #[non_exhaustive]
+    Outdated { path: PathBuf, of: &'static str },
+    /// A file that is kept beside the migrations cannot be read or written.
+    #[error("cannot keep `{}`", path.display())]
+    #[non_exhaustive]
+    Kept { path: PathBuf },
     /// The migrations could not be read.
     #[error("cannot read migrations from {}", path.display())]
     #[non_exhaustive]
@@ -109,6 +129,12 @@ pub enum ErrorKind {
     )]
     #[non_exhaustive]
     Missing { version: Version, name: String, app_version: Option<String> },
+    /// An applied migration has another number now, because of the versions that came beside it.
+    #[error(
+        "{file} was applied to this database as version {applied}, and is version {version} now"
+    )]
+    #[non_exhaustive]
+    Renumbered { file: String, applied: Version, version: Version },
     /// A pending migration is older than one already applied.
     #[error("migration {file} is pending, but the database is already at version {latest}")]
     #[non_exhaustive]
@@ -124,7 +150,19 @@ pub enum ErrorKind {
     /// A table with the name of one of ours that is not ours.
     #[error("table `{table}` is not landfall's: {looks_like}")]
     #[non_exhaustive]
-    ForeignLedger { table: String, looks_like: String },
+    ForeignLedger { table: String, looks_like: String, adopt: Option<Adopt> },
+    /// The ledger of another tool cannot be taken over as it is.
+    #[error("the ledger of {tool}, `{ledger}`, cannot be taken over: {why}")]
+    #[non_exhaustive]
+    Adoption { tool: &'static str, ledger: String, why: String },
+    /// The migrations that another tool's ledger names do not make the schema that is there.
+    #[error(
+        "the ledger of {tool}, `{ledger}`, cannot be taken over: the schema is not what its \
+         migrations make: {}",
+        list(differences)
+    )]
+    #[non_exhaustive]
+    Unproved { tool: &'static str, ledger: String, differences: Vec<String> },
     /// The table that says what is applied is gone, and others of the ledger are there.
     #[error("the ledger has lost its table `{table}`, and what is applied cannot be told")]
     #[non_exhaustive]
@@ -259,6 +297,10 @@ pub enum ErrorKind {
     #[error("`{}` is already there, and not empty", path.display())]
     #[non_exhaustive]
     NotFresh { path: PathBuf },
+    /// The schema is not what the migrations made.
+    #[error("the schema is not what was applied to this database: {}", list_of(changes))]
+    #[non_exhaustive]
+    Drift { changes: Vec<Change> },
     /// A backup could not be made, or not be restored.
     #[error("{doing} {} failed", named(path))]
     #[non_exhaustive]
@@ -292,6 +334,10 @@ fn list(items: &[String]) -> String {
         let _ = write!(text, "; and {} more", items.len() - 5);
     }
     text
+}
+
+fn list_of(changes: &[Change]) -> String {
+    list(&changes.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
 impl From<ErrorKind> for Error {
@@ -392,6 +438,12 @@ impl Error {
         self
     }
 
+    /// It happened in a database in memory, which is gone.
+    pub(crate) fn in_memory(mut self) -> Self {
+        self.0.report = None;
+        self.changed("that was in memory, to see what the migrations make; nothing was changed")
+    }
+
     /// What earlier transactions of the same run did stays done, and is told.
     pub(crate) fn after(mut self, report: Report) -> Self {
         let backed_up = report.backup.as_ref().is_some_and(|backup| backup.path().is_some());
@@ -418,6 +470,10 @@ impl Error {
     pub(crate) fn is_interrupt(&self) -> bool {
         let code = self.cause().and_then(rusqlite::Error::sqlite_error_code);
         code == Some(rusqlite::ErrorCode::OperationInterrupted)
+    }
+
+    pub(crate) fn is_foreign_ledger(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::ForeignLedger { .. })
     }
 
     fn cause(&self) -> Option<&rusqlite::Error> {

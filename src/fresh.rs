@@ -50,7 +50,7 @@ impl Migrator {
             Some(conn) => conn,
             none => none.insert(self.migrated()?),
         };
-        let mut copy = in_memory()?;
+        let mut copy = self.in_memory()?;
         copied(conn, &mut copy)?;
         Ok(copy)
     }
@@ -119,6 +119,7 @@ impl Migrator {
     /// ```
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Connection> {
         let conn = Connection::open(path).map_err(Error::sqlite("opening the database"))?;
+        self.prepare(&conn)?;
         let patience = self.patience(&conn)?;
         patience.retry(|| configure(&conn))?;
         self.apply(&conn)?;
@@ -128,9 +129,11 @@ impl Migrator {
     /// What is the same for two migrators that would make the same fresh database.
     pub(crate) fn identity(&self) -> Result<MigratorIdentity> {
         let functions = self.source.identities().chain(self.seeds.identities());
+        let connect = self.connect.as_ref().map(|connect| connect.identity);
         Ok(MigratorIdentity {
             fingerprint: self.fingerprint()?,
             functions: functions.collect(),
+            connect,
             prefix: self.prefix.clone(),
             app_version: self.app_version.clone(),
             stopped: self.stop.as_ref().is_some_and(Stop::is_stopped),
@@ -139,10 +142,34 @@ impl Migrator {
     }
 
     fn migrated(&self) -> Result<Connection> {
-        let conn = in_memory()?;
+        let conn = self.in_memory()?;
         self.apply(&conn)?;
         Ok(conn)
     }
+
+    /// An empty database in memory, prepared as the application wants it.
+    pub(crate) fn in_memory(&self) -> Result<Connection> {
+        let conn =
+            Connection::open_in_memory().map_err(Error::sqlite("opening a database in memory"))?;
+        self.prepare(&conn)?;
+        Ok(conn)
+    }
+
+    /// Prepares a connection that was just opened.
+    pub(crate) fn prepare(&self, conn: &Connection) -> Result<()> {
+        match &self.connect {
+            Some(connect) => (connect.prepare)(conn)
+                .map_err(Error::sqlite("preparing a connection with `on_connect`")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What an application does to every connection that is opened for it.
+#[derive(Clone)]
+pub(crate) struct OnConnect {
+    pub(crate) identity: Identity,
+    pub(crate) prepare: Arc<dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync>,
 }
 
 /// Everything that decides what a fresh database is like.
@@ -150,6 +177,7 @@ impl Migrator {
 pub(crate) struct MigratorIdentity {
     fingerprint: u64,
     functions: Vec<Identity>,
+    connect: Option<Identity>,
     prefix: String,
     app_version: Option<String>,
     /// Whether backfills are left where they are.
@@ -183,10 +211,6 @@ fn template(of: MigratorIdentity) -> Arc<Template> {
 /// A thread that panicked with the lock, in a seed say, has left no template, or a whole one.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn in_memory() -> Result<Connection> {
-    Connection::open_in_memory().map_err(Error::sqlite("opening a database in memory"))
 }
 
 /// Page by page, through SQLite's backup API. Serializing and deserializing is as fast, within a

@@ -11,7 +11,9 @@
     clippy::incompatible_msrv
 )]
 
+mod adoption;
 mod backup;
+mod drift;
 mod error;
 mod event;
 mod fingerprint;
@@ -23,9 +25,11 @@ mod migrator;
 mod options;
 mod plan;
 mod putting_back;
+mod replay;
 mod report;
 mod rows;
 mod run;
+pub mod schema;
 mod seed;
 mod source;
 pub mod sql;
@@ -33,7 +37,9 @@ mod status;
 mod stop;
 pub mod testing;
 
+pub use adoption::{Adopt, Adopted, Adoption, Proof};
 pub use backup::{Backup, When};
+pub use drift::Drifted;
 pub use error::{Error, ErrorKind, Result};
 pub use event::Event;
 pub use held::{Held, HeldBack, Progress};
@@ -49,6 +55,7 @@ pub use report::{
 };
 pub use rows::{RowPolicy, Rows, RowsWritten};
 pub use seed::{Backfill, Batch, Edited, Failures, Seed, Seeds, UserTriggers};
+pub use source::Layout;
 pub use sql::Position;
 pub use stop::Stop;
 

@@ -8,18 +8,21 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::adoption::Adoption;
 use crate::backup::Backup;
+use crate::drift::{Drifted, Watched};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::fingerprint::Fingerprint;
-use crate::ledger::{self, Ledger};
+use crate::fresh::OnConnect;
+use crate::ledger::{self, Ledger, Sight};
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Plan, Policies};
 use crate::report::{HistoryEntry, Report, Status};
 use crate::run::lock::{Listener, Patience};
-use crate::run::repair::{refuse_running, repair};
+use crate::run::repair::{refuse_running, refuse_unadopted, repair};
 use crate::run::undo::Terms;
-use crate::run::{self, Job, preflight, session, statements};
+use crate::run::{self, Job, empty_downs, preflight, session, statements};
 use crate::seed::{Deferred, Environments, Registry, Seeds};
 use crate::source::{Set, Source};
 use crate::stop::Stop;
@@ -48,18 +51,23 @@ pub struct Migrator {
     pub(crate) app_version: Option<String>,
     pub(crate) prefix: String,
     pub(crate) policies: Policies,
+    pub(crate) adopt: Option<Adoption>,
     pub(crate) backup: Option<Backup>,
     pub(crate) undo: Terms,
     pub(crate) wait: Duration,
     pub(crate) listener: Option<Arc<Listener>>,
     pub(crate) stop: Option<Stop>,
+    pub(crate) connect: Option<OnConnect>,
+    pub(crate) drifted: Drifted,
+    /// Names of what is no drift, as globs.
+    pub(crate) undrifting: Vec<String>,
 }
 
 /// Verbs that write.
 impl Migrator {
     /// Writes: applies every pending migration, runs changed repeatables, then seeds that have
     /// not run. Where there is nothing to do it is one query, takes no lock, and works on a
-    /// read-only database.
+    /// read-only database. What [`drifted`](Migrator::drifted) asks for comes before all else.
     ///
     /// # Errors
     ///
@@ -105,16 +113,20 @@ impl Migrator {
         preflight::refuse_transaction(conn)?;
         let clock = Instant::now();
         let ledger = self.ledger_of(conn)?;
-        let fingerprint = self.fingerprint()?;
-        if to == Target::Latest && self.is_sealed(conn, &ledger, fingerprint)? {
+        let prints = self.fingerprints()?;
+        let sight = self.sight(conn, &ledger, prints)?;
+        let watched = if sight.undrifted { Watched::default() } else { self.watch(conn, &ledger)? };
+        let result = if to == Target::Latest && sight.sealed {
             let report = Report { took: clock.elapsed(), ..Report::default() };
             log::debug!("nothing to do, found in {:?}", report.took);
-            return Ok(report);
-        }
-        let set = self.load()?;
-        let job = self.job(conn, &ledger, &set)?;
-        let job = Job { fingerprint: Some(fingerprint), ..job };
-        told(run::run(&job, Goal::Up(to)))
+            Ok(report)
+        } else {
+            let set = self.load()?;
+            let job = self.job(conn, &ledger, &set)?;
+            let job = Job { fingerprint: Some(prints.whole), ..job };
+            told(run::run(&job, Goal::Up(to)))
+        };
+        self.note(conn, &ledger, prints, watched, result)
     }
 
     /// Writes: runs every backfill that is not done, [deferred](crate::Backfill::deferred) ones too,
@@ -186,7 +198,7 @@ impl Migrator {
         let goal = match to {
             // Counted once, before another process may have done the same.
             Target::Steps(steps) => {
-                let applied = job.patience.retry(|| ledger.read())?.migrations;
+                let applied = job.patience.retry(|| job.applied())?.migrations;
                 let stays = applied.len().saturating_sub(steps);
                 let last = stays.checked_sub(1).and_then(|last| applied.get(last));
                 last.map_or(Target::Empty, |row| Target::Version(row.version))
@@ -256,6 +268,7 @@ impl Migrator {
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
         refuse_running(&job)?;
+        refuse_unadopted(&job)?;
         let tx = job.patience.begin()?;
         ledger.create()?;
         let amended = repair(&job, why)?;
@@ -267,8 +280,8 @@ impl Migrator {
 /// Verbs that only read.
 impl Migrator {
     /// Reads no database: whether the set, the registry of seeds and the folder's name for backups
-    /// are sound, and every sign-off
-    /// of a loss stands over something that can lose.
+    /// are sound, and every sign-off of a loss stands over something that can lose. A down script that
+    /// is empty, where its migration changes the schema, is a warning in the [log](https://docs.rs/log).
     ///
     /// # Errors
     ///
@@ -279,7 +292,13 @@ impl Migrator {
     /// # Ok::<(), landfall::Error>(())
     /// ```
     pub fn check(&self) -> Result<()> {
-        self.load()?.refuse_stale_sign_offs()
+        let set = self.load()?;
+        set.refuse_stale_sign_offs()?;
+        let empty: Vec<_> = set.empty_downs().collect();
+        if let Some(warning) = empty_downs::told(&empty) {
+            log::warn!("{warning}");
+        }
+        Ok(())
     }
 
     /// Reads: what [`apply`](Migrator::apply) would do. Its `Display` is the dry run.
@@ -303,6 +322,7 @@ impl Migrator {
         let job = self.job(conn, &ledger, &set)?;
         let plan = job.patience.retry(|| job.plan(Goal::Up(Target::Latest)))?;
         job.patience.retry(|| preflight::refuse_texts(&job, &plan))?;
+        job.prove(&plan)?;
         Ok(plan)
     }
 
@@ -326,8 +346,11 @@ impl Migrator {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
-        let (applied, sentinels) =
-            job.patience.retry(|| Ok((ledger.read()?, ledger.sentinels()?)))?;
+        let (applied, sentinels) = job.patience.retry(|| {
+            let applied = job.applied()?;
+            let sentinels = job.sentinels(&applied)?;
+            Ok((applied, sentinels))
+        })?;
         let plan = job.plan(Goal::Up(Target::Latest)).unwrap_or_default();
         let standing = job.standing(&applied, &plan, &sentinels);
         Ok(crate::status::status(&set, &applied, &job.seeds, &standing, &sentinels))
@@ -352,7 +375,7 @@ impl Migrator {
     /// ```
     pub fn is_current(&self, conn: &Connection) -> Result<bool> {
         let ledger = self.ledger_of(conn)?;
-        if self.is_sealed(conn, &ledger, self.fingerprint()?)? {
+        if self.sight(conn, &ledger, self.fingerprints()?)?.sealed {
             return Ok(true);
         }
         Ok(self.plan(conn)?.is_empty())
@@ -421,7 +444,12 @@ impl Migrator {
     /// ```
     pub fn history(&self, conn: &Connection) -> Result<Vec<HistoryEntry>> {
         let ledger = self.ledger_of(conn)?;
-        self.patience(conn)?.retry(|| ledger.read().and_then(|_| ledger.history()))
+        let read = self.patience(conn)?.retry(|| ledger.read().and_then(|_| ledger.history()));
+        match read {
+            // Of a ledger that is still to be taken over there is no history.
+            Err(error) if self.adopt.is_some() && error.is_foreign_ledger() => Ok(Vec::new()),
+            read => read,
+        }
     }
 
     /// Reads: runs the verify script of every applied migration now.
@@ -441,7 +469,8 @@ impl Migrator {
     pub fn verify(&self, conn: &Connection) -> Result<()> {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
-        for row in self.patience(conn)?.retry(|| ledger.read())?.migrations {
+        let job = self.job(conn, &ledger, &set)?;
+        for row in job.patience.retry(|| job.applied())?.migrations {
             let script = set.get(row.version).and_then(|entry| entry.verify.as_ref());
             script.map_or(Ok(()), |script| statements::verify(conn, script))?;
         }
@@ -474,10 +503,14 @@ impl Migrator {
         Ledger::of(conn, &self.prefix, self.app_version.as_deref())
     }
 
-    /// Asks once: the waiting, if somebody is in the way, is for what comes after a no.
-    fn is_sealed(&self, conn: &Connection, ledger: &Ledger<'_>, fingerprint: u64) -> Result<bool> {
+    /// Looks once: the waiting, if somebody is in the way, is for what comes after a no. Drift is
+    /// looked at only where it matters, and counts as none where it does not.
+    fn sight(&self, conn: &Connection, ledger: &Ledger<'_>, prints: Fingerprints) -> Result<Sight> {
         let patience = Patience::new(conn, self.wait, None)?;
-        Ok(patience.at_once(|| ledger.is_sealed(fingerprint)))
+        let watches = self.drifted != Drifted::Ignore;
+        let sight =
+            patience.at_once(|| ledger.sight(prints.whole, watches.then_some(prints.drift)));
+        Ok(Sight { undrifted: sight.undrifted || !watches, ..sight })
     }
 
     pub(crate) fn patience<'a>(&'a self, conn: &'a Connection) -> Result<Patience<'a>> {
@@ -501,6 +534,12 @@ impl Migrator {
             seeds: Registry::read(&self.seeds, &self.environments)?,
             passed: RefCell::default(),
             deferred: Deferred::Leave,
+            adopt: self.adopt.as_ref(),
+            differences: Box::new(|applied, live| {
+                let enforces = session::enforces_foreign_keys(conn)?;
+                let changes = self.drift_of(applied, live, enforces)?;
+                Ok(changes.iter().map(ToString::to_string).collect())
+            }),
             stop: self.stop.as_ref(),
             policies: self.policies,
             backup: self.backup.as_ref(),
@@ -514,14 +553,31 @@ impl Migrator {
 
     /// Everything that decides what `apply` does, in a number: the set, the seeds, the policies.
     pub(crate) fn fingerprint(&self) -> Result<u64> {
-        let mut hasher = Fingerprint::new();
-        env!("CARGO_PKG_VERSION").hash(&mut hasher);
-        self.policies.hash(&mut hasher);
-        self.seeds.hash(&mut hasher);
-        self.environments.hash(&mut hasher);
-        self.source.hash(&mut hasher)?;
-        Ok(hasher.finish())
+        Ok(self.fingerprints()?.whole)
     }
+
+    pub(crate) fn fingerprints(&self) -> Result<Fingerprints> {
+        let mut source = Fingerprint::new();
+        env!("CARGO_PKG_VERSION").hash(&mut source);
+        self.source.hash(&mut source)?;
+        let source = source.finish();
+        let mut whole = Fingerprint::new();
+        (source, self.policies).hash(&mut whole);
+        self.seeds.hash(&mut whole);
+        self.environments.hash(&mut whole);
+        let mut drift = Fingerprint::new();
+        (source, &self.undrifting).hash(&mut drift);
+        Ok(Fingerprints { whole: whole.finish(), drift: drift.finish() })
+    }
+}
+
+/// What a database is judged by, in numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct Fingerprints {
+    /// Everything that decides what `apply` does.
+    pub(crate) whole: u64,
+    /// Everything that decides what is drift.
+    pub(crate) drift: u64,
 }
 
 /// One line in the log for a start that changed something, none for one that did not.
@@ -543,6 +599,7 @@ impl fmt::Debug for Migrator {
             .field("app_version", &self.app_version)
             .field("ledger", &self.prefix)
             .field("policies", &self.policies)
+            .field("adopt", &self.adopt)
             .field("backup", &self.backup)
             .field("wait", &self.wait)
             .finish_non_exhaustive()

@@ -7,17 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use include_dir::Dir;
+use rusqlite::Connection;
 
+use crate::adoption::Adoption;
 use crate::backup::Backup;
+use crate::drift::Drifted;
 use crate::event::Event;
-use crate::migration::Migration;
+use crate::fresh::OnConnect;
+use crate::migration::{Identity, Migration};
 use crate::migrator::Migrator;
 use crate::plan::{
     ChangedSince, DataLoss, Late, Missing, Newer, Policies, Strictness, Transactions,
 };
 use crate::run::undo;
 use crate::seed::{Environments, Seeds};
-use crate::source::Source;
+use crate::source::{Layout, Source};
 use crate::stop::Stop;
 
 /// Sources.
@@ -83,6 +87,59 @@ impl Migrator {
         self
     }
 
+    /// How the folder's files are named and cut. Default: as they are recognised, each folder by its
+    /// files; this is for one that can be read in two ways.
+    ///
+    /// ```
+    /// use landfall::include_dir::{self, include_dir};
+    /// use landfall::{Layout, Migrator};
+    ///
+    /// let files = include_dir!("$CARGO_MANIFEST_DIR/tests/cases/golang-migrate/migrations");
+    /// Migrator::from_embedded(files).layout(Layout::GolangMigrate).check()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn layout(mut self, l: Layout) -> Self {
+        self.source.tell().layout = Some(l);
+        self
+    }
+
+    /// Passes over files that are no migrations and end with `.sql`, or that belong to another set.
+    /// A pattern without `/` is about a name at any depth, one with a `/` about a path from the
+    /// folder on; it also takes what is below a folder of that name. `*` and `?` stand for what a
+    /// name can hold, `**` for any number of folders. May be said several times. Default: none.
+    ///
+    /// ```
+    /// landfall::Migrator::from_dir("migrations-example")
+    ///     .ignore("schema.sql")
+    ///     .ignore("drafts/**/*.sql")
+    ///     .check()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn ignore(mut self, glob: impl Into<String>) -> Self {
+        self.source.tell().ignored.push(glob.into());
+        self
+    }
+
+    /// What `{{ .name }}`, `{{ name }}` and `${name}` stand for in SQL, wherever they stand but in
+    /// comments; inside a quoted text a quote of the value is doubled. It is one line. What is
+    /// checked, shown in errors and stored is the text with the value in it, so that another value
+    /// is another migration. A placeholder without a value is refused, unless it stands inside a
+    /// string, where it may be data: there `{{ .other }}` is refused once there is any variable.
+    /// Default: none.
+    ///
+    /// ```
+    /// use landfall::{Migration, Migrator};
+    ///
+    /// let table = Migration::sql(1, "user", "CREATE TABLE {{ .Prefix }}user(name)");
+    /// let conn = Migrator::from_migrations([table]).variable("Prefix", "app_").open_in_memory()?;
+    /// conn.execute("INSERT INTO app_user VALUES ('Ada')", [])?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.source.tell().variables.insert(name.into(), value.into());
+        self
+    }
+
     fn new(source: Source) -> Self {
         Migrator {
             source,
@@ -91,11 +148,15 @@ impl Migrator {
             app_version: None,
             prefix: "schema".to_owned(),
             policies: Policies::default(),
+            adopt: None,
             backup: None,
             undo: undo::Terms::default(),
             wait: Duration::from_secs(60),
             listener: None,
             stop: None,
+            connect: None,
+            drifted: Drifted::default(),
+            undrifting: Vec::new(),
         }
     }
 }
@@ -207,6 +268,25 @@ impl Migrator {
         self
     }
 
+    /// Another tool's ledger to take over, where landfall's is not there yet: the first start reads
+    /// it, proves that it is true, and writes landfall's in one transaction; every later one has
+    /// nothing to do with it. Theirs stays, so that the old program can still run; where its table
+    /// has the name of landfall's, it gets another. A database without that ledger is like any other.
+    /// Default: none.
+    ///
+    /// Before anything is written, the migrations that it names are replayed into an empty database
+    /// in memory, and the schema that they make is compared with the one that is there. Differences,
+    /// an edited file, or a migration that did not come to its end, are refused with
+    /// [`ErrorKind::Unproved`](crate::ErrorKind::Unproved) or
+    /// [`ErrorKind::Adoption`](crate::ErrorKind::Adoption). What it names and the set lacks is for
+    /// [`missing`](Migrator::missing) and [`newer`](Migrator::newer) to decide. Seeds have not run.
+    ///
+    /// [`Adopt`](crate::Adopt) has an example.
+    pub fn adopt(mut self, t: impl Into<Adoption>) -> Self {
+        self.adopt = Some(t.into());
+        self
+    }
+
     /// A backup of the database file before anything is changed in it, by [`apply`](Migrator::apply)
     /// or [`revert`](Migrator::revert). Where it cannot be made they change nothing and fail with
     /// [`ErrorKind::Backup`](crate::ErrorKind::Backup). Default: none.
@@ -241,6 +321,58 @@ impl Migrator {
     /// [`run_backfills`](Migrator::run_backfills) and of a start. Default: none.
     pub fn stop_on(mut self, handle: &Stop) -> Self {
         self.stop = Some(handle.clone());
+        self
+    }
+
+    /// What [`apply`](Migrator::apply) does, before it writes anything, with a schema that is not
+    /// what its migrations made: whether to look, and to refuse it. Default: [`Drifted::Ignore`].
+    pub fn drifted(mut self, p: Drifted) -> Self {
+        self.drifted = p;
+        self
+    }
+
+    /// What is no [drift](Migrator::drift): tables, indexes, views and triggers of these names, and
+    /// with a table or view what hangs on it. In a name `*` stands for any text and `?` for any
+    /// character. Called again, it adds to them. Default: none.
+    ///
+    /// ```
+    /// let migrator = landfall::Migrator::from_dir("migrations-example").ignore_drift_of(["sync_*"]);
+    /// let conn = migrator.open_in_memory()?;
+    /// conn.execute_batch("CREATE TABLE sync_peer(id)")?;
+    /// assert!(migrator.drift(&conn)?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ignore_drift_of<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.undrifting.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// A function that prepares every connection that the library opens itself, right after it is
+    /// opened: those of [`open`](Migrator::open), [`open_copy`](Migrator::open_copy),
+    /// [`open_in_memory`](Migrator::open_in_memory) and [`sandbox`](crate::testing::sandbox), and
+    /// the databases in memory that [`drift`](Migrator::drift) makes. It
+    /// registers the functions, collations and modules that the schema needs, or gives the key of
+    /// an encrypted database. A connection that is handed in is prepared by who opened it. Default:
+    /// none.
+    ///
+    /// ```
+    /// use landfall::{Migration, Migrator};
+    /// use landfall::rusqlite::Connection;
+    ///
+    /// fn prepare(conn: &Connection) -> landfall::rusqlite::Result<()> {
+    ///     conn.execute_batch("PRAGMA case_sensitive_like = ON") // or conn.create_scalar_function(…)
+    /// }
+    ///
+    /// let note = Migration::sql(1, "note", "CREATE TABLE note(text CHECK (text LIKE 'N%'))");
+    /// let conn = Migrator::from_migrations([note]).on_connect(prepare).open_in_memory()?;
+    /// assert!(conn.execute("INSERT INTO note VALUES ('n')", []).is_err());
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn on_connect(
+        mut self,
+        f: impl Fn(&Connection) -> rusqlite::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.connect = Some(OnConnect { identity: Identity::of(&f), prepare: Arc::new(f) });
         self
     }
 

@@ -48,7 +48,7 @@ impl Migrator {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
-        let records = job.patience.retry(|| ledger.read())?.records;
+        let records = job.patience.retry(|| job.applied())?.records;
         let of_it =
             |record: &&Record| record.name == name && matches!(record.of, Recorded::Seed { .. });
         match records.iter().rfind(of_it) {

@@ -1,10 +1,37 @@
 //! What to do about what went wrong, where that does not depend on more than its kind.
 
 use super::ErrorKind;
-use crate::source::naming::{self, Role};
+use crate::schema::Change;
+use crate::source::naming::is_repeatable;
 
-fn is_repeatable(file: &str) -> bool {
-    matches!(naming::role(file), Ok(Role::Repeatable { .. }))
+/// How many statements are shown.
+const SHOWN: usize = 20;
+
+fn mending(changes: &[Change]) -> String {
+    let statements: Vec<&String> = changes.iter().flat_map(Change::statements).collect();
+    let rebuilds = changes.iter().filter(|change| change.statements().is_empty()).count();
+    let mut text = "find out who changed it".to_owned();
+    if !statements.is_empty() {
+        text.push_str("; these statements mend it, and a DROP takes data with it:");
+        for statement in statements.iter().take(SHOWN) {
+            text.push_str("\n    ");
+            text.push_str(&statement.replace('\n', "\n    "));
+            text.push(';');
+        }
+        if let Some(more @ 1..) = statements.len().checked_sub(SHOWN) {
+            text.push_str(&format!("\n    and {more} more"));
+        }
+        text.push_str("\nor, if it is meant, ");
+    } else {
+        text.push_str("; if it is meant, ");
+    }
+    text.push_str("put it into a migration, or leave it out with `ignore_drift_of`");
+    match rebuilds {
+        0 => {}
+        1 => text.push_str("; one difference takes a rebuild of its table"),
+        n => text.push_str(&format!("; {n} differences take a rebuild of their tables")),
+    }
+    text
 }
 
 impl ErrorKind {
@@ -14,16 +41,21 @@ impl ErrorKind {
             ErrorKind::BadName { .. } => {
                 "name it `0001_name.sql`, `0001_name.down.sql`, `0001_name.verify.sql`, \
                  `0050_name.baseline.sql`, `R__name.sql` or `20250214_0930_name.sql`, or move it \
-                 out of the folder"
+                 out of the folder, or pass over it with `.ignore(\"<file>\")`"
+            }
+            ErrorKind::MixedLayouts { .. } => {
+                "give each tool's files a folder of their own, or pass over the others with \
+                 `.ignore(\"<file>\")`"
+            }
+            ErrorKind::AmbiguousLayout { .. } => "say whose it is: `.layout(Layout::…)`",
+            ErrorKind::Renumbered { .. } => {
+                "give the file that has come before it a version after the newest"
             }
             ErrorKind::DuplicateVersion { .. } => "give one of them another number or name",
             ErrorKind::OrphanDown { .. } => {
                 "add its migration, correct the number, or remove the file"
             }
             ErrorKind::NotUtf8 { .. } => "save the file as UTF-8 text",
-            ErrorKind::BadText { why, .. } if why.contains("section") => {
-                "put the down section into a `.down.sql` file of its own, and remove the marks"
-            }
             ErrorKind::BadText { .. } => "close it where it was meant to end",
             ErrorKind::Directive { .. } => {
                 return Some(format!("the directives are: {}", crate::sql::directive::FORMS));
@@ -32,6 +64,11 @@ impl ErrorKind {
                 "save the source file that says `include_dir!` and build again; a `build.rs` with \
                  `println!(\"cargo:rerun-if-changed=<folder>\");` makes Cargo notice by itself"
             }
+            ErrorKind::Outdated { .. } => {
+                "see the difference below; if it is meant, run the test again with `UPDATE_LOCK=1` \
+                 in its environment, and commit the file"
+            }
+            ErrorKind::Kept { .. } => "check the path, and that its folder is there",
             ErrorKind::Source { .. } => "check the path, and that it is a readable folder",
             ErrorKind::Modified { recorded, .. } => {
                 return Some(format!(
@@ -53,6 +90,13 @@ impl ErrorKind {
                  back; or, to go back, revert with the newer one, or use `newer(Newer::Revert)`, \
                  which runs the down scripts stored in the ledger; or, if this program can work \
                  with the newer schema, use `newer(Newer::Ignore)`"
+            }
+            ErrorKind::ForeignLedger { adopt: Some(tool), .. } => {
+                return Some(format!(
+                    "to take it over, say `.adopt({})`; or give landfall's tables another name \
+                     with `ledger(\"<prefix>\")`",
+                    tool.variant()
+                ));
             }
             ErrorKind::ForeignLedger { .. } => {
                 "give landfall's tables another name with `ledger(\"<prefix>\")`"
@@ -152,7 +196,11 @@ impl ErrorKind {
             ErrorKind::NotCurrent { .. } => {
                 "wait for the process that migrates, or run `apply` here"
             }
-            ErrorKind::Backup { .. } | ErrorKind::Sqlite { .. } => return None,
+            ErrorKind::Drift { changes } => return Some(mending(changes)),
+            ErrorKind::Adoption { .. }
+            | ErrorKind::Unproved { .. }
+            | ErrorKind::Backup { .. }
+            | ErrorKind::Sqlite { .. } => return None,
         };
         Some(text.to_owned())
     }

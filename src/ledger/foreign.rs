@@ -1,8 +1,11 @@
 //! Whose a table of our name is, told by its columns.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, params_from_iter};
 
 use super::format::{SKIPPED, TABLES, UNDO, columns};
+use crate::adoption::Adopt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::quoted;
 
@@ -24,11 +27,11 @@ impl Found {
 }
 
 /// Other tools that keep a table of our default name, by a column that only theirs has.
-const TOOLS: [(&str, &str); 4] = [
-    ("dirty", "it looks like golang-migrate's"),
-    ("id", "it looks like geni's"),
-    ("hash", "it looks like another migrator's, which keeps hashes"),
-    ("version", "it looks like dbmate's or Rails's"),
+const TOOLS: [(&str, &str, Option<Adopt>); 4] = [
+    ("dirty", "it looks like golang-migrate's", Some(Adopt::GolangMigrate)),
+    ("id", "it looks like geni's", Some(Adopt::Geni)),
+    ("hash", "it looks like another migrator's, which keeps hashes", None),
+    ("version", "it looks like dbmate's or Rails's", Some(Adopt::Dbmate)),
 ];
 
 /// Looks for our tables in `main`; one of the name that is not ours is refused.
@@ -70,12 +73,12 @@ fn foreign(conn: &Connection, table: String, name: &str) -> Error {
         Err(error) => return Error::sqlite("looking at a table with the ledger's name")(error),
     };
     let has = |column: &str| its_columns.iter().any(|its| its.eq_ignore_ascii_case(column));
-    let tool = TOOLS.iter().find(|(column, _)| name == "migrations" && has(column));
-    let looks_like = match tool {
-        Some((_, sentence)) => (*sentence).to_owned(),
-        None => format!("its columns are {}", its_columns.join(", ")),
+    let tool = TOOLS.iter().find(|(column, ..)| name == "migrations" && has(column));
+    let (looks_like, adopt) = match tool {
+        Some((_, sentence, adopt)) => ((*sentence).to_owned(), *adopt),
+        None => (format!("its columns are {}", its_columns.join(", ")), None),
     };
-    ErrorKind::ForeignLedger { table, looks_like }.into()
+    ErrorKind::ForeignLedger { table, looks_like, adopt }.into()
 }
 
 /// Tables and views of our names.
@@ -94,4 +97,33 @@ fn column_names(conn: &Connection, table: &str) -> rusqlite::Result<Vec<String>>
     let mut statement = conn.prepare("SELECT name FROM pragma_table_info(?1, 'main')")?;
     let rows = statement.query_map([table], |row| row.get(0))?;
     rows.collect()
+}
+
+/// Of tables and their columns, those that are a ledger's, whatever its prefix, in lower case. The
+/// columns of some of ours could be anybody's: they count beside one of those that say more.
+pub(crate) fn of_any_prefix<'t>(
+    tables: impl Iterator<Item = (&'t str, Vec<&'t str>)>,
+) -> BTreeSet<String> {
+    const LEADERS: [&str; 3] = ["migrations", "seeds", "history"];
+    let mut found: Vec<(String, &str)> = Vec::new();
+    for (name, its_columns) in tables {
+        let name = name.to_ascii_lowercase();
+        let ours = TABLES.iter().chain(&UNDO).chain([&SKIPPED]);
+        for (what, definition) in ours {
+            let prefix = name.strip_suffix(what).and_then(|name| name.strip_suffix('_'));
+            let has = |column: &str| its_columns.iter().any(|its| its.eq_ignore_ascii_case(column));
+            if let Some(prefix) = prefix
+                && columns(definition).all(has)
+            {
+                found.push((prefix.to_owned(), what));
+            }
+        }
+    }
+    let led: BTreeSet<String> = found
+        .iter()
+        .filter(|(_, what)| LEADERS.contains(what))
+        .map(|(prefix, _)| prefix.clone())
+        .collect();
+    let ours = found.iter().filter(|(prefix, _)| led.contains(prefix));
+    ours.map(|(prefix, what)| format!("{prefix}_{what}")).collect()
 }

@@ -1,12 +1,15 @@
 //! The only room that names our tables: what has been applied, sown and done to a database.
 
+pub(crate) mod adopt;
 pub(crate) mod backfill;
 pub(crate) mod foreign;
 pub(crate) mod format;
+mod held;
 mod seal;
 mod sentinel;
 pub(crate) mod undo;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -16,6 +19,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::migration::Version;
 use crate::report::{Compatibility, HistoryEntry};
 use crate::source::Entry;
+use crate::sql::Script;
+pub(crate) use adopt::Takeover;
+pub(crate) use seal::{Moment, Sight};
 pub(crate) use undo::{ChangedRow, Record, Recorded, Recording};
 
 /// Our tables in one database, by their prefix.
@@ -60,6 +66,8 @@ pub(crate) struct Applied {
     pub(crate) mark: Option<Mark>,
     /// What was recorded and can be put back, the oldest first.
     pub(crate) records: Vec<Record>,
+    /// Another tool's ledger that all this is read from, until it is taken over.
+    pub(crate) takeover: Option<Box<Takeover>>,
     /// Whether any of our tables is there.
     pub(crate) begun: bool,
     /// Whether all of them are.
@@ -81,7 +89,7 @@ pub(crate) struct NewRow<'a> {
     pub(crate) version: Version,
     pub(crate) name: &'a str,
     pub(crate) checksum: &'a str,
-    pub(crate) down_sql: Option<&'a str>,
+    pub(crate) down_sql: Option<Cow<'a, str>>,
     pub(crate) compatibility: Compatibility,
     pub(crate) took: Duration,
 }
@@ -271,7 +279,7 @@ impl<'c> Ledger<'c> {
             statement.raw_bind_parameter(1, row.version.0)?;
             statement.raw_bind_parameter(2, row.name)?;
             statement.raw_bind_parameter(3, row.checksum)?;
-            statement.raw_bind_parameter(4, row.down_sql)?;
+            statement.raw_bind_parameter(4, row.down_sql.as_deref())?;
             let compatible = row.compatibility == Compatibility::Compatible;
             statement.raw_bind_parameter(5, compatible)?;
             statement.raw_bind_parameter(7, microseconds(row.took))?;
@@ -311,7 +319,7 @@ impl<'c> Ledger<'c> {
             self.tables.migrations
         );
         let Entry { version, name, checksum, .. } = entry;
-        let down = entry.down.as_ref().map(|down| down.text.as_ref());
+        let down = entry.down.as_deref().map(Script::stored);
         let compatible = entry.compatibility == Compatibility::Compatible;
         self.conn
             .execute(&sql, params![version.0, name, checksum, down, compatible])

@@ -1,4 +1,5 @@
-//! The seal: proof that nothing has changed since the last run, in one query.
+//! The seal: proof that nothing has changed since the last run, in one query. And the word that no
+//! drift was found, beside it.
 
 use std::hash::Hasher as _;
 
@@ -12,29 +13,81 @@ use crate::fingerprint::Fingerprint;
 /// What the one query tells.
 struct Look {
     seal: Option<String>,
+    /// What is said of drift.
+    word: Option<String>,
     contents: u64,
+    /// Over what is applied alone, where that is asked for.
+    applied: u64,
+}
+
+/// How a database stands to a program at first sight. Any failure to read is a no: a seal or a word
+/// that is wrong or missing only costs time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sight {
+    /// Whether the seal stored at the end of the last run is that of this program, and the ledger's
+    /// rows and sentinels are those it was stored over.
+    pub(crate) sealed: bool,
+    /// Whether no drift was found, where that is asked for, with what is applied and the schema as
+    /// they are.
+    pub(crate) undrifted: bool,
+}
+
+/// What is applied, as a number over its rows, and the version of the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    applied: u64,
+    version: i64,
 }
 
 impl Ledger<'_> {
-    /// Whether the seal stored at the end of the last run is that of this set, and the ledger's
-    /// rows and sentinels are those it was stored over. Any failure to read is a no: a seal that
-    /// is wrong or missing only costs time.
-    pub(crate) fn is_sealed(&self, fingerprint: u64) -> bool {
-        match look(self.conn, &self.tables) {
-            Ok(Look { seal: Some(seal), contents }) => seal == text(fingerprint, contents),
-            _ => false,
+    /// Looks once, and where drift is asked for, by a number for what it is judged by, at the
+    /// schema's version as well: <https://sqlite.org/pragma.html#pragma_schema_version>.
+    pub(crate) fn sight(&self, fingerprint: u64, drift: Option<u64>) -> Sight {
+        let Ok(Look { seal, word, contents, applied }) =
+            look(self.conn, &self.tables, drift.is_some())
+        else {
+            return Sight::default();
+        };
+        let undrifted = || {
+            let (judge, word) = (drift?, word?);
+            let version = self.schema_version().ok()?;
+            Some(word == self::word(judge, Moment { applied, version }))
+        };
+        Sight {
+            sealed: seal.is_some_and(|seal| seal == text(fingerprint, contents)),
+            undrifted: undrifted().unwrap_or_default(),
         }
+    }
+
+    fn schema_version(&self) -> rusqlite::Result<i64> {
+        self.conn.query_row("PRAGMA main.schema_version", [], |row| row.get(0))
+    }
+
+    /// Where the schema and what is applied stand, to be told from any other moment.
+    pub(crate) fn moment(&self) -> rusqlite::Result<Moment> {
+        let Look { applied, .. } = look(self.conn, &self.tables, true)?;
+        Ok(Moment { applied, version: self.schema_version()? })
+    }
+
+    /// Stores the word that no drift was found at this moment, if it still is that. Inside a write
+    /// transaction.
+    pub(crate) fn note_no_drift(&self, judge: u64, moment: Moment) -> Result<()> {
+        let store = || match self.moment()? == moment {
+            true => self.set_state(DRIFT, &word(judge, moment)),
+            false => Ok(()),
+        };
+        store().map_err(Error::sqlite("noting that there is no drift"))
     }
 
     /// Stores the seal, unless it is there already. Inside a write transaction.
     pub(crate) fn seal(&self, fingerprint: u64) -> Result<()> {
         let store = || {
-            let Look { seal, contents } = look(self.conn, &self.tables)?;
+            let Look { seal, contents, .. } = look(self.conn, &self.tables, false)?;
             let wanted = text(fingerprint, contents);
             if seal.as_ref() == Some(&wanted) {
                 return Ok(());
             }
-            self.set_state("seal", &wanted)
+            self.set_state(SEAL, &wanted)
         };
         store().map_err(Error::sqlite("sealing the ledger"))
     }
@@ -44,6 +97,14 @@ fn text(fingerprint: u64, contents: u64) -> String {
     format!("{fingerprint:016x}{contents:016x}")
 }
 
+fn word(judge: u64, Moment { applied, version }: Moment) -> String {
+    format!("{judge:016x}{applied:016x}/{version}")
+}
+
+/// Keys of the state that vouch for the rest.
+const SEAL: &str = "seal";
+const DRIFT: &str = "drift";
+
 /// Reads the seal, and runs over every row that it vouches for: a ledger edited by hand is
 /// another ledger. What a row says beyond that (how long it took, its down script) decides
 /// nothing at a start. No migration's version and no seed's name is NULL, so that every row tells
@@ -51,7 +112,7 @@ fn text(fingerprint: u64, contents: u64) -> String {
 ///
 /// SQLite's own part, reading this text and stepping through the rows, is most of what it costs.
 /// Having SQLite put the rows together (`group_concat`) takes as long as handing them over.
-fn look(conn: &Connection, tables: &Tables) -> rusqlite::Result<Look> {
+fn look(conn: &Connection, tables: &Tables, applied: bool) -> rusqlite::Result<Look> {
     let sql = [
         "SELECT version,name,checksum,compatible FROM ",
         &tables.migrations,
@@ -65,20 +126,29 @@ fn look(conn: &Connection, tables: &Tables) -> rusqlite::Result<Look> {
     ];
     let mut statement = conn.prepare(&sql.concat())?;
     let mut rows = statement.query([])?;
-    let mut seal = None;
-    let mut contents = Fingerprint::new();
+    let (mut seal, mut word) = (None, None);
+    let (mut contents, mut of_applied) = (Fingerprint::new(), Fingerprint::new());
     while let Some(row) = rows.next()? {
-        let of = row.get_ref(0)?;
-        let name = row.get_ref(1)?;
-        if seal.is_none() && of == ValueRef::Null && name == ValueRef::Text(b"seal") {
-            seal = Some(row.get(2)?);
-            continue;
+        let (of, name) = (row.get_ref(0)?, row.get_ref(1)?);
+        if of == ValueRef::Null {
+            // Of two rows with one key the second counts as contents.
+            let kept = match name {
+                ValueRef::Text(key) if key == SEAL.as_bytes() => Some(&mut seal),
+                ValueRef::Text(key) if key == DRIFT.as_bytes() => Some(&mut word),
+                _ => None,
+            };
+            if let Some(kept @ None) = kept {
+                *kept = Some(row.get(2)?);
+                continue;
+            }
         }
-        for value in [of, name, row.get_ref(2)?, row.get_ref(3)?] {
-            put(value, &mut contents);
+        let values = [of, name, row.get_ref(2)?, row.get_ref(3)?];
+        if applied && matches!(of, ValueRef::Integer(_)) {
+            values.into_iter().for_each(|value| put(value, &mut of_applied));
         }
+        values.into_iter().for_each(|value| put(value, &mut contents));
     }
-    Ok(Look { seal, contents: contents.finish() })
+    Ok(Look { seal, word, contents: contents.finish(), applied: of_applied.finish() })
 }
 
 /// Each type by itself: a text of digits is no number.

@@ -95,7 +95,7 @@ impl Planner<'_> {
             (Some(down), _) => down.clone(),
             (None, Some(sql)) if entry.is_none() => {
                 let file = format!("{}_{}.down (stored in the ledger)", row.version, row.name);
-                set::read(file, sql.clone().into())?
+                set::read_stored(file, sql.clone())?
             }
             _ => {
                 let forgotten = entry.filter(|entry| entry.undo).map(|_| {

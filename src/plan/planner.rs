@@ -32,6 +32,7 @@ pub(crate) fn plan(
         Goal::Undo(record) => planner.undo(record),
     };
     planner.assign_transactions(&mut plan.steps);
+    plan.steps.iter_mut().for_each(|step| step.describe(set));
     Ok(plan)
 }
 
@@ -81,7 +82,8 @@ impl Planner<'_> {
     }
 
     fn up(&self, target: Target) -> Result<Plan> {
-        self.refuse_modified()?;
+        refuse_modified(self.set, self.applied)?;
+        self.refuse_renumbered()?;
         self.refuse_missing()?;
         let newer = self.newer();
         let mut steps = Vec::new();
@@ -111,8 +113,7 @@ impl Planner<'_> {
             amendments: self.amendments(corrects),
             newer,
             reaches_end: whole,
-            seeds: Vec::new(),
-            held: Vec::new(),
+            ..Plan::default()
         })
     }
 
@@ -142,20 +143,21 @@ impl Planner<'_> {
         self.set.baselines.iter().any(|baseline| baseline.version == version)
     }
 
-    fn refuse_modified(&self) -> Result<()> {
-        for row in &self.applied.migrations {
-            let Some(entry) = self.set.get(row.version) else {
-                continue;
+    /// Whatever the policies say: under its new number it would run again.
+    fn refuse_renumbered(&self) -> Result<()> {
+        if !self.set.has_other_numbers() {
+            return Ok(());
+        }
+        let rows = self.applied.migrations.iter();
+        for row in rows.filter(|row| self.set.get(row.version).is_none()) {
+            let is_it = |entry: &&Entry| {
+                entry.also == Some(row.version)
+                    && (entry.name == row.name || entry.checksum == row.checksum)
             };
-            if entry.checksum == row.checksum || replaces(entry, row).is_some() {
-                continue;
-            }
-            // A baseline that has given way to the migration it stood for, or the reverse.
-            let of_baseline = self.set.baselines.iter().any(|baseline| {
-                baseline.version == row.version && baseline.script.checksum == row.checksum
-            });
-            if !of_baseline {
-                return Err(modified(entry, row));
+            if let Some(entry) = self.set.migrations.iter().find(is_it) {
+                let (applied, version) = (row.version, entry.version);
+                let file = entry.label.clone();
+                return Err(ErrorKind::Renumbered { file, applied, version }.into());
             }
         }
         Ok(())
@@ -223,10 +225,7 @@ impl Planner<'_> {
             }
         };
         let Some(row) = refused else { return Ok(()) };
-        let known = match self.set.newest() {
-            Some(version) => format!("up to version {version}"),
-            None => "no migration at all".to_owned(),
-        };
+        let known = known(self.set);
         Err(ErrorKind::Newer {
             version: row.version,
             name: row.name.clone(),
@@ -368,7 +367,7 @@ impl Planner<'_> {
             let same = entry.checksum == row.checksum
                 && entry.name == row.name
                 && entry.compatibility == row.compatibility
-                && entry.down.as_ref().map(|down| down.text.as_ref()) == row.down_sql.as_deref();
+                && entry.down.as_deref().map(Script::stored).as_deref() == row.down_sql.as_deref();
             let wanted = corrects || reason.is_some();
             (!same && !baseline && wanted).then(|| Amendment {
                 version: row.version,
@@ -441,6 +440,34 @@ impl Planner<'_> {
                 step.foreign_keys = if off { ForeignKeys::Off } else { ForeignKeys::Unchanged };
             }
         }
+    }
+}
+
+/// Refuses applied migrations that are edited.
+pub(crate) fn refuse_modified(set: &Set, applied: &Applied) -> Result<()> {
+    for row in &applied.migrations {
+        let Some(entry) = set.get(row.version) else {
+            continue;
+        };
+        if entry.checksum == row.checksum || replaces(entry, row).is_some() {
+            continue;
+        }
+        // A baseline that has given way to the migration it stood for, or the reverse.
+        let of_baseline = set.baselines.iter().any(|baseline| {
+            baseline.version == row.version && baseline.script.checksum == row.checksum
+        });
+        if !of_baseline {
+            return Err(modified(entry, row));
+        }
+    }
+    Ok(())
+}
+
+/// What the set knows, in words.
+pub(crate) fn known(set: &Set) -> String {
+    match set.newest() {
+        Some(version) => format!("up to version {version}"),
+        None => "no migration at all".to_owned(),
     }
 }
 

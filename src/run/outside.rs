@@ -8,7 +8,7 @@ use super::guard::{Guard, Verdict};
 use super::lock::roll_back;
 use super::segment::commit_failed;
 use super::session::Settings;
-use super::{Run, statements};
+use super::{Run, empty_downs, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::Mark;
@@ -110,7 +110,7 @@ impl Run<'_> {
         if job.conn.is_autocommit() {
             return Ok(());
         }
-        let position = script.position(script.text.len());
+        let position = script.position(script.end());
         let kind = ErrorKind::TransactionControl {
             file: script.file.clone(),
             position,
@@ -204,6 +204,7 @@ impl Run<'_> {
         job.ledger.clear_mark()?;
         job.ledger.record(self.deeds(step, &verdict.waived))?;
         self.report.warnings.extend(verdict.warnings);
+        self.report.warnings.extend(empty_downs::warnings(job.set, std::slice::from_ref(step)));
         self.report.add(step.direction, step.version, &step.name, took);
         self.finish_if_done()?;
         job.patience.commit(&tx, || Ok(job.ledger.read()?.mark.is_none()))

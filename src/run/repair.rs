@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{GRACE, Job};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Applied, Deed};
 use crate::report::Done;
 
@@ -18,6 +18,15 @@ pub(crate) fn refuse_running(job: &Job<'_>) -> Result<()> {
     let waited = GRACE.min(job.patience.limit());
     std::thread::sleep(waited);
     if mark()? == before { Ok(()) } else { Err(ErrorKind::Busy { waited }.into()) }
+}
+
+/// An empty ledger of ours would stand in the way of taking over the one that is there.
+pub(crate) fn refuse_unadopted(job: &Job<'_>) -> Result<()> {
+    let applied = job.patience.retry(|| job.applied())?;
+    let Some(takeover) = applied.takeover else { return Ok(()) };
+    let ledger = &takeover.told.ledger;
+    let pending = format!("the ledger of {}, `{ledger}`, is to be taken over", takeover.told.tool);
+    Err(Error::from(ErrorKind::NotCurrent { pending }).advise("run `apply` first"))
 }
 
 /// Accepts the ledger as it stands, each row on record. Inside a write transaction.

@@ -13,7 +13,7 @@ use super::lend::{Stands, lend};
 use super::objects::{self, Broken};
 use super::session::{KeysOff, Settings};
 use super::undo::{Recorder, put_back};
-use super::{Made, Run, statements};
+use super::{Made, Run, empty_downs, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::{Applied, Recorded};
@@ -143,6 +143,7 @@ impl<'a> Run<'a> {
             self.report.warnings.extend(verdict.warnings);
             done.push((took, verdict.waived));
         }
+        self.report.warnings.extend(empty_downs::warnings(job.set, steps));
         let back = aside.map_or(Ok(Vec::new()), |aside| aside.put_back(tx))?;
         self.after(steps, before)?;
         self.write_ledger(steps, &done, applied, &back)?;
@@ -255,10 +256,16 @@ impl<'a> Run<'a> {
         let adopts = cause.contains("already exists")
             && self.job.ledger.read().is_ok_and(|applied| applied.migrations.is_empty());
         if adopts {
-            return error.advise(
-                "the database has no ledger and is not empty: if it is already at one of the \
+            let likely = crate::ledger::adopt::likely(self.job.conn).ok().flatten();
+            let theirs = likely.map(|(tool, ledger)| {
+                let variant = tool.variant();
+                format!("if its `{ledger}` is the ledger of {tool}, take it over with `.adopt({variant})`; ")
+            });
+            return error.advise(format!(
+                "the database has no ledger and is not empty: {}if it is already at one of the \
                  set's versions, call `baseline` with that version once",
-            );
+                theirs.unwrap_or_default()
+            ));
         }
         error
     }

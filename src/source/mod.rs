@@ -2,7 +2,12 @@
 
 mod directory;
 pub(crate) mod embedded;
+mod glob;
+pub(crate) mod layout;
+mod metadata;
 pub(crate) mod naming;
+mod part;
+mod recognise;
 pub(crate) mod set;
 
 use std::borrow::Cow;
@@ -14,6 +19,8 @@ use include_dir::Dir;
 
 use crate::error::Result;
 use crate::migration::{Identity, Migration, Up};
+use crate::sql::template::Variables;
+pub use layout::Layout;
 pub(crate) use set::{Entry, Set, Task};
 
 /// A file of a set, not yet looked into.
@@ -23,10 +30,31 @@ pub(crate) struct File {
     pub(crate) bytes: Cow<'static, [u8]>,
 }
 
+/// How files are to be read.
+#[derive(Clone, Debug, Default, Hash)]
+pub(crate) struct Told {
+    /// `None`: as they are recognised.
+    pub(crate) layout: Option<Layout>,
+    /// Patterns of those that are passed over.
+    pub(crate) ignored: Vec<String>,
+    /// What placeholders stand for.
+    pub(crate) variables: Variables,
+}
+
+impl Told {
+    pub(crate) fn ignores(&self, path: &str) -> bool {
+        let is_slashed = !path.contains('\\');
+        let slashed = || path.replace('\\', "/");
+        let path = if is_slashed { Cow::Borrowed(path) } else { Cow::Owned(slashed()) };
+        self.ignored.iter().any(|pattern| glob::matches(pattern, &path))
+    }
+}
+
 /// Where a set comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     base: Base,
+    told: Told,
     added: Vec<Migration>,
     /// The set, once read. A folder is read anew each time.
     loaded: Arc<OnceLock<Arc<Set>>>,
@@ -53,7 +81,7 @@ impl Source {
     }
 
     fn new(base: Base) -> Self {
-        Source { base, added: Vec::new(), loaded: Arc::default() }
+        Source { base, told: Told::default(), added: Vec::new(), loaded: Arc::default() }
     }
 
     pub(crate) fn add(&mut self, migration: Migration) {
@@ -61,12 +89,18 @@ impl Source {
         self.loaded = Arc::default();
     }
 
+    /// What it is told of its files.
+    pub(crate) fn tell(&mut self) -> &mut Told {
+        self.loaded = Arc::default();
+        &mut self.told
+    }
+
     /// The set, read and found sound.
     pub(crate) fn load(&self) -> Result<Arc<Set>> {
         if let Some(set) = self.loaded.get() {
             return Ok(Arc::clone(set));
         }
-        let set = Arc::new(Set::read(self.files()?, &self.added)?);
+        let set = Arc::new(Set::read(self.files()?, &self.told, &self.added)?);
         if !matches!(self.base, Base::Directory(_)) {
             // Should another thread have been faster, its set is the same.
             let _ = self.loaded.set(Arc::clone(&set));
@@ -74,7 +108,19 @@ impl Source {
         Ok(set)
     }
 
-    /// The files of the set, for those who compare one folder with another.
+    /// The same set, but for the folder that its files are read from.
+    pub(crate) fn in_folder(&self, path: PathBuf) -> Self {
+        Source { base: Base::Directory(path), loaded: Arc::default(), ..self.clone() }
+    }
+
+    /// The files that decide what the set is, as they are.
+    pub(crate) fn deciding_files(&self) -> Result<Vec<File>> {
+        let mut files = self.files()?;
+        files.retain(|file| naming::counts(&file.path) && !self.told.ignores(&file.path));
+        Ok(files)
+    }
+
+    /// Every file that is there, for those who compare one folder with another.
     pub(crate) fn files(&self) -> Result<Vec<File>> {
         match &self.base {
             Base::Embedded(dir) => Ok(embedded::files(dir)),
@@ -85,6 +131,7 @@ impl Source {
 
     /// Feeds everything that tells this set from another to the hasher, without reading it.
     pub(crate) fn hash(&self, hasher: &mut impl Hasher) -> Result<()> {
+        self.told.hash(hasher);
         match &self.base {
             Base::Embedded(dir) => embedded::hash(dir, hasher),
             Base::Directory(path) => {

@@ -3,15 +3,18 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::File;
-use super::naming::{Role, role};
+use super::layout::Layout;
+use super::metadata::Metadata;
+use super::naming::{self, Names, Number, Role};
+use super::{File, Told, metadata, recognise};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{Deed, Migration, Text, Up, Version};
 use crate::report::Compatibility;
 use crate::sql::action::{Change, Reference};
 use crate::sql::losses;
-use crate::sql::script::line_feeds;
-use crate::sql::{Action, Object, Position, Requirement, Script};
+use crate::sql::script::{Breakpoints, Fault, InTransaction, Marks, Reading, line_feeds};
+use crate::sql::template::{self, Variables};
+use crate::sql::{Action, Object, Position, Requirement, Script, section};
 
 /// Every migration of an application, in numeric order.
 #[derive(Debug, Default)]
@@ -22,7 +25,7 @@ pub(crate) struct Set {
     pub(crate) repeatables: Vec<Repeatable>,
     /// What scripts say of parents, in lower case, in `REFERENCES parent … ON DELETE CASCADE` and
     /// the like.
-    actions: BTreeMap<String, Actions>,
+    pub(super) actions: BTreeMap<String, Actions>,
 }
 
 /// What is done to a table's children when its rows go or change.
@@ -33,7 +36,7 @@ pub(crate) struct Actions {
 }
 
 /// A migration, read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) version: Version,
     pub(crate) name: String,
@@ -50,23 +53,49 @@ pub(crate) struct Entry {
     pub(crate) checksum: String,
     /// Whether the rows it changes are recorded, so that they can be put back.
     pub(crate) undo: bool,
+    /// Where its up comes from; `None` for one that is made in code.
+    pub(crate) origin: Option<Origin>,
+    /// The number that it would have were the folder's dotted versions others.
+    pub(crate) also: Option<Version>,
+}
+
+/// The file of a migration, as its tool has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// From the set's folder, with `/` between names.
+    pub(crate) file: String,
+    /// The version as written: `0001`, `1.2.3`, `2024-01-01-000000`.
+    pub(crate) number: String,
+    pub(crate) layout: Layout,
+}
+
+impl Origin {
+    /// The folder that the migration has for itself, where its layout gives it one.
+    pub(crate) fn folder(&self) -> Option<&str> {
+        let own = matches!(
+            self.layout,
+            Layout::Diesel | Layout::RusqliteMigration | Layout::Prisma | Layout::Drizzle
+        );
+        self.file.rsplit_once('/').map(|(folder, _)| folder).filter(|_| own)
+    }
 }
 
 /// What a migration does on its way up.
+#[derive(Clone)]
 pub(crate) enum Task {
     Sql(Box<Script>),
     Code(Deed),
 }
 
 /// A definition that may run again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Repeatable {
     pub(crate) name: String,
     pub(crate) script: Script,
 }
 
 /// A script that stands for everything up to its version on an empty database.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Baseline {
     pub(crate) version: Version,
     pub(crate) name: String,
@@ -90,20 +119,46 @@ impl std::fmt::Debug for Task {
 
 impl Set {
     /// Reads files and migrations from code into one set.
-    pub(crate) fn read(files: Vec<File>, added: &[Migration]) -> Result<Self> {
+    pub(crate) fn read(mut files: Vec<File>, told: &Told, added: &[Migration]) -> Result<Self> {
+        files.retain(|file| !told.ignores(&file.path));
+        let names = recognise::names(&files, told.layout)?;
+        let metadata = metadata::read(&files, names.layout)?;
         let mut shelf = Shelf::default();
         for file in files {
-            shelf.put_file(file)?;
+            shelf.put_file(file, &names, &metadata, &told.variables)?;
+        }
+        if names.layout == Layout::GolangMigrate {
+            shelf.put_missing_ups()?;
         }
         for migration in added {
-            shelf.put_migration(migration)?;
+            shelf.put_migration(migration, &told.variables)?;
         }
-        shelf.into_set()
+        shelf.into_set(names.layout)
+    }
+
+    /// Migrations that change the schema and have a down script which does nothing: that is not the
+    /// same as having none.
+    pub(crate) fn empty_downs(&self) -> impl Iterator<Item = &Entry> {
+        self.migrations.iter().filter(|entry| entry.has_empty_down())
     }
 
     pub(crate) fn get(&self, version: Version) -> Option<&Entry> {
         let at = self.migrations.binary_search_by_key(&version, |entry| entry.version).ok()?;
         self.migrations.get(at)
+    }
+
+    pub(crate) fn baseline(&self, version: Version) -> Option<&Baseline> {
+        self.baselines.iter().find(|baseline| baseline.version == version)
+    }
+
+    pub(crate) fn repeatable(&self, name: &str) -> Option<&Repeatable> {
+        let at = self.repeatables.binary_search_by(|held| held.name.as_str().cmp(name)).ok()?;
+        self.repeatables.get(at)
+    }
+
+    /// Whether migrations would have other numbers beside other dotted versions.
+    pub(crate) fn has_other_numbers(&self) -> bool {
+        self.migrations.iter().any(|entry| entry.also.is_some())
     }
 
     /// The newest version that the set knows of.
@@ -144,7 +199,7 @@ impl Set {
         self.actions.get(&*table).copied().unwrap_or_default()
     }
 
-    fn with_actions(mut self) -> Self {
+    pub(super) fn with_actions(mut self) -> Self {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
         let downs = self.migrations.iter().filter_map(|entry| entry.down.as_deref());
         let baselines = self.baselines.iter().map(|baseline| &baseline.script);
@@ -170,33 +225,64 @@ struct Shelf {
     repeatables: BTreeMap<String, Repeatable>,
     downs: BTreeMap<Version, Script>,
     verifies: BTreeMap<Version, Script>,
+    /// Of the downs.
+    names: BTreeMap<Version, String>,
 }
 
 impl Shelf {
-    fn put_file(&mut self, file: File) -> Result<()> {
+    fn put_file(
+        &mut self,
+        file: File,
+        names: &Names,
+        metadata: &Metadata,
+        variables: &Variables,
+    ) -> Result<()> {
         let path = file.path;
-        let role = role(&path)
-            .map_err(|why| Error::from(ErrorKind::BadName { file: path.clone(), why }))?;
+        let role = names.role(&path).map_err(|why| bad_name(&path, why, names.layout))?;
         if role == Role::Other {
             return Ok(());
         }
-        let script = read(path.clone(), text(&path, file.bytes)?)?;
+        let held = text(&path, file.bytes)?;
+        let text = filled(&path, held.clone(), variables)?;
+        let original = (text != held).then_some(held);
+        let reading = match role {
+            Role::Up { .. } | Role::Down { .. } => reading(&path, &text, names.layout, metadata),
+            _ => Reading::default(),
+        };
+        let script = |text| read_as(path.clone(), text, reading.clone());
         match role {
-            Role::Up { version, name } => {
+            Role::Up { number, name } => {
+                let Number { version, also, text: written } = number;
+                let (script, down) = match names.layout.sections() {
+                    Some(tool) => in_sections(&path, text, tool)?,
+                    None => (script(text)?.of_file(original), None),
+                };
                 refuse_misplaced(&script, "migration", &IN_UP)?;
-                self.put_entry(Entry::from_script(version, name, script)?)?;
+                let origin =
+                    Origin { file: path.replace('\\', "/"), number: written, layout: names.layout };
+                let entry = Entry::from_script(version, name, script)?;
+                self.put_entry(Entry { origin: Some(origin), also, ..entry })?;
+                if let Some(down) = down {
+                    put(&mut self.downs, version, down, down_of, |s| &s.file)?;
+                }
             }
-            Role::Down { version } => put(&mut self.downs, version, script, down_of, |s| &s.file)?,
+            Role::Down { number, name } => {
+                let version = number.version;
+                self.names.entry(version).or_insert(name);
+                put(&mut self.downs, version, script(text)?, down_of, |s| &s.file)?;
+            }
             Role::Verify { version } => {
-                put(&mut self.verifies, version, script, verify_of, |s| &s.file)?;
+                put(&mut self.verifies, version, script(text)?, verify_of, |s| &s.file)?;
             }
             Role::Baseline { version, name } => {
+                let script = script(text)?;
                 refuse_misplaced(&script, "baseline", &IN_BASELINE)?;
                 let baseline = Baseline { version, name, script };
                 let what = |version: &Version| format!("the baseline {version}");
                 put(&mut self.baselines, version, baseline, what, |b| &b.script.file)?;
             }
             Role::Repeatable { name } => {
+                let script = script(text)?.of_file(original);
                 refuse_misplaced(&script, "repeatable", &IN_REPEATABLE)?;
                 let repeatable = Repeatable { name: name.clone(), script };
                 let what = |name: &String| format!("the repeatable `{name}`");
@@ -207,7 +293,20 @@ impl Shelf {
         Ok(())
     }
 
-    fn put_migration(&mut self, migration: &Migration) -> Result<()> {
+    /// A down script alone is a migration that does nothing on its way up.
+    fn put_missing_ups(&mut self) -> Result<()> {
+        let lone = self.downs.iter().filter(|(version, _)| !self.migrations.contains_key(version));
+        let lone: Vec<(Version, String)> =
+            lone.map(|(version, down)| (*version, down.file.clone())).collect();
+        for (version, file) in lone {
+            let name = self.names.get(&version).cloned().unwrap_or_default();
+            let entry = Entry::from_script(version, name, read(file, Cow::Borrowed(""))?)?;
+            self.put_entry(entry)?;
+        }
+        Ok(())
+    }
+
+    fn put_migration(&mut self, migration: &Migration, variables: &Variables) -> Result<()> {
         let Migration { version, name, up, down, verify, compatible, allow_data_loss, .. } =
             migration;
         let label = migration.label();
@@ -215,7 +314,8 @@ impl Shelf {
         let script = |suffix: &str, text: &Text| {
             let file = text.file.clone().unwrap_or_else(|| format!("{label}{suffix}"));
             refuse_nul(&file, &text.sql)?;
-            read(file, text.sql.clone())
+            let sql = filled(&file, text.sql.clone(), variables)?;
+            read(file, sql)
         };
         let mut entry = match up {
             Up::Sql(text) => {
@@ -235,6 +335,8 @@ impl Shelf {
                 allow_data_loss: None,
                 checksum: format!("code:{revision}"),
                 undo: false,
+                origin: None,
+                also: None,
             },
         };
         entry.undo |= migration.undoable;
@@ -259,9 +361,15 @@ impl Shelf {
         put(&mut self.migrations, entry.version, entry, what, |e| &e.label)
     }
 
-    fn into_set(mut self) -> Result<Set> {
+    fn into_set(mut self, layout: Layout) -> Result<Set> {
         for (version, script) in std::mem::take(&mut self.downs) {
-            let entry = self.owner(version, &script)?;
+            let entry = self.owner(version, &script).map_err(|error| match layout {
+                Layout::Sqlx => error.advise(
+                    "add its migration, correct the number, or remove the file; golang-migrate \
+                     takes it for a migration that has no up: `.layout(Layout::GolangMigrate)`",
+                ),
+                _ => error,
+            })?;
             refuse_down_beside(entry, &script)?;
             refuse_misplaced(&script, "down script", &IN_DOWN)?;
             entry.down = Some(Box::new(script));
@@ -300,8 +408,16 @@ impl Entry {
             down: None,
             verify: None,
             undo: script.directives.undo,
+            origin: None,
+            also: None,
             task: Task::Sql(Box::new(script)),
         })
+    }
+
+    /// Whether it changes the schema and its down script does nothing.
+    pub(crate) fn has_empty_down(&self) -> bool {
+        let down = self.down.as_ref().is_some_and(|down| down.statements.is_empty());
+        down && self.task.script().is_some_and(Script::changes_schema)
     }
 
     /// Why there is no way back, where the migration says so itself.
@@ -369,18 +485,102 @@ fn put<K: Ord, V>(
 
 /// The script in a text, its faults told with their place.
 pub(crate) fn read(file: String, sql: Cow<'static, str>) -> Result<Script> {
+    read_as(file, sql, Reading::default())
+}
+
+/// The same of a text that the ledger has kept: one section of a file is all that it is.
+pub(crate) fn read_stored(file: String, sql: String) -> Result<Script> {
+    let reading = Reading { marks: Marks::Pass, ..Reading::default() };
+    read_as(file, sql.into(), reading)
+}
+
+fn read_as(file: String, sql: Cow<'static, str>, reading: Reading) -> Result<Script> {
     // The text moves into the script: a fault is told from a copy, which only a fault costs.
-    Script::read(file.as_str(), sql.clone()).map_err(|fault| {
-        let text = line_feeds(sql);
-        let position = Position::of(&text, fault.at);
-        let line = text.lines().nth(position.line - 1).unwrap_or_default();
-        let (file, why) = (file.clone(), fault.why);
-        let kind = match fault.is_directive {
-            true => ErrorKind::Directive { file: file.clone(), position, why },
-            false => ErrorKind::BadText { file: file.clone(), position, why },
+    Script::read(file.as_str(), sql.clone(), reading).map_err(|fault| faulty(&file, sql, fault))
+}
+
+fn faulty(file: &str, sql: Cow<'static, str>, fault: Fault) -> Error {
+    let text = line_feeds(sql);
+    let position = Position::of(&text, fault.at);
+    let line = text.lines().nth(position.line - 1).unwrap_or_default();
+    let (name, why) = (file.to_owned(), fault.why);
+    let kind = match fault.is_directive {
+        true => ErrorKind::Directive { file: name, position, why },
+        false => ErrorKind::BadText { file: name, position, why },
+    };
+    let error = Error::from(kind).in_line(file, position, line);
+    match fault.advice {
+        Some(advice) => error.advise(advice),
+        None => error,
+    }
+}
+
+/// The text with its placeholders filled, and LF as its line ends.
+fn filled(file: &str, text: Cow<'static, str>, variables: &Variables) -> Result<Cow<'static, str>> {
+    let text = line_feeds(text);
+    match template::fill(&text, variables) {
+        Ok(None) => Ok(text),
+        Ok(Some(filled)) => Ok(Cow::Owned(filled)),
+        Err(fault) => Err(faulty(file, text, fault)),
+    }
+}
+
+/// The up and the down script of one file.
+fn in_sections(
+    path: &str,
+    text: Cow<'static, str>,
+    tool: section::Tool,
+) -> Result<(Script, Option<Script>)> {
+    let cut = section::cut(&text, tool).map_err(|fault| faulty(path, text.clone(), fault))?;
+    let read = |section: section::Section| {
+        let reading = Reading {
+            part: Some(section.part),
+            marks: Marks::Of(tool),
+            transaction: section.transaction,
+            ..Reading::default()
         };
-        Error::from(kind).in_line(&file, position, line)
-    })
+        read_as(path.to_owned(), text.clone(), reading)
+    };
+    Ok((read(cut.up)?, cut.down.map(read).transpose()?))
+}
+
+/// What the layout says of a script besides its text.
+fn reading(path: &str, text: &str, layout: Layout, metadata: &Metadata) -> Reading {
+    let first = text.lines().next().unwrap_or_default();
+    let sqlx = first
+        .strip_prefix("-- no-transaction")
+        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'));
+    let transaction = match layout {
+        Layout::Landfall | Layout::Sqlx | Layout::GolangMigrate if sqlx => InTransaction::No,
+        Layout::Diesel => {
+            let path = path.replace('\\', "/");
+            let said = path.rsplit_once('/').and_then(|(folder, _)| metadata.get(folder));
+            said.copied().unwrap_or_default()
+        }
+        _ => InTransaction::Yes,
+    };
+    let breakpoints = match layout {
+        Layout::Drizzle => Breakpoints::End,
+        _ => Breakpoints::Comments,
+    };
+    Reading { transaction, breakpoints, ..Reading::default() }
+}
+
+fn bad_name(path: &str, why: String, layout: Layout) -> Error {
+    let error = Error::from(ErrorKind::BadName { file: path.to_owned(), why });
+    let file = path.replace('\\', "/");
+    match layout {
+        _ if !naming::is_sql(&file) => error.advise(format!(
+            "say what it does with `.with(Migration::code(<version>, \"<name>\", …))`, and pass over \
+             the file with `.ignore(\"{file}\")`"
+        )),
+        Layout::Landfall => error,
+        _ => error.advise(format!(
+            "name it `{}`, move it out of the folder, or pass over it with `.ignore(\"{file}\")`; \
+             the folder was taken for {layout}'s, and `.layout(…)` says otherwise",
+            layout.example()
+        )),
+    }
 }
 
 pub(crate) fn text(file: &str, bytes: Cow<'static, [u8]>) -> Result<Cow<'static, str>> {
@@ -491,7 +691,7 @@ fn refuse_down_beside(entry: &Entry, down: &Script) -> Result<()> {
         return Ok(());
     };
     let why = format!("{} {says}, and here is its down", entry.label);
-    Err(misplaced(down, down.position(0), why))
+    Err(misplaced(down, down.position(down.start()), why))
 }
 
 /// What is recorded are rows: a script that says `undo` may change nothing else.

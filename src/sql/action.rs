@@ -109,17 +109,17 @@ pub(crate) enum Action {
 }
 
 /// The significant tokens of one statement, read from the left.
-struct Reader<'a> {
-    text: &'a str,
-    tokens: &'a [Token],
+pub(crate) struct Reader<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) tokens: &'a [Token],
 }
 
 impl<'a> Reader<'a> {
-    fn peek(&self) -> &'a str {
+    pub(crate) fn peek(&self) -> &'a str {
         self.tokens.first().map_or("", |token| token.text(self.text))
     }
 
-    fn advance(&mut self) -> &'a str {
+    pub(crate) fn advance(&mut self) -> &'a str {
         let word = self.peek();
         self.pass();
         word
@@ -129,11 +129,11 @@ impl<'a> Reader<'a> {
         self.tokens = self.tokens.get(1..).unwrap_or_default();
     }
 
-    fn at(&self, keyword: &str) -> bool {
+    pub(crate) fn at(&self, keyword: &str) -> bool {
         self.tokens.first().is_some_and(|token| token.is(keyword, self.text))
     }
 
-    fn skip(&mut self, keyword: &str) -> bool {
+    pub(crate) fn skip(&mut self, keyword: &str) -> bool {
         let here = self.at(keyword);
         if here {
             self.pass();
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
         here
     }
 
-    fn skip_mark(&mut self, mark: &str) -> bool {
+    pub(crate) fn skip_mark(&mut self, mark: &str) -> bool {
         let here = self.peek() == mark;
         if here {
             self.advance();
@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `name` or `schema.name`; a string in quotes is a name to SQLite where one is wanted.
-    fn name(&mut self) -> Option<Name> {
+    pub(crate) fn name(&mut self) -> Option<Name> {
         let first = self.identifier()?;
         if self.skip_mark(".") {
             let name = self.identifier()?;
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
         Some(Name { schema: None, name: first })
     }
 
-    fn identifier(&mut self) -> Option<String> {
+    pub(crate) fn identifier(&mut self) -> Option<String> {
         match self.tokens.first()?.kind {
             Kind::Word | Kind::Quoted | Kind::Text => Some(unquoted(self.advance())),
             _ => None,
@@ -168,9 +168,15 @@ impl<'a> Reader<'a> {
 
     /// Passes over `( … )`.
     fn skip_parentheses(&mut self) -> bool {
+        self.parentheses().is_some()
+    }
+
+    /// What stands in `( … )`, which is passed over; `None` where there is none, or it never ends.
+    pub(crate) fn parentheses(&mut self) -> Option<&'a [Token]> {
         if self.peek() != "(" {
-            return false;
+            return None;
         }
+        let all = self.tokens;
         let mut depth = 0usize;
         while !self.tokens.is_empty() {
             match self.advance() {
@@ -179,10 +185,10 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
             if depth == 0 {
-                return true;
+                return all.get(1..all.len() - self.tokens.len() - 1);
             }
         }
-        false
+        None
     }
 }
 

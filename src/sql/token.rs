@@ -1,5 +1,7 @@
 //! The lexical grammar: text → tokens, as SQLite's own tokenizer cuts them.
 
+use std::ops::Range;
+
 /// What a token is, as far as anyone here needs to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -60,6 +62,11 @@ pub(crate) struct Tokens<'a> {
 
 pub(crate) fn tokens(text: &str) -> Tokens<'_> {
     Tokens { bytes: text.as_bytes(), at: 0 }
+}
+
+/// The tokens of a part of a text, which say where they stand in all of it.
+pub(crate) fn tokens_in(text: &str, part: Range<usize>) -> Tokens<'_> {
+    Tokens { bytes: text.as_bytes().get(..part.end).unwrap_or_default(), at: part.start }
 }
 
 impl Iterator for Tokens<'_> {

@@ -254,3 +254,74 @@ fn a_sandbox_is_of_its_migrator() {
     sandbox(&example(), |db| rows(db, "SELECT name FROM contact")).unwrap();
     sandbox(&schema(), |db| rows(db, "SELECT x FROM t")).unwrap();
 }
+
+/// A function of the application's that its schema needs.
+fn shout(conn: &Connection) -> rusqlite::Result<()> {
+    use rusqlite::functions::FunctionFlags;
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    conn.create_scalar_function("shout", 1, flags, |context| {
+        Ok(context.get::<String>(0)?.to_uppercase() + "!")
+    })
+}
+
+fn shouting() -> Migrator {
+    let table = "CREATE TABLE said(x, loud AS (shout(x)) STORED, CHECK (loud <> shout(x) || 'x'));
+                 CREATE INDEX by_loud ON said(shout(loud)); INSERT INTO said VALUES ('hey')";
+    Migrator::from_migrations([Migration::sql(1, "said", table)])
+}
+
+#[test]
+fn every_connection_that_is_opened_here_has_what_the_application_registers() {
+    let migrator = shouting().on_connect(shout);
+    let say = |conn: &Connection| {
+        conn.execute("INSERT INTO said VALUES ('ho')", []).unwrap();
+        assert_eq!(rows(conn, "SELECT loud FROM said ORDER BY x"), ["HEY!", "HO!"]);
+        assert!(migrator.drift(conn).unwrap().is_empty());
+    };
+    // The template, and two copies of it.
+    say(&migrator.open_in_memory().unwrap());
+    say(&migrator.open_in_memory().unwrap());
+    sandbox(&migrator, say).unwrap();
+    sandbox(&migrator, say).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    say(&migrator.open(folder.path().join("opened.db")).unwrap());
+    say(&migrator.open_copy(folder.path().join("copied.db")).unwrap());
+}
+
+#[test]
+fn what_prepares_a_connection_decides_which_template_it_is() {
+    let with = |sign: &'static str| {
+        let prepare = move |conn: &Connection| {
+            use rusqlite::functions::FunctionFlags;
+            conn.create_scalar_function(
+                "shout",
+                1,
+                FunctionFlags::SQLITE_DETERMINISTIC,
+                move |_| Ok(sign),
+            )
+        };
+        shouting().on_connect(prepare)
+    };
+    for sign in ["a", "b"] {
+        let conn = with(sign).open_in_memory().unwrap();
+        assert_eq!(rows(&conn, "SELECT loud FROM said"), [sign]);
+    }
+    assert_eq!(
+        rows(&shouting().on_connect(shout).open_in_memory().unwrap(), "SELECT loud FROM said"),
+        ["HEY!"]
+    );
+}
+
+#[test]
+fn a_connection_that_cannot_be_prepared_is_not_migrated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let migrator = schema().on_connect(|conn| conn.execute_batch("SELECT nonsense"));
+    for error in [migrator.open(&path).unwrap_err(), migrator.open_in_memory().unwrap_err()] {
+        assert_eq!(
+            error.to_string(),
+            "preparing a connection with `on_connect` failed; nothing was changed"
+        );
+    }
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+}

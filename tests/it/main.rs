@@ -1,5 +1,6 @@
 //! One binary, a module per promise.
 
+mod adopt;
 mod backfills;
 mod backups;
 mod bad_sets;
@@ -8,11 +9,14 @@ mod boot;
 mod checksums;
 mod directives;
 mod disk_full;
+mod drift;
 mod edges;
 mod environment;
 mod fresh;
 mod interrupted;
 mod killed;
+mod layouts;
+mod layouts_bad;
 mod ledgers;
 mod logging;
 mod losses;
@@ -23,6 +27,7 @@ mod registry;
 mod registry_review;
 mod repeatables;
 mod review;
+mod schema;
 mod seal;
 mod seeds;
 mod sources;

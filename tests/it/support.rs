@@ -1,6 +1,6 @@
 //! What the tests share: databases, sets, and ways to look at them.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use include_dir::{Dir, include_dir};
 use landfall::rusqlite::Connection;
@@ -155,7 +155,7 @@ pub fn schema(conn: &Connection) -> Vec<String> {
 }
 
 thread_local! {
-    static QUERIES: Cell<usize> = const { Cell::new(0) };
+    static ASKED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A statement begins, or a trigger of it, whose text is a comment.
@@ -166,18 +166,15 @@ unsafe extern "C" fn begins(
     text: *mut std::ffi::c_void,
 ) -> std::ffi::c_int {
     // SAFETY: of SQLITE_TRACE_STMT this is the statement's text.
-    let sql = unsafe { std::ffi::CStr::from_ptr(text.cast()) }.to_bytes();
-    // A setting is asked of the connection, not of the database.
-    if !sql.starts_with(b"PRAGMA") {
-        QUERIES.set(QUERIES.get() + 1);
-    }
+    let sql = unsafe { std::ffi::CStr::from_ptr(text.cast()) };
+    ASKED.with_borrow_mut(|asked| asked.push(sql.to_string_lossy().into_owned()));
     0
 }
 
-/// How many statements SQLite runs for the work, settings of the connection left out. SQLite is
-/// asked itself: what rusqlite has for it differs from release to release.
-pub fn queries(conn: &Connection, work: impl FnOnce(&Connection)) -> usize {
-    QUERIES.set(0);
+/// Every statement that SQLite runs for the work. SQLite is asked itself: what rusqlite has for it
+/// differs from release to release.
+pub fn asked(conn: &Connection, work: impl FnOnce(&Connection)) -> Vec<String> {
+    ASKED.take();
     let trace = |mask, callback| {
         // SAFETY: the connection is open, and the callback takes nothing of ours.
         let done = unsafe {
@@ -189,5 +186,11 @@ pub fn queries(conn: &Connection, work: impl FnOnce(&Connection)) -> usize {
     trace(rusqlite::ffi::SQLITE_TRACE_STMT as std::ffi::c_uint, Some(begins));
     work(conn);
     trace(0, None);
-    QUERIES.get()
+    ASKED.take()
+}
+
+/// How many statements SQLite runs for the work, settings of the connection left out: these are
+/// asked of the connection, not of the database.
+pub fn queries(conn: &Connection, work: impl FnOnce(&Connection)) -> usize {
+    asked(conn, work).iter().filter(|sql| !sql.starts_with("PRAGMA")).count()
 }

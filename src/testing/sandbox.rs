@@ -1,49 +1,12 @@
-//! What an application calls from its own tests.
+//! A database lent to one test after another, inside a transaction.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::path::Path;
 
 use rusqlite::Connection;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fresh::MigratorIdentity;
 use crate::migrator::Migrator;
-use crate::source::Source;
-
-/// Reads no database: compares the `.sql` files that a migrator was compiled with, byte by byte,
-/// with those in the folder on disk.
-///
-/// `include_dir!` does not notice a file added after the last build. A test that calls this fails
-/// then, and names the file. A relative path starts from the current directory, which in tests is
-/// that of the package's `Cargo.toml`.
-///
-/// ```
-/// # use landfall::{include_dir::{self, include_dir}, Migrator};
-/// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
-/// landfall::testing::embedded_is_current(&migrator, "migrations-example")?;
-/// # Ok::<(), landfall::Error>(())
-/// ```
-///
-/// # Errors
-///
-/// [`ErrorKind::Stale`] naming the first file that is only on one side or differs;
-/// [`ErrorKind::Source`] if the folder cannot be read.
-pub fn embedded_is_current(migrator: &Migrator, folder: impl AsRef<Path>) -> Result<()> {
-    let embedded = sql_files(migrator.source())?;
-    let on_disk = sql_files(&Source::directory(folder.as_ref().to_owned()))?;
-    let paths = embedded.keys().chain(on_disk.keys());
-    for path in paths {
-        let why = match (embedded.get(path), on_disk.get(path)) {
-            (Some(a), Some(b)) if a == b => continue,
-            (Some(_), Some(_)) => "is not what the program was compiled with",
-            (Some(_), None) => "is compiled into the program, and no longer in the folder",
-            (None, _) => "is in the folder, and not compiled into the program",
-        };
-        return Err(ErrorKind::Stale { file: path.clone(), why }.into());
-    }
-    Ok(())
-}
 
 /// Writes: lends the function a fresh database, and takes back everything that it does to it. The
 /// fastest way for a test that can live inside one transaction: each thread keeps one database in
@@ -158,10 +121,4 @@ impl Drop for Lent {
     fn drop(&mut self) {
         self.put_away();
     }
-}
-
-fn sql_files(source: &Source) -> Result<BTreeMap<String, Vec<u8>>> {
-    let files = source.files()?.into_iter();
-    let sql = files.filter(|file| file.path.to_ascii_lowercase().ends_with(".sql"));
-    Ok(sql.map(|file| (file.path.replace('\\', "/"), file.bytes.into_owned())).collect())
 }

@@ -1,0 +1,55 @@
+//! What an application calls from its own tests.
+
+mod kept;
+mod sandbox;
+mod schema_file;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::{ErrorKind, Result};
+use crate::migrator::Migrator;
+use crate::source::Source;
+
+pub use sandbox::sandbox;
+pub use schema_file::schema_file;
+
+/// Reads no database: compares the files that a migrator was compiled with, byte by byte, with
+/// those in the folder on disk: every `.sql` file, and what other tools keep beside them, such as a
+/// `metadata.toml`. Those that are [ignored](Migrator::ignore) are left out.
+///
+/// `include_dir!` does not notice a file added after the last build. A test that calls this fails
+/// then, and names the file. A relative path starts from the current directory, which in tests is
+/// that of the package's `Cargo.toml`.
+///
+/// ```
+/// # use landfall::{include_dir::{self, include_dir}, Migrator};
+/// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
+/// landfall::testing::embedded_is_current(&migrator, "migrations-example")?;
+/// # Ok::<(), landfall::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`ErrorKind::Stale`] naming the first file that is only on one side or differs;
+/// [`ErrorKind::Source`] if the folder cannot be read.
+pub fn embedded_is_current(migrator: &Migrator, folder: impl AsRef<Path>) -> Result<()> {
+    let embedded = deciding_files(migrator.source())?;
+    let on_disk = deciding_files(&migrator.source().in_folder(folder.as_ref().to_owned()))?;
+    let paths = embedded.keys().chain(on_disk.keys());
+    for path in paths {
+        let why = match (embedded.get(path), on_disk.get(path)) {
+            (Some(a), Some(b)) if a == b => continue,
+            (Some(_), Some(_)) => "is not what the program was compiled with",
+            (Some(_), None) => "is compiled into the program, and no longer in the folder",
+            (None, _) => "is in the folder, and not compiled into the program",
+        };
+        return Err(ErrorKind::Stale { file: path.clone(), why }.into());
+    }
+    Ok(())
+}
+
+fn deciding_files(source: &Source) -> Result<BTreeMap<String, Vec<u8>>> {
+    let files = source.deciding_files()?.into_iter();
+    Ok(files.map(|file| (file.path.replace('\\', "/"), file.bytes.into_owned())).collect())
+}
