@@ -19,7 +19,7 @@ use crate::ledger::{self, Ledger, Sight};
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Plan, Policies};
 use crate::report::{HistoryEntry, Report, Status};
-use crate::run::lock::{Listener, Patience};
+use crate::run::lock::{Ear, Listener, Patience};
 use crate::run::repair::{refuse_running, refuse_unadopted, repair};
 use crate::run::undo::Terms;
 use crate::run::{self, Job, empty_downs, preflight, session, statements};
@@ -517,8 +517,8 @@ impl Migrator {
         Patience::new(conn, self.wait, self.listener())
     }
 
-    pub(crate) fn listener(&self) -> Option<&Listener> {
-        self.listener.as_deref()
+    pub(crate) fn listener(&self) -> Option<&Ear<'_>> {
+        self.listener.as_deref().map(|listener| listener as &Ear<'_>)
     }
 
     pub(crate) fn job<'a>(

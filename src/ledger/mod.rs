@@ -152,9 +152,7 @@ impl<'c> Ledger<'c> {
 
     /// Whether a table of the database is one of ours.
     pub(crate) fn owns(&self, table: &str) -> bool {
-        let ours = format::TABLES.iter().chain(&format::UNDO).chain([&format::SKIPPED]);
-        let mut names = ours.map(|(what, _)| format!("{}_{what}", self.tables.prefix));
-        names.any(|name| table.eq_ignore_ascii_case(&name))
+        owned(&self.tables.prefix).any(|name| table.eq_ignore_ascii_case(&name))
     }
 
     /// Reads what has been applied; a database without a ledger has had nothing.
@@ -461,6 +459,14 @@ impl<'c> Ledger<'c> {
             .map_err(Error::sqlite("writing a seed's sentinel"))
     }
 
+    /// Forgets that one seed or backfill has run.
+    pub(crate) fn forget_seed(&self, name: &str) -> Result<()> {
+        self.conn
+            .execute(&format!("DELETE FROM {} WHERE name = ?1", self.tables.seeds), [name])
+            .map(drop)
+            .map_err(Error::sqlite("deleting a seed's sentinel"))
+    }
+
     /// Forgets every sentinel: nothing of what the seeds wrote is left.
     pub(crate) fn forget_seeds(&self) -> Result<()> {
         self.conn
@@ -468,6 +474,12 @@ impl<'c> Ledger<'c> {
             .and_then(|_| self.forget_skipped(None))
             .map_err(Error::sqlite("deleting the seeds' sentinels"))
     }
+}
+
+/// The tables of a ledger, as they are called.
+pub(crate) fn owned(prefix: &str) -> impl Iterator<Item = String> {
+    let ours = format::TABLES.iter().chain(&format::UNDO).chain([&format::SKIPPED]);
+    ours.map(move |(what, _)| format!("{prefix}_{what}"))
 }
 
 /// Refuses a prefix that would need quotes, or that SQLite keeps for itself.

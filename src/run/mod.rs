@@ -21,7 +21,7 @@ mod seeds;
 mod segment;
 pub(crate) mod session;
 pub(crate) mod statements;
-mod table;
+pub(crate) mod table;
 pub(crate) mod undo;
 
 use std::cell::RefCell;
@@ -35,7 +35,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::held::{Held, HeldBack};
 use crate::ledger::{Applied, Deed, Ledger, Sentinel};
-use crate::migration::{Target, Version};
+use crate::migration::Target;
 use crate::plan::{self, Amendment, Direction, Facts, Goal, Plan, Policies, Step, Work};
 use crate::report::{Done, Report};
 use crate::schema::Snapshot;
@@ -44,7 +44,7 @@ use crate::source::{Entry, Set, Task};
 use crate::sql::Script;
 use crate::stop::Stop;
 use guard::Terms;
-use lock::{Listener, Patience};
+use lock::{Ear, Patience};
 
 /// Everything a run has to know and does not change.
 pub(crate) struct Job<'a> {
@@ -63,7 +63,7 @@ pub(crate) struct Job<'a> {
     pub(crate) policies: Policies,
     pub(crate) backup: Option<&'a Backup>,
     pub(crate) undo: undo::Terms,
-    pub(crate) listener: Option<&'a Listener>,
+    pub(crate) listener: Option<&'a Ear<'a>>,
     pub(crate) patience: Patience<'a>,
     /// What to seal the ledger with, where the goal is everything that the program knows.
     pub(crate) fingerprint: Option<u64>,
@@ -315,11 +315,7 @@ impl<'a> Run<'a> {
             reason: amendment.reason.as_deref(),
             detail: Some(&entry.checksum),
         }])?;
-        self.report.amended.push(Done {
-            version: Some(entry.version),
-            name: entry.name.clone(),
-            took: Duration::ZERO,
-        });
+        self.report.amended.push(Done::in_ledger(Some(entry.version), entry.name.clone()));
         Ok(())
     }
 }
@@ -496,8 +492,9 @@ impl<'a> Job<'a> {
 }
 
 impl Report {
-    fn add(&mut self, direction: Direction, version: Option<Version>, name: &str, took: Duration) {
-        let done = Done { version, name: name.to_owned(), took };
+    fn add(&mut self, step: &Step, rows_changed: u64, took: Duration) {
+        let Step { version, name, direction, .. } = step;
+        let done = Done { version: *version, name: name.clone(), rows_changed, took };
         match direction {
             Direction::Apply => self.applied.push(done),
             Direction::Revert => self.reverted.push(done),

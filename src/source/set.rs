@@ -17,7 +17,7 @@ use crate::sql::template::{self, Variables};
 use crate::sql::{Action, Object, Position, Requirement, Script, section};
 
 /// Every migration of an application, in numeric order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Set {
     pub(crate) migrations: Vec<Entry>,
     pub(crate) baselines: Vec<Baseline>,
@@ -50,6 +50,8 @@ pub(crate) struct Entry {
     pub(crate) compatible: Option<String>,
     /// The reason given in code.
     pub(crate) allow_data_loss: Option<String>,
+    /// Why there is no way back, where that was said in code.
+    pub(crate) irreversible: Option<String>,
     pub(crate) checksum: String,
     /// Whether the rows it changes are recorded, so that they can be put back.
     pub(crate) undo: bool,
@@ -307,8 +309,7 @@ impl Shelf {
     }
 
     fn put_migration(&mut self, migration: &Migration, variables: &Variables) -> Result<()> {
-        let Migration { version, name, up, down, verify, compatible, allow_data_loss, .. } =
-            migration;
+        let Migration { version, name, up, down, verify, compatible, .. } = migration;
         let label = migration.label();
         refuse_odd(migration, &label)?;
         let script = |suffix: &str, text: &Text| {
@@ -333,6 +334,7 @@ impl Shelf {
                 compatibility: Compatibility::Breaking,
                 compatible: None,
                 allow_data_loss: None,
+                irreversible: None,
                 checksum: format!("code:{revision}"),
                 undo: false,
                 origin: None,
@@ -345,7 +347,8 @@ impl Shelf {
             entry.compatibility = Compatibility::Compatible;
             entry.compatible.clone_from(compatible);
         }
-        entry.allow_data_loss.clone_from(allow_data_loss);
+        entry.allow_data_loss.clone_from(&migration.allow_data_loss);
+        entry.irreversible.clone_from(&migration.irreversible);
         self.put_entry(entry)?;
         if let Some(text) = down {
             put(&mut self.downs, *version, script(".down", text)?, down_of, |s| &s.file)?;
@@ -404,6 +407,7 @@ impl Entry {
             compatibility: compatibility(&script),
             compatible: None,
             allow_data_loss: None,
+            irreversible: None,
             checksum: script.checksum.clone(),
             down: None,
             verify: None,
@@ -422,7 +426,8 @@ impl Entry {
 
     /// Why there is no way back, where the migration says so itself.
     pub(crate) fn irreversible(&self) -> Option<&str> {
-        self.task.script()?.directives.irreversible.as_deref()
+        let said = || self.task.script()?.directives.irreversible.as_deref();
+        self.irreversible.as_deref().or_else(said)
     }
 }
 
@@ -635,6 +640,8 @@ fn refuse_odd(migration: &Migration, label: &str) -> Result<()> {
         return Err(ErrorKind::NoReason { verb: "compatible" }.into());
     } else if blank(&migration.allow_data_loss) {
         return Err(ErrorKind::NoReason { verb: "allow_data_loss" }.into());
+    } else if blank(&migration.irreversible) {
+        return Err(ErrorKind::NoReason { verb: "irreversible" }.into());
     } else {
         return Ok(());
     };
@@ -666,7 +673,8 @@ pub(crate) fn refuse_misplaced(script: &Script, what: &str, allowed: &[&str]) ->
     Ok(())
 }
 
-const IN_UP: [&str; 9] = [
+const IN_UP: [&str; 10] = [
+    "allow",
     "allow-data-loss",
     "breaking",
     "compatible",
@@ -677,10 +685,11 @@ const IN_UP: [&str; 9] = [
     "requires",
     "undo",
 ];
-const IN_DOWN: [&str; 4] = ["allow-data-loss", "foreign-keys", "no-transaction", "requires"];
+const IN_DOWN: [&str; 5] =
+    ["allow", "allow-data-loss", "foreign-keys", "no-transaction", "requires"];
 const IN_VERIFY: [&str; 1] = ["requires"];
-const IN_BASELINE: [&str; 4] = ["breaking", "compatible", "foreign-keys", "requires"];
-const IN_REPEATABLE: [&str; 3] = ["allow-data-loss", "foreign-keys", "requires"];
+const IN_BASELINE: [&str; 5] = ["allow", "breaking", "compatible", "foreign-keys", "requires"];
+const IN_REPEATABLE: [&str; 4] = ["allow", "allow-data-loss", "foreign-keys", "requires"];
 
 fn refuse_down_beside(entry: &Entry, down: &Script) -> Result<()> {
     let says = if entry.irreversible().is_some() {
