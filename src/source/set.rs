@@ -44,8 +44,8 @@ pub(crate) struct Entry {
     /// Its file, or what stands for it.
     pub(crate) label: String,
     pub(crate) task: Task,
-    pub(crate) down: Option<Script>,
-    pub(crate) verify: Option<Script>,
+    pub(crate) down: Option<Box<Script>>,
+    pub(crate) verify: Option<Box<Script>>,
     pub(crate) compatibility: Compatibility,
     /// Why it is compatible, where that was said in code.
     pub(crate) compatible: Option<String>,
@@ -173,7 +173,7 @@ impl Set {
     /// Refuses a sign-off in a script that holds nothing to sign off.
     pub(crate) fn refuse_stale_sign_offs(&self) -> Result<()> {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
-        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_ref());
+        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_deref());
         let repeatables = self.repeatables.iter().map(|repeatable| &repeatable.script);
         let mut scripts = ups.chain(downs).chain(repeatables);
         let stale = scripts.find(|script| {
@@ -195,12 +195,16 @@ impl Set {
     }
 
     pub(crate) fn actions_on_children_of(&self, table: &str) -> Actions {
-        self.actions.get(&table.to_ascii_lowercase()).copied().unwrap_or_default()
+        let table = match table.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => Cow::Owned(table.to_ascii_lowercase()),
+            false => Cow::Borrowed(table),
+        };
+        self.actions.get(&*table).copied().unwrap_or_default()
     }
 
     pub(super) fn with_actions(mut self) -> Self {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
-        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_ref());
+        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_deref());
         let baselines = self.baselines.iter().map(|baseline| &baseline.script);
         let references = ups.chain(downs).chain(baselines).flat_map(|script| &script.references);
         let mut actions: BTreeMap<String, Actions> = BTreeMap::new();
@@ -372,12 +376,12 @@ impl Shelf {
             })?;
             refuse_down_beside(entry, &script)?;
             refuse_misplaced(&script, "down script", &IN_DOWN)?;
-            entry.down = Some(script);
+            entry.down = Some(Box::new(script));
         }
         for (version, script) in std::mem::take(&mut self.verifies) {
             let entry = self.owner(version, &script)?;
             refuse_misplaced(&script, "verify script", &IN_VERIFY)?;
-            entry.verify = Some(script);
+            entry.verify = Some(Box::new(script));
         }
         self.migrations.values().try_for_each(refuse_unrecordable)?;
         let set = Set {
