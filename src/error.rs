@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::adoption::Adopt;
+use crate::finding::Findings;
 use crate::migration::{BoxError, Version};
 use crate::report::Report;
 use crate::schema::Change;
@@ -290,6 +291,14 @@ pub enum ErrorKind {
     #[error("the database is not current: {pending}")]
     #[non_exhaustive]
     NotCurrent { pending: String },
+    /// Verifying a set of migrations has found something. [`Findings`] is all of it.
+    #[error("{} in the migrations", findings.count())]
+    #[non_exhaustive]
+    Unsound { findings: Findings },
+    /// A file that is kept beside the migrations does not say what they are.
+    #[error("`{}` {}", path.display(), list(faults))]
+    #[non_exhaustive]
+    Locked { path: PathBuf, faults: Vec<String> },
     /// A test that was lent a database inside a transaction ended that.
     #[error("the test ended the transaction that its database was lent in")]
     SandboxLeft,

@@ -67,7 +67,7 @@ impl Migrator {
             .missing(Missing::Ignore)
             .newer(Newer::Ignore)
             .data_loss(DataLoss::Allow);
-        (scratch.backup, scratch.listener, scratch.stop) = (None, None, None);
+        (scratch.adopt, scratch.backup, scratch.listener, scratch.stop) = (None, None, None, None);
         scratch
     }
 
@@ -196,7 +196,7 @@ fn absent(set: &Set, version: Version, row: Option<&Row>) -> Error {
 }
 
 /// The views and triggers that the ledger says a repeatable made.
-fn made_by(row: &Row) -> Vec<String> {
+pub(crate) fn made_by(row: &Row) -> Vec<String> {
     let stored = row.down_sql.clone().unwrap_or_default();
     let Ok(script) = text::read_stored(String::new(), stored) else { return Vec::new() };
     let dropped = script.statements.iter().filter_map(|statement| match &statement.action {

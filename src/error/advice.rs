@@ -188,6 +188,10 @@ impl ErrorKind {
                 "look at the database; then call `repair` with a reason to run it again from its \
                  start, or `baseline` with its version to take it as done"
             }
+            ErrorKind::Unsound { .. } => {
+                "each finding says what to do; a check that is not for this application is left \
+                 out with `.skip(Check::…, \"<reason>\")`"
+            }
             ErrorKind::SandboxLeft => {
                 "use `open_in_memory` for a test that begins or ends transactions"
             }
@@ -199,6 +203,7 @@ impl ErrorKind {
             ErrorKind::Drift { changes } => return Some(mending(changes)),
             ErrorKind::Adoption { .. }
             | ErrorKind::Unproved { .. }
+            | ErrorKind::Locked { .. }
             | ErrorKind::Backup { .. }
             | ErrorKind::Sqlite { .. } => return None,
         };

@@ -20,7 +20,7 @@ pub(crate) enum Unfit {
     Edited { file: String, version: Version },
     NoFile { what: String },
     NameTaken { name: String },
-    CannotReplay { file: String },
+    CannotReplay,
     Guess { number: usize },
 }
 
@@ -59,8 +59,8 @@ impl fmt::Display for Unfit {
             Unfit::NameTaken { name } => {
                 write!(f, "it would have to become `{name}`, and there is something of that name")
             }
-            Unfit::CannotReplay { file } => {
-                write!(f, "{file} cannot be replayed into an empty database")
+            Unfit::CannotReplay => {
+                f.write_str("its migrations cannot be replayed into an empty database")
             }
             Unfit::Guess { number } => write!(
                 f,
@@ -131,7 +131,7 @@ impl Unfit {
                 "drop or rename `{name}`; or give landfall's tables another name with \
                  `ledger(\"<prefix>\")`, which leaves `{ledger}` as it is"
             ),
-            Unfit::CannotReplay { .. } => format!(
+            Unfit::CannotReplay => format!(
                 "if it needs functions, collations or modules of the application's, register them \
                  in `on_connect`; or take the ledger at its word with \
                  `.adopt({variant}.trusting())`"

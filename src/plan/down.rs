@@ -91,7 +91,7 @@ impl Planner<'_> {
         if let (Some(record), false) = (record, has_down) {
             return Ok(undo_step(Some(row.version), &row.name, record, row.compatibility));
         }
-        let script = match (entry.and_then(|entry| entry.down.as_ref()), &row.down_sql) {
+        let script = match (entry.and_then(|entry| entry.down.as_deref()), &row.down_sql) {
             (Some(down), _) => down.clone(),
             (None, Some(sql)) if entry.is_none() => {
                 let file = format!("{}_{}.down (stored in the ledger)", row.version, row.name);

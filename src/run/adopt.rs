@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result, Unfit};
 use crate::event::Event;
 use crate::ledger::Takeover;
 use crate::plan::Plan;
+use crate::schema::Snapshot;
 
 /// What a takeover rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl Run<'_> {
             return Ok(false);
         }
         job.ledger.take_over(preview)?;
-        job.patience.commit(&tx, || Ok(job.ledger.read()?.begun))?;
+        job.patience.commit(&tx, || Ok(job.applied()?.takeover.is_none()))?;
         drop(tx);
         let edited = preview.edited().iter();
         self.report.warnings.extend(edited.map(|file| {
@@ -66,7 +67,11 @@ impl super::Job<'_> {
             return Ok(Proved::No);
         }
         let version = self.patience.retry(|| self.schema_version())?;
-        let differences = self.patience.retry(|| self.differences(takeover))?;
+        let applied = takeover.applied();
+        let live = self.patience.retry(|| Snapshot::of(self.conn))?;
+        let live = live.without(std::slice::from_ref(&takeover.told.ledger));
+        let differences = (self.differences)(&applied, live)
+            .map_err(|error| takeover.refused(Unfit::CannotReplay).because(error))?;
         if differences.is_empty() {
             return Ok(Proved::At(version));
         }
@@ -87,9 +92,5 @@ impl super::Job<'_> {
         self.conn
             .query_row("PRAGMA main.schema_version", [], |row| row.get(0))
             .map_err(Error::sqlite("asking whether the schema has changed"))
-    }
-
-    fn differences(&self, _takeover: &Takeover) -> Result<Vec<String>> {
-        Ok(Vec::new())
     }
 }

@@ -66,6 +66,8 @@ enum Base {
     Embedded(Dir<'static>),
     Directory(PathBuf),
     Code,
+    /// A set that was read before, and perhaps changed since.
+    Read(Arc<Set>),
 }
 
 impl Source {
@@ -79,6 +81,17 @@ impl Source {
 
     pub(crate) fn code() -> Self {
         Self::new(Base::Code)
+    }
+
+    pub(crate) fn read(set: Arc<Set>) -> Self {
+        let source = Self::new(Base::Read(Arc::clone(&set)));
+        let _ = source.loaded.set(set);
+        source
+    }
+
+    /// The folder compiled into the program, if that is where the set comes from.
+    pub(crate) fn is_embedded(&self) -> bool {
+        matches!(self.base, Base::Embedded(_))
     }
 
     fn new(base: Base) -> Self {
@@ -126,7 +139,7 @@ impl Source {
         match &self.base {
             Base::Embedded(dir) => Ok(embedded::files(dir)),
             Base::Directory(path) => directory::files(path),
-            Base::Code => Ok(Vec::new()),
+            Base::Code | Base::Read(_) => Ok(Vec::new()),
         }
     }
 
@@ -142,6 +155,14 @@ impl Source {
                 }
             }
             Base::Code => {}
+            Base::Read(set) => {
+                let entries = set.migrations.iter().map(|entry| (entry.version, &entry.checksum));
+                let baselines = set.baselines.iter().map(|b| (b.version, &b.script.checksum));
+                entries.chain(baselines).for_each(|known| known.hash(hasher));
+                for repeatable in &set.repeatables {
+                    (&repeatable.name, &repeatable.script.checksum).hash(hasher);
+                }
+            }
         }
         for migration in &self.added {
             migration.version.hash(hasher);
@@ -154,7 +175,7 @@ impl Source {
                 text.as_ref().map(|text| &text.sql).hash(hasher);
             }
             let said = (&migration.compatible, &migration.allow_data_loss, migration.undoable);
-            said.hash(hasher);
+            (said, &migration.irreversible).hash(hasher);
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::sql::template::Variables;
 use crate::sql::{Action, Object, Position, Requirement, Script};
 
 /// Every migration of an application, in numeric order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Set {
     pub(crate) migrations: Vec<Entry>,
     pub(crate) baselines: Vec<Baseline>,
@@ -44,13 +44,15 @@ pub(crate) struct Entry {
     /// Its file, or what stands for it.
     pub(crate) label: String,
     pub(crate) task: Task,
-    pub(crate) down: Option<Script>,
-    pub(crate) verify: Option<Script>,
+    pub(crate) down: Option<Box<Script>>,
+    pub(crate) verify: Option<Box<Script>>,
     pub(crate) compatibility: Compatibility,
     /// Why it is compatible, where that was said in code.
     pub(crate) compatible: Option<String>,
     /// The reason given in code.
     pub(crate) allow_data_loss: Option<String>,
+    /// Why there is no way back, where that was said in code.
+    pub(crate) irreversible: Option<String>,
     pub(crate) checksum: String,
     /// Whether the rows it changes are recorded, so that they can be put back.
     pub(crate) undo: bool,
@@ -171,7 +173,7 @@ impl Set {
     /// Refuses a sign-off in a script that holds nothing to sign off.
     pub(crate) fn refuse_stale_sign_offs(&self) -> Result<()> {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
-        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_ref());
+        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_deref());
         let repeatables = self.repeatables.iter().map(|repeatable| &repeatable.script);
         let mut scripts = ups.chain(downs).chain(repeatables);
         let stale = scripts.find(|script| {
@@ -193,12 +195,16 @@ impl Set {
     }
 
     pub(crate) fn actions_on_children_of(&self, table: &str) -> Actions {
-        self.actions.get(&table.to_ascii_lowercase()).copied().unwrap_or_default()
+        let table = match table.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => Cow::Owned(table.to_ascii_lowercase()),
+            false => Cow::Borrowed(table),
+        };
+        self.actions.get(&*table).copied().unwrap_or_default()
     }
 
     pub(super) fn with_actions(mut self) -> Self {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
-        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_ref());
+        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_deref());
         let baselines = self.baselines.iter().map(|baseline| &baseline.script);
         let references = ups.chain(downs).chain(baselines).flat_map(|script| &script.references);
         let mut actions: BTreeMap<String, Actions> = BTreeMap::new();
@@ -304,8 +310,7 @@ impl Shelf {
     }
 
     fn put_migration(&mut self, migration: &Migration, variables: &Variables) -> Result<()> {
-        let Migration { version, name, up, down, verify, compatible, allow_data_loss, .. } =
-            migration;
+        let Migration { version, name, up, down, verify, compatible, .. } = migration;
         let label = migration.label();
         refuse_odd(migration, &label)?;
         let script = |suffix: &str, text: &Text| {
@@ -330,6 +335,7 @@ impl Shelf {
                 compatibility: Compatibility::Breaking,
                 compatible: None,
                 allow_data_loss: None,
+                irreversible: None,
                 checksum: format!("code:{revision}"),
                 undo: false,
                 origin: None,
@@ -342,7 +348,8 @@ impl Shelf {
             entry.compatibility = Compatibility::Compatible;
             entry.compatible.clone_from(compatible);
         }
-        entry.allow_data_loss.clone_from(allow_data_loss);
+        entry.allow_data_loss.clone_from(&migration.allow_data_loss);
+        entry.irreversible.clone_from(&migration.irreversible);
         self.put_entry(entry)?;
         if let Some(text) = down {
             put(&mut self.downs, *version, script(".down", text)?, down_of, |s| &s.file)?;
@@ -369,12 +376,12 @@ impl Shelf {
             })?;
             refuse_down_beside(entry, &script)?;
             refuse_misplaced(&script, "down script", &IN_DOWN)?;
-            entry.down = Some(script);
+            entry.down = Some(Box::new(script));
         }
         for (version, script) in std::mem::take(&mut self.verifies) {
             let entry = self.owner(version, &script)?;
             refuse_misplaced(&script, "verify script", &IN_VERIFY)?;
-            entry.verify = Some(script);
+            entry.verify = Some(Box::new(script));
         }
         self.migrations.values().try_for_each(refuse_unrecordable)?;
         let set = Set {
@@ -401,6 +408,7 @@ impl Entry {
             compatibility: compatibility(&script),
             compatible: None,
             allow_data_loss: None,
+            irreversible: None,
             checksum: script.checksum.clone(),
             down: None,
             verify: None,
@@ -419,7 +427,8 @@ impl Entry {
 
     /// Why there is no way back, where the migration says so itself.
     pub(crate) fn irreversible(&self) -> Option<&str> {
-        self.task.script()?.directives.irreversible.as_deref()
+        let said = || self.task.script()?.directives.irreversible.as_deref();
+        self.irreversible.as_deref().or_else(said)
     }
 }
 
@@ -493,6 +502,8 @@ fn refuse_odd(migration: &Migration, label: &str) -> Result<()> {
         return Err(ErrorKind::NoReason { verb: "compatible" }.into());
     } else if blank(&migration.allow_data_loss) {
         return Err(ErrorKind::NoReason { verb: "allow_data_loss" }.into());
+    } else if blank(&migration.irreversible) {
+        return Err(ErrorKind::NoReason { verb: "irreversible" }.into());
     } else {
         return Ok(());
     };
@@ -524,7 +535,8 @@ pub(crate) fn refuse_misplaced(script: &Script, what: &str, allowed: &[&str]) ->
     Ok(())
 }
 
-const IN_UP: [&str; 9] = [
+const IN_UP: [&str; 10] = [
+    "allow",
     "allow-data-loss",
     "breaking",
     "compatible",
@@ -535,10 +547,11 @@ const IN_UP: [&str; 9] = [
     "requires",
     "undo",
 ];
-const IN_DOWN: [&str; 4] = ["allow-data-loss", "foreign-keys", "no-transaction", "requires"];
+const IN_DOWN: [&str; 5] =
+    ["allow", "allow-data-loss", "foreign-keys", "no-transaction", "requires"];
 const IN_VERIFY: [&str; 1] = ["requires"];
-const IN_BASELINE: [&str; 4] = ["breaking", "compatible", "foreign-keys", "requires"];
-const IN_REPEATABLE: [&str; 3] = ["allow-data-loss", "foreign-keys", "requires"];
+const IN_BASELINE: [&str; 5] = ["allow", "breaking", "compatible", "foreign-keys", "requires"];
+const IN_REPEATABLE: [&str; 4] = ["allow", "allow-data-loss", "foreign-keys", "requires"];
 
 fn refuse_down_beside(entry: &Entry, down: &Script) -> Result<()> {
     let says = if entry.irreversible().is_some() {

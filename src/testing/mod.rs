@@ -1,8 +1,10 @@
 //! What an application calls from its own tests.
 
 mod kept;
+mod lockfile;
 mod sandbox;
 mod schema_file;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,8 +13,11 @@ use crate::error::{ErrorKind, Result};
 use crate::migrator::Migrator;
 use crate::source::Source;
 
+pub use crate::finding::Findings;
+pub use lockfile::lockfile;
 pub use sandbox::sandbox;
 pub use schema_file::schema_file;
+pub use verify::{Check, Finding, SampleRows, Verified, Verify, verify};
 
 /// Reads no database: compares the files that a migrator was compiled with, byte by byte, with
 /// those in the folder on disk: every `.sql` file, and what other tools keep beside them, such as a

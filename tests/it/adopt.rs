@@ -2,7 +2,8 @@
 
 use landfall::rusqlite::Connection;
 use landfall::{
-    Adopt, Adoption, Migration, Migrator, Missing, Newer, Proof, Seeds, State, Target, Version,
+    Adopt, Adoption, Drifted, Migration, Migrator, Missing, Newer, Proof, Seeds, State, Target,
+    Version,
 };
 
 use crate::support::{dump, everything, folder, memory, one, rows, set};
@@ -553,6 +554,16 @@ fn what_was_taken_over_can_be_reverted() {
     assert_eq!(report.reverted[0].version, Some(Version::from(3)));
     assert!(!dump(&conn).contains("born"));
     assert_eq!(migrator.apply(&conn).unwrap().applied.len(), 2);
+}
+
+#[test]
+fn a_start_that_looks_for_drift_takes_over_a_ledger_of_our_name() {
+    let conn = database(GOLANG_MIGRATE);
+    let migrator = migrator(NUMBERS).adopt(Adopt::GolangMigrate).drifted(Drifted::Refuse);
+    assert_eq!(migrator.apply(&conn).unwrap().adopted.unwrap().migrations.len(), 3);
+    assert!(migrator.apply(&conn).unwrap().is_noop());
+    conn.execute_batch("CREATE TABLE stray(x)").unwrap();
+    assert!(migrator.apply(&conn).is_err());
 }
 
 #[test]

@@ -25,12 +25,9 @@ impl Format {
         FORMATS.iter().find(|format| format.tool == tool)
     }
 
-    /// Whether a table with these columns can be one.
-    pub(crate) fn fits(&self, columns: &[String]) -> bool {
-        let there =
-            |wanted: &&str| columns.iter().any(|column| column.eq_ignore_ascii_case(wanted));
-        self.has.iter().all(|column| there(column))
-            && !self.lacks.iter().any(|column| there(column))
+    /// Whether a table that has the columns of which that is true can be one.
+    pub(crate) fn fits(&self, there: impl Fn(&&str) -> bool) -> bool {
+        self.has.iter().all(&there) && !self.lacks.iter().any(&there)
     }
 }
 
