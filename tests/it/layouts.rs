@@ -790,7 +790,7 @@ fn a_file_that_escapes_the_runner_is_taken_back_as_one() {
         error.to_string(),
         "migration 2_rebuild.sql failed at line 7, column 1; nothing was changed"
     );
-    assert_eq!(migrator.plan(&conn).unwrap().to_string().contains("foreign keys off"), true);
+    assert!(migrator.plan(&conn).unwrap().to_string().contains("foreign keys off"));
 }
 
 /// The lines are compiled by the example below the table.
