@@ -265,6 +265,13 @@ fn sections_that_cannot_be_meant_are_refused_at_their_place() {
     );
     says(
         "1_a.sql",
+        "--  +GOOSE\tUp\nSELECT 1;\n-- +goose  no \t transaction\n-- +goose up\n",
+        (4, 1),
+        "`-- +goose up` is there twice: the first is in line 1",
+        make_one,
+    );
+    says(
+        "1_a.sql",
         "-- +goose Up\nSELECT 1;\n-- migrate:down\nSELECT 1;\n",
         (3, 1),
         "this is a section of dbmate, and every section of the file would run, its down section \
@@ -452,7 +459,7 @@ fn placeholders_without_a_value_are_refused_at_their_place() {
         "`${schema}` is a placeholder, and nothing says what stands for it",
         "say it of the migrator: `.variable(\"schema\", \"…\")`",
     );
-    for text in ["{{ if .X }}", "{{ range . }}", "{{ .X | upper }}", "{{ open", "{{}}"] {
+    for text in ["{{", "{{ if .X }}", "{{ range . }}", "{{ .X | upper }}", "{{ open", "{{}}"] {
         says(
             "1_a.sql",
             &format!("CREATE TABLE t(x);\n{text}\n"),
