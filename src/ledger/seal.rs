@@ -15,7 +15,7 @@ struct Look {
     /// What is said of drift.
     word: Option<String>,
     contents: u64,
-    /// Over what is applied alone, where that is asked for.
+    /// Over what is applied alone.
     applied: u64,
 }
 
@@ -42,9 +42,7 @@ impl Ledger<'_> {
     /// Looks once, and where drift is asked for, by a number for what it is judged by, at the
     /// schema's version as well: <https://sqlite.org/pragma.html#pragma_schema_version>.
     pub(crate) fn sight(&self, fingerprint: u64, drift: Option<u64>) -> Sight {
-        let Ok(Look { seal, word, contents, applied }) =
-            look(self.conn, &self.tables, drift.is_some())
-        else {
+        let Ok(Look { seal, word, contents, applied }) = look(self.conn, &self.tables) else {
             return Sight::default();
         };
         let undrifted = || {
@@ -64,7 +62,7 @@ impl Ledger<'_> {
 
     /// Where the schema and what is applied stand, to be told from any other moment.
     pub(crate) fn moment(&self) -> rusqlite::Result<Moment> {
-        let Look { applied, .. } = look(self.conn, &self.tables, true)?;
+        let Look { applied, .. } = look(self.conn, &self.tables)?;
         Ok(Moment { applied, version: self.schema_version()? })
     }
 
@@ -81,7 +79,7 @@ impl Ledger<'_> {
     /// Stores the seal, unless it is there already. Inside a write transaction.
     pub(crate) fn seal(&self, fingerprint: u64) -> Result<()> {
         let store = || {
-            let Look { seal, contents, .. } = look(self.conn, &self.tables, false)?;
+            let Look { seal, contents, .. } = look(self.conn, &self.tables)?;
             let wanted = text(fingerprint, contents);
             if seal.as_ref() == Some(&wanted) {
                 return Ok(());
@@ -107,7 +105,7 @@ const DRIFT: &str = "drift";
 /// Reads the seal, and runs over every row that it vouches for: a ledger edited by hand is
 /// another ledger. What a row says beyond that (how long it took, its down script) decides
 /// nothing at a start.
-fn look(conn: &Connection, tables: &Tables, applied: bool) -> rusqlite::Result<Look> {
+fn look(conn: &Connection, tables: &Tables) -> rusqlite::Result<Look> {
     let sql = format!(
         "SELECT 0, key, value, NULL, NULL FROM {state}
          UNION ALL SELECT 1, version, name, checksum, compatible FROM {migrations}
@@ -121,8 +119,7 @@ fn look(conn: &Connection, tables: &Tables, applied: bool) -> rusqlite::Result<L
     let mut statement = conn.prepare(&sql)?;
     let mut rows = statement.query([])?;
     let (mut seal, mut word) = (None, None);
-    let mut hasher = DefaultHasher::new();
-    let mut of_applied = DefaultHasher::new();
+    let (mut rest, mut applied) = (DefaultHasher::new(), DefaultHasher::new());
     while let Some(row) = rows.next()? {
         let kind = row.get_ref(0)?;
         if kind == ValueRef::Integer(0) {
@@ -136,12 +133,12 @@ fn look(conn: &Connection, tables: &Tables, applied: bool) -> rusqlite::Result<L
                 continue;
             }
         }
-        if applied && kind == ValueRef::Integer(1) {
-            hash(row, &mut of_applied)?;
-        }
-        hash(row, &mut hasher)?;
+        let is_applied = kind == ValueRef::Integer(1);
+        hash(row, if is_applied { &mut applied } else { &mut rest })?;
     }
-    Ok(Look { seal, word, contents: hasher.finish(), applied: of_applied.finish() })
+    let applied = applied.finish();
+    applied.hash(&mut rest);
+    Ok(Look { seal, word, contents: rest.finish(), applied })
 }
 
 fn hash(row: &Row<'_>, hasher: &mut DefaultHasher) -> rusqlite::Result<()> {

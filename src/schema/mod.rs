@@ -120,7 +120,7 @@ impl Snapshot {
     /// conn.execute_batch("create table \"pet\"(id integer primary key,[name] text not null)")?;
     /// assert_eq!(
     ///     Snapshot::of(&conn)?.to_sql(),
-    ///     "CREATE TABLE pet (\n    id integer PRIMARY KEY,\n    name text NOT NULL\n);\n"
+    ///     "CREATE TABLE pet (\n    id INTEGER PRIMARY KEY,\n    name TEXT NOT NULL\n);\n"
     /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -13,6 +13,7 @@ mod edges;
 mod environment;
 mod fresh;
 mod interrupted;
+mod kept;
 mod killed;
 mod ledgers;
 mod logging;
