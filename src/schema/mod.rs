@@ -12,7 +12,7 @@
 //! one.execute_batch("CREATE TABLE old(id INTEGER PRIMARY KEY); ALTER TABLE old RENAME TO note;
 //!                    ALTER TABLE note ADD COLUMN text TEXT")?;
 //! let other = Connection::open_in_memory()?;
-//! other.execute_batch("CREATE TABLE Note ([id] integer primary key, -- its number
+//! other.execute_batch("create table [note] ([ID] integer primary key, -- its number
 //!                                         \"text\" TEXT)")?;
 //! assert!(diff(&Snapshot::of(&one)?, &Snapshot::of(&other)?).is_empty());
 //!
