@@ -17,6 +17,7 @@ mod drift;
 mod error;
 mod event;
 mod finding;
+mod fingerprint;
 mod fresh;
 mod held;
 mod ledger;
@@ -27,6 +28,7 @@ mod options;
 mod plan;
 mod proof;
 mod putting_back;
+pub mod rehearse;
 mod replay;
 mod report;
 mod rows;
@@ -51,6 +53,7 @@ pub use plan::{
     Amendment, ChangedSince, DataLoss, Direction, ForeignKeys, Late, Missing, Newer, Plan, Step,
     Strictness, Transactions,
 };
+pub use rehearse::Rehearsal;
 pub use report::{
     BackfillDone, BackupOutcome, Compatibility, Done, HistoryEntry, MigrationStatus,
     NewerMigration, Report, SeedDone, SeedState, SeedStatus, State, Status,

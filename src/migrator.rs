@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,13 @@ use crate::backup::Backup;
 use crate::drift::{Drifted, Watched};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::fingerprint::Fingerprint;
 use crate::fresh::OnConnect;
 use crate::ledger::{self, Ledger, Sight};
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Plan, Policies};
 use crate::report::{HistoryEntry, Report, Status};
-use crate::run::lock::{Listener, Patience};
+use crate::run::lock::{Ear, Listener, Patience};
 use crate::run::repair::{refuse_running, refuse_unadopted, repair};
 use crate::run::undo::Terms;
 use crate::run::{self, Job, empty_downs, preflight, session, statements};
@@ -516,8 +517,8 @@ impl Migrator {
         Patience::new(conn, self.wait, self.listener())
     }
 
-    pub(crate) fn listener(&self) -> Option<&Listener> {
-        self.listener.as_deref()
+    pub(crate) fn listener(&self) -> Option<&Ear<'_>> {
+        self.listener.as_deref().map(|listener| listener as &Ear<'_>)
     }
 
     pub(crate) fn job<'a>(
@@ -556,15 +557,15 @@ impl Migrator {
     }
 
     pub(crate) fn fingerprints(&self) -> Result<Fingerprints> {
-        let mut source = DefaultHasher::new();
+        let mut source = Fingerprint::new();
         env!("CARGO_PKG_VERSION").hash(&mut source);
         self.source.hash(&mut source)?;
         let source = source.finish();
-        let mut whole = DefaultHasher::new();
+        let mut whole = Fingerprint::new();
         (source, self.policies).hash(&mut whole);
         self.seeds.hash(&mut whole);
         self.environments.hash(&mut whole);
-        let mut drift = DefaultHasher::new();
+        let mut drift = Fingerprint::new();
         (source, &self.undrifting).hash(&mut drift);
         Ok(Fingerprints { whole: whole.finish(), drift: drift.finish() })
     }

@@ -99,7 +99,7 @@ impl Migrator {
             let forgotten =
                 Deed { action: "forget", version, name: Some(&name), detail, ..Deed::default() };
             ledger.record([forgotten])?;
-            report.forgotten.push(Done { version, name, took: Duration::ZERO });
+            report.forgotten.push(Done::in_ledger(version, name));
         }
         let left = ledger.read()?.records;
         patience.commit(&tx, || Ok(ledger.read()?.records == left))?;

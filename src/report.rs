@@ -64,8 +64,17 @@ pub struct Done {
     pub version: Option<Version>,
     /// Its name.
     pub name: String,
+    /// Rows inserted, updated or deleted, those by triggers and foreign-key actions included.
+    pub rows_changed: u64,
     /// How long it took.
     pub took: Duration,
+}
+
+impl Done {
+    /// One of which nothing but a row of the ledger was written.
+    pub(crate) fn in_ledger(version: Option<Version>, name: String) -> Self {
+        Done { version, name, rows_changed: 0, took: Duration::ZERO }
+    }
 }
 
 /// What became of a backup that was asked for.

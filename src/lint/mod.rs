@@ -40,8 +40,8 @@ fn scripts<'a>(set: &'a Set, seeds: &'a Registry) -> Vec<(Kind, &'a Script)> {
     let mut all = Vec::new();
     for entry in &set.migrations {
         all.extend(entry.task.script().map(|script| (Kind::Up, script)));
-        all.extend(entry.down.as_ref().map(|script| (Kind::Down, script)));
-        all.extend(entry.verify.as_ref().map(|script| (Kind::Other, script)));
+        all.extend(entry.down.as_deref().map(|script| (Kind::Down, script)));
+        all.extend(entry.verify.as_deref().map(|script| (Kind::Other, script)));
     }
     all.extend(set.baselines.iter().map(|baseline| (Kind::Other, &baseline.script)));
     all.extend(set.repeatables.iter().map(|repeatable| (Kind::Other, &repeatable.script)));

@@ -35,7 +35,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::held::{Held, HeldBack};
 use crate::ledger::{Applied, Deed, Ledger, Sentinel};
-use crate::migration::{Target, Version};
+use crate::migration::Target;
 use crate::plan::{self, Amendment, Direction, Facts, Goal, Plan, Policies, Step, Work};
 use crate::report::{Done, Report};
 use crate::schema::Snapshot;
@@ -44,7 +44,7 @@ use crate::source::{Entry, Set, Task};
 use crate::sql::Script;
 use crate::stop::Stop;
 use guard::Terms;
-use lock::{Listener, Patience};
+use lock::{Ear, Patience};
 
 /// Everything a run has to know and does not change.
 pub(crate) struct Job<'a> {
@@ -63,7 +63,7 @@ pub(crate) struct Job<'a> {
     pub(crate) policies: Policies,
     pub(crate) backup: Option<&'a Backup>,
     pub(crate) undo: undo::Terms,
-    pub(crate) listener: Option<&'a Listener>,
+    pub(crate) listener: Option<&'a Ear<'a>>,
     pub(crate) patience: Patience<'a>,
     /// What to seal the ledger with, where the goal is everything that the program knows.
     pub(crate) fingerprint: Option<u64>,
@@ -315,11 +315,7 @@ impl<'a> Run<'a> {
             reason: amendment.reason.as_deref(),
             detail: Some(&entry.checksum),
         }])?;
-        self.report.amended.push(Done {
-            version: Some(entry.version),
-            name: entry.name.clone(),
-            took: Duration::ZERO,
-        });
+        self.report.amended.push(Done::in_ledger(Some(entry.version), entry.name.clone()));
         Ok(())
     }
 }
@@ -354,8 +350,12 @@ impl<'a> Job<'a> {
 
     /// What is applied, by our ledger or, where that is not there yet, by the one to be taken over.
     pub(crate) fn applied(&self) -> Result<Applied> {
-        let takeover = self.adopt.map(|adoption| self.ledger.takeover(self.set, adoption));
-        match takeover.transpose()?.flatten() {
+        let Some(adoption) = self.adopt else {
+            return self.ledger.read();
+        };
+        let _at_one_moment =
+            self.conn.is_autocommit().then(|| lock::read(self.conn)).transpose()?;
+        match self.ledger.takeover(self.set, adoption)? {
             Some(takeover) => Ok(takeover.applied()),
             None => self.ledger.read(),
         }
@@ -467,7 +467,7 @@ impl<'a> Job<'a> {
 
     pub(crate) fn verify_script(&self, work: &Work) -> Option<&Script> {
         match work {
-            Work::Migration(version) => self.set.get(*version)?.verify.as_ref(),
+            Work::Migration(version) => self.set.get(*version)?.verify.as_deref(),
             _ => None,
         }
     }
@@ -496,8 +496,9 @@ impl<'a> Job<'a> {
 }
 
 impl Report {
-    fn add(&mut self, direction: Direction, version: Option<Version>, name: &str, took: Duration) {
-        let done = Done { version, name: name.to_owned(), took };
+    fn add(&mut self, step: &Step, rows_changed: u64, took: Duration) {
+        let Step { version, name, direction, .. } = step;
+        let done = Done { version: *version, name: name.clone(), rows_changed, took };
         match direction {
             Direction::Apply => self.applied.push(done),
             Direction::Revert => self.reverted.push(done),

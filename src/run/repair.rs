@@ -1,7 +1,5 @@
 //! Accepts what a ledger says, on record.
 
-use std::time::Duration;
-
 use super::{GRACE, Job};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Applied, Deed};
@@ -58,7 +56,7 @@ pub(crate) fn repair(job: &Job<'_>, why: &str) -> Result<Vec<Done>> {
             detail: Some(&detail),
         }])?;
         let name = name.clone();
-        amended.push(Done { version: Some(row.version), name, took: Duration::ZERO });
+        amended.push(Done::in_ledger(Some(row.version), name));
     }
     if let Some(mark) = mark {
         ledger.clear_mark()?;
@@ -70,7 +68,7 @@ pub(crate) fn repair(job: &Job<'_>, why: &str) -> Result<Vec<Done>> {
             detail: Some("was interrupted; will run again"),
         }])?;
         let version = Some(mark.version);
-        amended.push(Done { version, name: mark.name, took: Duration::ZERO });
+        amended.push(Done::in_ledger(version, mark.name));
     }
     Ok(amended)
 }

@@ -1,6 +1,8 @@
 //! One binary, a module per promise.
 
 mod adopt;
+mod adopt_bad;
+mod adopt_safe;
 mod backfills;
 mod backups;
 mod bad_sets;
@@ -13,6 +15,7 @@ mod drift;
 mod edges;
 mod environment;
 mod fresh;
+mod fuzz_corpus;
 mod interrupted;
 mod killed;
 mod layouts;
@@ -23,13 +26,17 @@ mod lockfile;
 mod logging;
 mod losses;
 mod policies;
+mod properties;
 mod read_only;
 mod rebuilds;
 mod registry;
 mod registry_review;
+mod rehearse;
+mod rehearse_copies;
 mod repeatables;
 mod review;
 mod schema;
+mod schema_random;
 mod seal;
 mod seeds;
 mod sources;
