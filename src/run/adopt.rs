@@ -69,7 +69,6 @@ impl super::Job<'_> {
         let version = self.patience.retry(|| self.schema_version())?;
         let applied = takeover.applied();
         let live = self.patience.retry(|| Snapshot::of(self.conn))?;
-        let live = live.without(std::slice::from_ref(&takeover.told.ledger));
         let differences = (self.differences)(&applied, live)
             .map_err(|error| takeover.refused(Unfit::CannotReplay).because(error))?;
         if differences.is_empty() {
