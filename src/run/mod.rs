@@ -1,6 +1,6 @@
 //! Carries out what is planned: a plan and a connection become a report.
 
-mod adopt;
+pub(crate) mod adopt;
 mod aside;
 mod backfill;
 mod backup;
