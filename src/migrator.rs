@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::backup::Backup;
 use crate::drift::{Drifted, Watched};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::fingerprint::Fingerprint;
 use crate::fresh::OnConnect;
 use crate::ledger::{self, Ledger, Sight};
 use crate::migration::{Target, Version};
@@ -559,15 +560,15 @@ impl Migrator {
     }
 
     pub(crate) fn fingerprints(&self) -> Result<Fingerprints> {
-        let mut source = DefaultHasher::new();
+        let mut source = Fingerprint::new();
         env!("CARGO_PKG_VERSION").hash(&mut source);
         self.source.hash(&mut source)?;
         let source = source.finish();
-        let mut whole = DefaultHasher::new();
+        let mut whole = Fingerprint::new();
         (source, self.policies).hash(&mut whole);
         self.seeds.hash(&mut whole);
         self.environments.hash(&mut whole);
-        let mut drift = DefaultHasher::new();
+        let mut drift = Fingerprint::new();
         (source, &self.undrifting).hash(&mut drift);
         Ok(Fingerprints { whole: whole.finish(), drift: drift.finish() })
     }

@@ -367,7 +367,7 @@ impl Planner<'_> {
             let same = entry.checksum == row.checksum
                 && entry.name == row.name
                 && entry.compatibility == row.compatibility
-                && entry.down.as_ref().map(Script::stored).as_deref() == row.down_sql.as_deref();
+                && entry.down.as_deref().map(Script::stored).as_deref() == row.down_sql.as_deref();
             let wanted = corrects || reason.is_some();
             (!same && !baseline && wanted).then(|| Amendment {
                 version: row.version,

@@ -467,7 +467,7 @@ impl<'a> Job<'a> {
 
     pub(crate) fn verify_script(&self, work: &Work) -> Option<&Script> {
         match work {
-            Work::Migration(version) => self.set.get(*version)?.verify.as_ref(),
+            Work::Migration(version) => self.set.get(*version)?.verify.as_deref(),
             _ => None,
         }
     }

@@ -35,6 +35,7 @@ mod rehearse_copies;
 mod repeatables;
 mod review;
 mod schema;
+mod schema_random;
 mod seal;
 mod seeds;
 mod sources;
