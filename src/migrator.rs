@@ -19,6 +19,7 @@ use crate::ledger::{self, Ledger, Sight};
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Plan, Policies};
 use crate::report::{HistoryEntry, Report, Status};
+use crate::run::adopt::Proved;
 use crate::run::lock::{Ear, Listener, Patience};
 use crate::run::repair::{refuse_running, refuse_unadopted, repair};
 use crate::run::undo::Terms;
@@ -322,8 +323,10 @@ impl Migrator {
         let job = self.job(conn, &ledger, &set)?;
         let plan = job.patience.retry(|| job.plan(Goal::Up(Target::Latest)))?;
         job.patience.retry(|| preflight::refuse_texts(&job, &plan))?;
-        job.prove(&plan)?;
-        Ok(plan)
+        match job.prove(&plan)? {
+            Proved::Overtaken => self.plan(conn),
+            _ => Ok(plan),
+        }
     }
 
     /// Reads: how every migration and seed stands.
