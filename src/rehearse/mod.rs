@@ -12,6 +12,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use crate::backup::{file_of, image};
+use crate::drift::Watched;
 use crate::error::{Error, Result};
 use crate::ledger::Applied;
 use crate::migration::{Target, Version};
@@ -124,11 +125,14 @@ impl Migrator {
         };
         let downs = match &error {
             Some(_) => Downs::not_tried("not everything that is pending could be applied"),
-            None => quiet.try_downs(&copy.conn, place, &before, &after)?,
+            None => quiet.try_downs(&copy.conn, place, &before, &after, &report)?,
         };
         Ok(Rehearsal {
             database,
-            from: before.version(),
+            from: report
+                .adopted
+                .as_ref()
+                .map_or(before.version(), |it| it.migrations.last().copied()),
             to: after.version(),
             steps: steps(&report, lost),
             space: Space { before: before.bytes, after: after.bytes, beside },
@@ -150,18 +154,24 @@ impl Migrator {
         let mut lost = Vec::new();
         let mut perform = || {
             let ledger = self.ledger_of(conn)?;
-            let fingerprint = Some(self.fingerprint()?);
+            let prints = self.fingerprints()?;
+            let sight = self.sight(conn, &ledger, prints)?;
+            let watched = match sight.undrifted {
+                true => Watched::default(),
+                false => self.watch(conn, &ledger)?,
+            };
             let set = self.load()?;
             let watch = Watch::new(conn, &ledger, &set);
             let hear = |event: &crate::event::Event<'_>| watch.hear(event);
             let job = |deferred| -> Result<Job<'_>> {
                 let job = self.job(conn, &ledger, &set)?;
+                let fingerprint = Some(prints.whole);
                 Ok(Job { fingerprint, deferred, listener: Some(&hear), ..job })
             };
             let mut all = Report::default();
-            let mut run = || -> Result<()> {
+            let run = || -> Result<()> {
                 let up = || run::run(&job(Deferred::Leave)?, Goal::Up(Target::Latest));
-                all.go_on(up()?);
+                all.go_on(self.note(conn, &ledger, prints, watched, up())?);
                 all.go_on(run::run_backfills(&job(Deferred::Run)?)?);
                 if !all.held.is_empty() {
                     all.go_on(up()?);
@@ -190,6 +200,7 @@ impl Report {
         self.backfills.extend(next.backfills.iter().cloned());
         self.newer.clone_from(&next.newer);
         self.took += next.took;
+        self.adopted = self.adopted.take().or(next.adopted.clone());
         self.held.clear();
         self.absorb(next);
     }
