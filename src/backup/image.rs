@@ -114,9 +114,9 @@ pub(super) fn check(path: &Path, prefix: &str) -> Result<(Connection, Applied), 
     // are not at hand to answer it.
     conn.execute_batch("PRAGMA ignore_check_constraints = ON")?;
     // A NULL in a column that has become NOT NULL since is a matter of its rows, and no damage.
-    match findings(&conn)?.iter().find(|finding| !finding.starts_with("NULL value in ")) {
-        Some(wrong) => return Err(format!("the file is damaged: {wrong}").into()),
-        None => {}
+    let wrong = findings(&conn)?.into_iter().find(|found| !found.starts_with("NULL value in "));
+    if let Some(wrong) = wrong {
+        return Err(format!("the file is damaged: {wrong}").into());
     }
     let applied = Ledger::of(&conn, prefix, None)?.read()?;
     Ok((conn, applied))

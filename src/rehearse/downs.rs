@@ -28,8 +28,8 @@ impl Migrator {
         let Some(first) = new.iter().min() else {
             return Ok(Downs::not_tried("no migration was applied"));
         };
-        let rows = after.applied.migrations.iter().map(|row| row.version);
-        let stays = rows.filter(|version| !new.contains(version)).next_back();
+        let mut rows = after.applied.migrations.iter().map(|row| row.version);
+        let stays = rows.rfind(|version| !new.contains(version));
         if stays.is_some_and(|stays| stays > *first) {
             return Ok(Downs::not_tried("what was applied is older than what was there"));
         }
