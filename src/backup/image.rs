@@ -168,9 +168,18 @@ fn in_tables(conn: &Connection) -> rusqlite::Result<Vec<String>> {
 
 fn quick_check(conn: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement = conn.prepare(sql)?;
-    let answers = statement.query_map([], |row| row.get(0))?;
-    let all = answers.collect::<rusqlite::Result<Vec<String>>>()?;
-    Ok(all.into_iter().filter(|answer| answer != "ok").collect())
+    let mut answers = statement.query([])?;
+    let mut found: Vec<String> = Vec::new();
+    loop {
+        match answers.next() {
+            Ok(Some(row)) => found.push(row.get(0)?),
+            // It may get no further than to the damage, which it has told by then.
+            Err(error) if found.is_empty() => return Err(error),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    found.retain(|answer| answer != "ok");
+    Ok(found)
 }
 
 /// `SQLITE_ERROR`, which here is "no such collation sequence" or "unknown function".

@@ -44,8 +44,8 @@ impl Copy {
         };
         let draft = match place {
             Place::File(path) => {
-                let files =
-                    files_of(from).map_err(Error::sqlite("asking for the databases' files"))?;
+                let asking = "asking for the databases' files";
+                let files = patience.retry(|| files_of(from).map_err(Error::sqlite(asking)))?;
                 Some(Draft::begin(path, &files)?)
             }
             Place::Memory | Place::Temporary => None,

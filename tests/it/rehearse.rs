@@ -102,7 +102,7 @@ schema
   create index `note_by_at` on table `note`
 
 space
-  the file: 28.0 KiB before, 28.0 KiB after; beside it meanwhile: at most 28.0 KiB a transaction
+  the file: 28.0 KiB before, 28.0 KiB after; beside it meanwhile: at most 28.2 KiB a transaction
 
 quick_check
   nothing found
