@@ -9,7 +9,7 @@ use crate::migration::{Target, Version};
 use crate::migrator::Migrator;
 use crate::plan::{self, DataLoss, Goal, Late, Missing, Newer};
 use crate::run::{self, Job};
-use crate::source::{Set, set};
+use crate::source::{Set, text};
 use crate::sql::action::{Action, Object};
 use crate::sql::script::Script;
 
@@ -198,7 +198,7 @@ fn absent(set: &Set, version: Version, row: Option<&Row>) -> Error {
 /// The views and triggers that the ledger says a repeatable made.
 pub(crate) fn made_by(row: &Row) -> Vec<String> {
     let stored = row.down_sql.clone().unwrap_or_default();
-    let Ok(script) = set::read_stored(String::new(), stored) else { return Vec::new() };
+    let Ok(script) = text::read_stored(String::new(), stored) else { return Vec::new() };
     let dropped = script.statements.iter().filter_map(|statement| match &statement.action {
         Action::Drop { what: Object::View | Object::Trigger, name } => Some(name.name.clone()),
         _ => None,

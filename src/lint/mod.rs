@@ -20,7 +20,7 @@ pub(crate) struct Hit {
 }
 
 impl Hit {
-    fn at(rule: Rule, script: &Script, byte: usize, what: String) -> Self {
+    pub(crate) fn at(rule: Rule, script: &Script, byte: usize, what: String) -> Self {
         let position = Some(script.position(byte));
         Hit { rule, file: script.file.clone(), position, what }
     }
@@ -50,6 +50,14 @@ fn scripts<'a>(set: &'a Set, seeds: &'a Registry) -> Vec<(Kind, &'a Script)> {
         Item::Backfill(_) => None,
     }));
     all
+}
+
+/// Where a script's first statement stands.
+pub(crate) fn beginning(set: &Set, seeds: &Registry, file: &str) -> Option<Position> {
+    let scripts = scripts(set, seeds);
+    let (_, script) = scripts.into_iter().find(|(_, script)| script.file == file)?;
+    let first = script.statements.first().map_or(0, |statement| statement.start);
+    Some(script.position(first))
 }
 
 /// What the texts of a set tell.

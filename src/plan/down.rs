@@ -6,7 +6,7 @@ use crate::error::{ErrorKind, Result};
 use crate::ledger::{Record, Recorded, Row};
 use crate::migration::{Target, Version};
 use crate::report::Compatibility;
-use crate::source::{Entry, set};
+use crate::source::{Entry, text};
 
 impl Planner<'_> {
     pub(super) fn down(&self, target: Target) -> Result<Plan> {
@@ -95,7 +95,7 @@ impl Planner<'_> {
             (Some(down), _) => down.clone(),
             (None, Some(sql)) if entry.is_none() => {
                 let file = format!("{}_{}.down (stored in the ledger)", row.version, row.name);
-                set::read_stored(file, sql.clone())?
+                text::read_stored(file, sql.clone())?
             }
             _ => {
                 let forgotten = entry.filter(|entry| entry.undo).map(|_| {

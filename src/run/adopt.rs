@@ -44,7 +44,7 @@ impl Run<'_> {
             return Ok(false);
         }
         job.ledger.take_over(preview)?;
-        job.patience.commit(&tx, || Ok(job.ledger.read()?.begun))?;
+        job.patience.commit(&tx, || Ok(job.applied()?.takeover.is_none()))?;
         drop(tx);
         let edited = preview.edited().iter();
         self.report.warnings.extend(edited.map(|file| {

@@ -350,8 +350,12 @@ impl<'a> Job<'a> {
 
     /// What is applied, by our ledger or, where that is not there yet, by the one to be taken over.
     pub(crate) fn applied(&self) -> Result<Applied> {
-        let takeover = self.adopt.map(|adoption| self.ledger.takeover(self.set, adoption));
-        match takeover.transpose()?.flatten() {
+        let Some(adoption) = self.adopt else {
+            return self.ledger.read();
+        };
+        let _at_one_moment =
+            self.conn.is_autocommit().then(|| lock::read(self.conn)).transpose()?;
+        match self.ledger.takeover(self.set, adoption)? {
             Some(takeover) => Ok(takeover.applied()),
             None => self.ledger.read(),
         }

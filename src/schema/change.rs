@@ -147,8 +147,8 @@ impl Change {
             (Some(_), None) if *kind == Kind::Column => {
                 format!("drop the column `{name}` of table `{table}`")
             }
-            (None, Some(text)) if !kind.is_of_column() => format!("add {text} to table `{table}`"),
-            (Some(text), None) if !kind.is_of_column() => {
+            (None, Some(text)) if is_part(*kind) => format!("add {text} to table `{table}`"),
+            (Some(text), None) if is_part(*kind) => {
                 format!("take {text} away from table `{table}`")
             }
             _ => {

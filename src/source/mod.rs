@@ -9,6 +9,7 @@ pub(crate) mod naming;
 mod part;
 mod recognise;
 pub(crate) mod set;
+pub(crate) mod text;
 
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};

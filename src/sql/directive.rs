@@ -298,5 +298,5 @@ fn version_number(version: &str) -> Option<i32> {
     let patch = parts.next().unwrap_or(Some(0))?;
     let in_range = (3..=9).contains(&major) && (0..1000).contains(&minor);
     (in_range && (0..1000).contains(&patch) && parts.next().is_none())
-        .then_some(major * 1_000_000 + minor * 1_000 + patch)
+        .then(|| major * 1_000_000 + minor * 1_000 + patch)
 }

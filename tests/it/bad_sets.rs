@@ -222,6 +222,8 @@ fn a_directive_at_fault_is_shown_with_a_caret() {
         ("requires sqlite >= 3.x", "write `requires sqlite >= 3.35` or `>= 3.35.5`"),
         ("requires sqlite >= 3.35.5.1", "write `requires sqlite >= 3.35` or `>= 3.35.5`"),
         ("requires sqlite >= 99999999999.1", "write `requires sqlite >= 3.35` or `>= 3.35.5`"),
+        // More thousands than a number can have.
+        ("requires sqlite >= 32351", "write `requires sqlite >= 3.35` or `>= 3.35.5`"),
         ("requires module", "`requires module` has to name what it requires"),
         (
             "requires table t",

@@ -1,6 +1,8 @@
 //! One binary, a module per promise.
 
 mod adopt;
+mod adopt_bad;
+mod adopt_safe;
 mod backfills;
 mod backups;
 mod bad_sets;
@@ -33,6 +35,7 @@ mod rehearse_copies;
 mod repeatables;
 mod review;
 mod schema;
+mod schema_random;
 mod seal;
 mod seeds;
 mod sources;

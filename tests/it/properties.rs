@@ -162,8 +162,9 @@ pub fn canonical(text: &str) {
     }
     same(&format!("\u{feff}{text}"), "a byte order mark");
     let found = statements(text);
-    // A vertical tab after white space is white space, and by itself it is a token.
-    same(&found.join(";"), "statements alone");
+    // A vertical tab after white space is white space, and by itself it is a token; and `$a(` takes
+    // in what follows up to white space.
+    same(&found.join(" ;"), "statements alone");
     same(&format!("-- a; b\n/* ' */ ;;{}", found.join(" -- ;\r\n;/* \" */;\t/**/")), "comments");
     let Some(last) = found.last() else {
         return same("", "nothing");
