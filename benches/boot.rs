@@ -122,7 +122,6 @@ fn main() -> Result<()> {
             "guard" => return guard(),
             "undo" => return undo(),
             "many" => return many(),
-            "fresh" => return fresh_databases(),
             "drift" => return drift(),
             "drift-counts" => return drift_counts(),
             _ => {}
@@ -137,7 +136,6 @@ fn main() -> Result<()> {
     nothing_to_do(&sets)?;
     drift()?;
     guard()?;
-    fresh_databases()?;
     many()?;
     undo()
 }
@@ -235,56 +233,6 @@ fn many() -> Result<()> {
         ];
         let cells = times.map(|time| format!("{:.1}", time.as_secs_f64() * 1e6 / size as f64));
         println!("| {size} | {} |", cells.join(" | "));
-    }
-    println!();
-    Ok(())
-}
-
-/// A database for a unit test, ready for its first query: migrated, copied, or lent.
-fn fresh_databases() -> Result<()> {
-    println!("### A fresh database in memory and a first query\n");
-    println!(
-        "| migrations | bare SQL | `open_in_memory` | times faster | `sandbox` | times faster |"
-    );
-    println!("|---:|---:|---:|---:|---:|---:|");
-    for size in SIZES {
-        let set = set(Kind::Realistic, size);
-        let migrator = Migrator::from_embedded(&set.embedded);
-        let rounds = if size < 1000 { 61 } else { 9 };
-        let first_query = |conn: &Connection| {
-            conn.query_row("SELECT count(*) FROM entity_1", [], |row| row.get::<_, i64>(0))
-        };
-        let [bare, copied, lent] = race(
-            rounds,
-            [
-                Box::new(|| {
-                    let work = || {
-                        let conn = Connection::open_in_memory()?;
-                        set.execute(&conn)?;
-                        Ok(first_query(&conn)?)
-                    };
-                    Ok(timed(work)?.0)
-                }),
-                Box::new(|| {
-                    let work = || Ok(first_query(&migrator.open_in_memory()?)?);
-                    Ok(timed(work)?.0)
-                }),
-                Box::new(|| {
-                    let work = || Ok(landfall::testing::sandbox(&migrator, first_query)??);
-                    Ok(timed(work)?.0)
-                }),
-            ],
-        )?;
-        let times = |other: &Times| {
-            format!("{:.0}", bare.median().as_secs_f64() / other.median().as_secs_f64())
-        };
-        let (copied_times, lent_times) = (times(&copied), times(&lent));
-        println!(
-            "| {size} | {} | {} | {copied_times} | {} | {lent_times} |",
-            bare.cell(),
-            copied.cell(),
-            lent.cell()
-        );
     }
     println!();
     Ok(())

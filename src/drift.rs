@@ -90,8 +90,14 @@ impl Migrator {
 
     /// Looks for drift at a start, and judges it.
     pub(crate) fn watch(&self, conn: &Connection, ledger: &Ledger<'_>) -> Result<Watched> {
-        let Seen { applied, live, moment } = self.patience(conn)?.retry(|| see(conn, ledger))?;
         let mut watched = Watched::default();
+        let Seen { applied, live, moment } = match self.patience(conn)?.retry(|| see(conn, ledger))
+        {
+            Ok(seen) => seen,
+            // Its schema is compared when that ledger is taken over.
+            Err(error) if self.adopt.is_some() && error.is_foreign_ledger() => return Ok(watched),
+            Err(error) => return Err(error),
+        };
         if !applied.begun || applied.mark.is_some() {
             // Nothing was made by migrations, or one that runs outside a transaction is half done.
             return Ok(watched);
@@ -146,7 +152,12 @@ impl Migrator {
         Ok(report)
     }
 
-    fn drift_of(&self, applied: &Applied, live: Snapshot, enforces: bool) -> Result<Vec<Change>> {
+    pub(crate) fn drift_of(
+        &self,
+        applied: &Applied,
+        live: Snapshot,
+        enforces: bool,
+    ) -> Result<Vec<Change>> {
         let Replay { conn, untold } = self.replay(Extent::Applied(applied), enforces)?;
         let seen = |snapshot: Snapshot| {
             let snapshot = snapshot.without(&untold);

@@ -1,15 +1,19 @@
 //! What can go wrong, in sentences.
 
 mod advice;
+mod unfit;
 
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::adoption::Adopt;
+use crate::finding::Findings;
 use crate::migration::{BoxError, Version};
 use crate::report::Report;
 use crate::schema::Change;
 use crate::sql::{Position, Script};
+pub(crate) use unfit::Unfit;
 
 /// What every verb returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -69,6 +73,14 @@ pub enum ErrorKind {
     #[error("`{file}` is not understood: {why}")]
     #[non_exhaustive]
     BadName { file: String, why: String },
+    /// Files of two tools in one folder.
+    #[error("`{first}` is {first_is}, and `{second}` is {second_is}: one folder is one tool's")]
+    #[non_exhaustive]
+    MixedLayouts { first: String, first_is: &'static str, second: String, second_is: &'static str },
+    /// A file that two tools would take for different things.
+    #[error("`{file}` can be read in two ways: {why}")]
+    #[non_exhaustive]
+    AmbiguousLayout { file: String, why: String },
     /// Two files claim one version, or two repeatables one name.
     #[error("`{first}` and `{second}` are both {what}")]
     #[non_exhaustive]
@@ -118,6 +130,12 @@ pub enum ErrorKind {
     )]
     #[non_exhaustive]
     Missing { version: Version, name: String, app_version: Option<String> },
+    /// An applied migration has another number now, because of the versions that came beside it.
+    #[error(
+        "{file} was applied to this database as version {applied}, and is version {version} now"
+    )]
+    #[non_exhaustive]
+    Renumbered { file: String, applied: Version, version: Version },
     /// A pending migration is older than one already applied.
     #[error("migration {file} is pending, but the database is already at version {latest}")]
     #[non_exhaustive]
@@ -133,7 +151,19 @@ pub enum ErrorKind {
     /// A table with the name of one of ours that is not ours.
     #[error("table `{table}` is not landfall's: {looks_like}")]
     #[non_exhaustive]
-    ForeignLedger { table: String, looks_like: String },
+    ForeignLedger { table: String, looks_like: String, adopt: Option<Adopt> },
+    /// The ledger of another tool cannot be taken over as it is.
+    #[error("the ledger of {tool}, `{ledger}`, cannot be taken over: {why}")]
+    #[non_exhaustive]
+    Adoption { tool: &'static str, ledger: String, why: String },
+    /// The migrations that another tool's ledger names do not make the schema that is there.
+    #[error(
+        "the ledger of {tool}, `{ledger}`, cannot be taken over: the schema is not what its \
+         migrations make: {}",
+        list(differences)
+    )]
+    #[non_exhaustive]
+    Unproved { tool: &'static str, ledger: String, differences: Vec<String> },
     /// The table that says what is applied is gone, and others of the ledger are there.
     #[error("the ledger has lost its table `{table}`, and what is applied cannot be told")]
     #[non_exhaustive]
@@ -261,6 +291,14 @@ pub enum ErrorKind {
     #[error("the database is not current: {pending}")]
     #[non_exhaustive]
     NotCurrent { pending: String },
+    /// Verifying a set of migrations has found something. [`Findings`] is all of it.
+    #[error("{} in the migrations", findings.count())]
+    #[non_exhaustive]
+    Unsound { findings: Findings },
+    /// A file that is kept beside the migrations does not say what they are.
+    #[error("`{}` {}", path.display(), list(faults))]
+    #[non_exhaustive]
+    Locked { path: PathBuf, faults: Vec<String> },
     /// A test that was lent a database inside a transaction ended that.
     #[error("the test ended the transaction that its database was lent in")]
     SandboxLeft,
@@ -441,6 +479,10 @@ impl Error {
     pub(crate) fn is_interrupt(&self) -> bool {
         let code = self.cause().and_then(rusqlite::Error::sqlite_error_code);
         code == Some(rusqlite::ErrorCode::OperationInterrupted)
+    }
+
+    pub(crate) fn is_foreign_ledger(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::ForeignLedger { .. })
     }
 
     fn cause(&self) -> Option<&rusqlite::Error> {

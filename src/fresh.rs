@@ -218,7 +218,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Page by page, through SQLite's backup API. Serializing and deserializing is as fast, within a
 /// tenth, and would leave a database that is no `:memory:` one and cannot grow beyond a gigabyte.
-fn copied(template: &Connection, to: &mut Connection) -> Result<()> {
+pub(crate) fn copied(template: &Connection, to: &mut Connection) -> Result<()> {
     let mut copy = || {
         let backup = backup::Backup::new(template, to)?;
         while backup.step(-1)? != StepResult::Done {

@@ -117,6 +117,19 @@ impl Held {
     }
 }
 
+impl Held {
+    /// What the history says of it, which is the same as long as nothing is done about it. One with
+    /// a sentinel of its own is on record as a seed that is done.
+    pub(crate) fn on_record(&self) -> Option<String> {
+        match &self.why {
+            HeldBack::OwnSentinel => None,
+            HeldBack::Deferred { .. } => Some("deferred".to_owned()),
+            HeldBack::Elsewhere { .. } => Some("another process is at it".to_owned()),
+            why => Some(why.to_string()),
+        }
+    }
+}
+
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.why)

@@ -11,18 +11,24 @@
     clippy::incompatible_msrv
 )]
 
+mod adoption;
 mod backup;
 mod drift;
 mod error;
 mod event;
+mod finding;
+mod fingerprint;
 mod fresh;
 mod held;
 mod ledger;
+mod lint;
 mod migration;
 mod migrator;
 mod options;
 mod plan;
+mod proof;
 mod putting_back;
+pub mod rehearse;
 mod replay;
 mod report;
 mod rows;
@@ -35,6 +41,7 @@ mod status;
 mod stop;
 pub mod testing;
 
+pub use adoption::{Adopt, Adopted, Adoption, Proof};
 pub use backup::{Backup, When};
 pub use drift::Drifted;
 pub use error::{Error, ErrorKind, Result};
@@ -46,12 +53,14 @@ pub use plan::{
     Amendment, ChangedSince, DataLoss, Direction, ForeignKeys, Late, Missing, Newer, Plan, Step,
     Strictness, Transactions,
 };
+pub use rehearse::Rehearsal;
 pub use report::{
     BackfillDone, BackupOutcome, Compatibility, Done, HistoryEntry, MigrationStatus,
     NewerMigration, Report, SeedDone, SeedState, SeedStatus, State, Status,
 };
 pub use rows::{RowPolicy, Rows, RowsWritten};
 pub use seed::{Backfill, Batch, Edited, Failures, Seed, Seeds, UserTriggers};
+pub use source::Layout;
 pub use sql::Position;
 pub use stop::Stop;
 

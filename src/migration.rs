@@ -115,6 +115,7 @@ pub struct Migration {
     pub(crate) verify: Option<Text>,
     pub(crate) compatible: Option<String>,
     pub(crate) allow_data_loss: Option<String>,
+    pub(crate) irreversible: Option<String>,
     pub(crate) undoable: bool,
 }
 
@@ -202,6 +203,7 @@ impl Migration {
             verify: None,
             compatible: None,
             allow_data_loss: None,
+            irreversible: None,
             undoable: false,
         }
     }
@@ -241,6 +243,31 @@ impl Migration {
     /// text: `-- landfall: allow-data-loss: <reason>`.
     pub fn allow_data_loss(mut self, reason: impl Into<String>) -> Self {
         self.allow_data_loss = Some(reason.into());
+        self
+    }
+
+    /// States that a code migration has no way back, and why, so that
+    /// [`verify`](crate::testing::verify) does not ask for one. An SQL migration says so in its text:
+    /// `-- landfall: irreversible: <reason>`.
+    ///
+    /// ```
+    /// use landfall::{Migration, Migrator, Target};
+    ///
+    /// let hash = Migration::code(12, "hash_names", |tx| {
+    ///     tx.execute("UPDATE contact SET name = 'hash of ' || name", []).map(drop)
+    /// });
+    /// let migrator = Migrator::from_dir("migrations-example")
+    ///     .with(hash.irreversible("a hash does not tell what it was made of"));
+    /// let conn = migrator.open_in_memory()?;
+    /// let error = migrator.revert(&conn, Target::Steps(1)).unwrap_err();
+    /// assert_eq!(
+    ///     error.kind().to_string(),
+    ///     "migration 12 (hash_names) cannot be reverted: a hash does not tell what it was made of"
+    /// );
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn irreversible(mut self, reason: impl Into<String>) -> Self {
+        self.irreversible = Some(reason.into());
         self
     }
 

@@ -2,25 +2,27 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::adoption::Adoption;
 use crate::backup::Backup;
 use crate::drift::{Drifted, Watched};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::fingerprint::Fingerprint;
 use crate::fresh::OnConnect;
 use crate::ledger::{self, Ledger, Sight};
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Plan, Policies};
 use crate::report::{HistoryEntry, Report, Status};
-use crate::run::lock::{Listener, Patience};
-use crate::run::repair::{refuse_running, repair};
+use crate::run::lock::{Ear, Listener, Patience};
+use crate::run::repair::{refuse_running, refuse_unadopted, repair};
 use crate::run::undo::Terms;
-use crate::run::{self, Job, preflight, session, statements};
+use crate::run::{self, Job, empty_downs, preflight, session, statements};
 use crate::seed::{Deferred, Environments, Registry, Seeds};
 use crate::source::{Set, Source};
 use crate::stop::Stop;
@@ -49,6 +51,7 @@ pub struct Migrator {
     pub(crate) app_version: Option<String>,
     pub(crate) prefix: String,
     pub(crate) policies: Policies,
+    pub(crate) adopt: Option<Adoption>,
     pub(crate) backup: Option<Backup>,
     pub(crate) undo: Terms,
     pub(crate) wait: Duration,
@@ -195,7 +198,7 @@ impl Migrator {
         let goal = match to {
             // Counted once, before another process may have done the same.
             Target::Steps(steps) => {
-                let applied = job.patience.retry(|| ledger.read())?.migrations;
+                let applied = job.patience.retry(|| job.applied())?.migrations;
                 let stays = applied.len().saturating_sub(steps);
                 let last = stays.checked_sub(1).and_then(|last| applied.get(last));
                 last.map_or(Target::Empty, |row| Target::Version(row.version))
@@ -265,6 +268,7 @@ impl Migrator {
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
         refuse_running(&job)?;
+        refuse_unadopted(&job)?;
         let tx = job.patience.begin()?;
         ledger.create()?;
         let amended = repair(&job, why)?;
@@ -276,8 +280,8 @@ impl Migrator {
 /// Verbs that only read.
 impl Migrator {
     /// Reads no database: whether the set, the registry of seeds and the folder's name for backups
-    /// are sound, and every sign-off
-    /// of a loss stands over something that can lose.
+    /// are sound, and every sign-off of a loss stands over something that can lose. A down script that
+    /// is empty, where its migration changes the schema, is a warning in the [log](https://docs.rs/log).
     ///
     /// # Errors
     ///
@@ -288,7 +292,13 @@ impl Migrator {
     /// # Ok::<(), landfall::Error>(())
     /// ```
     pub fn check(&self) -> Result<()> {
-        self.load()?.refuse_stale_sign_offs()
+        let set = self.load()?;
+        set.refuse_stale_sign_offs()?;
+        let empty: Vec<_> = set.empty_downs().collect();
+        if let Some(warning) = empty_downs::told(&empty) {
+            log::warn!("{warning}");
+        }
+        Ok(())
     }
 
     /// Reads: what [`apply`](Migrator::apply) would do. Its `Display` is the dry run.
@@ -312,6 +322,7 @@ impl Migrator {
         let job = self.job(conn, &ledger, &set)?;
         let plan = job.patience.retry(|| job.plan(Goal::Up(Target::Latest)))?;
         job.patience.retry(|| preflight::refuse_texts(&job, &plan))?;
+        job.prove(&plan)?;
         Ok(plan)
     }
 
@@ -335,8 +346,11 @@ impl Migrator {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
-        let (applied, sentinels) =
-            job.patience.retry(|| Ok((ledger.read()?, ledger.sentinels()?)))?;
+        let (applied, sentinels) = job.patience.retry(|| {
+            let applied = job.applied()?;
+            let sentinels = job.sentinels(&applied)?;
+            Ok((applied, sentinels))
+        })?;
         let plan = job.plan(Goal::Up(Target::Latest)).unwrap_or_default();
         let standing = job.standing(&applied, &plan, &sentinels);
         Ok(crate::status::status(&set, &applied, &job.seeds, &standing, &sentinels))
@@ -430,7 +444,12 @@ impl Migrator {
     /// ```
     pub fn history(&self, conn: &Connection) -> Result<Vec<HistoryEntry>> {
         let ledger = self.ledger_of(conn)?;
-        self.patience(conn)?.retry(|| ledger.read().and_then(|_| ledger.history()))
+        let read = self.patience(conn)?.retry(|| ledger.read().and_then(|_| ledger.history()));
+        match read {
+            // Of a ledger that is still to be taken over there is no history.
+            Err(error) if self.adopt.is_some() && error.is_foreign_ledger() => Ok(Vec::new()),
+            read => read,
+        }
     }
 
     /// Reads: runs the verify script of every applied migration now.
@@ -450,7 +469,8 @@ impl Migrator {
     pub fn verify(&self, conn: &Connection) -> Result<()> {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
-        for row in self.patience(conn)?.retry(|| ledger.read())?.migrations {
+        let job = self.job(conn, &ledger, &set)?;
+        for row in job.patience.retry(|| job.applied())?.migrations {
             let script = set.get(row.version).and_then(|entry| entry.verify.as_ref());
             script.map_or(Ok(()), |script| statements::verify(conn, script))?;
         }
@@ -497,8 +517,8 @@ impl Migrator {
         Patience::new(conn, self.wait, self.listener())
     }
 
-    pub(crate) fn listener(&self) -> Option<&Listener> {
-        self.listener.as_deref()
+    pub(crate) fn listener(&self) -> Option<&Ear<'_>> {
+        self.listener.as_deref().map(|listener| listener as &Ear<'_>)
     }
 
     pub(crate) fn job<'a>(
@@ -514,6 +534,12 @@ impl Migrator {
             seeds: Registry::read(&self.seeds, &self.environments)?,
             passed: RefCell::default(),
             deferred: Deferred::Leave,
+            adopt: self.adopt.as_ref(),
+            differences: Box::new(|applied, live| {
+                let enforces = session::enforces_foreign_keys(conn)?;
+                let changes = self.drift_of(applied, live, enforces)?;
+                Ok(changes.iter().map(ToString::to_string).collect())
+            }),
             stop: self.stop.as_ref(),
             policies: self.policies,
             backup: self.backup.as_ref(),
@@ -531,15 +557,15 @@ impl Migrator {
     }
 
     pub(crate) fn fingerprints(&self) -> Result<Fingerprints> {
-        let mut source = DefaultHasher::new();
+        let mut source = Fingerprint::new();
         env!("CARGO_PKG_VERSION").hash(&mut source);
         self.source.hash(&mut source)?;
         let source = source.finish();
-        let mut whole = DefaultHasher::new();
+        let mut whole = Fingerprint::new();
         (source, self.policies).hash(&mut whole);
         self.seeds.hash(&mut whole);
         self.environments.hash(&mut whole);
-        let mut drift = DefaultHasher::new();
+        let mut drift = Fingerprint::new();
         (source, &self.undrifting).hash(&mut drift);
         Ok(Fingerprints { whole: whole.finish(), drift: drift.finish() })
     }
@@ -573,6 +599,7 @@ impl fmt::Debug for Migrator {
             .field("app_version", &self.app_version)
             .field("ledger", &self.prefix)
             .field("policies", &self.policies)
+            .field("adopt", &self.adopt)
             .field("backup", &self.backup)
             .field("wait", &self.wait)
             .finish_non_exhaustive()

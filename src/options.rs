@@ -9,6 +9,7 @@ use std::time::Duration;
 use include_dir::Dir;
 use rusqlite::Connection;
 
+use crate::adoption::Adoption;
 use crate::backup::Backup;
 use crate::drift::Drifted;
 use crate::event::Event;
@@ -20,7 +21,7 @@ use crate::plan::{
 };
 use crate::run::undo;
 use crate::seed::{Environments, Seeds};
-use crate::source::Source;
+use crate::source::{Layout, Source};
 use crate::stop::Stop;
 
 /// Sources.
@@ -86,6 +87,59 @@ impl Migrator {
         self
     }
 
+    /// How the folder's files are named and cut. Default: as they are recognised, each folder by its
+    /// files; this is for one that can be read in two ways.
+    ///
+    /// ```
+    /// use landfall::include_dir::{self, include_dir};
+    /// use landfall::{Layout, Migrator};
+    ///
+    /// let files = include_dir!("$CARGO_MANIFEST_DIR/tests/cases/golang-migrate/migrations");
+    /// Migrator::from_embedded(files).layout(Layout::GolangMigrate).check()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn layout(mut self, l: Layout) -> Self {
+        self.source.tell().layout = Some(l);
+        self
+    }
+
+    /// Passes over files that are no migrations and end with `.sql`, or that belong to another set.
+    /// A pattern without `/` is about a name at any depth, one with a `/` about a path from the
+    /// folder on; it also takes what is below a folder of that name. `*` and `?` stand for what a
+    /// name can hold, `**` for any number of folders. May be said several times. Default: none.
+    ///
+    /// ```
+    /// landfall::Migrator::from_dir("migrations-example")
+    ///     .ignore("schema.sql")
+    ///     .ignore("drafts/**/*.sql")
+    ///     .check()?;
+    /// # Ok::<(), landfall::Error>(())
+    /// ```
+    pub fn ignore(mut self, glob: impl Into<String>) -> Self {
+        self.source.tell().ignored.push(glob.into());
+        self
+    }
+
+    /// What `{{ .name }}`, `{{ name }}` and `${name}` stand for in SQL, wherever they stand but in
+    /// comments; inside a quoted text a quote of the value is doubled. It is one line. What is
+    /// checked, shown in errors and stored is the text with the value in it, so that another value
+    /// is another migration. A placeholder without a value is refused, unless it stands inside a
+    /// string, where it may be data: there `{{ .other }}` is refused once there is any variable.
+    /// Default: none.
+    ///
+    /// ```
+    /// use landfall::{Migration, Migrator};
+    ///
+    /// let table = Migration::sql(1, "user", "CREATE TABLE {{ .Prefix }}user(name)");
+    /// let conn = Migrator::from_migrations([table]).variable("Prefix", "app_").open_in_memory()?;
+    /// conn.execute("INSERT INTO app_user VALUES ('Ada')", [])?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.source.tell().variables.insert(name.into(), value.into());
+        self
+    }
+
     fn new(source: Source) -> Self {
         Migrator {
             source,
@@ -94,6 +148,7 @@ impl Migrator {
             app_version: None,
             prefix: "schema".to_owned(),
             policies: Policies::default(),
+            adopt: None,
             backup: None,
             undo: undo::Terms::default(),
             wait: Duration::from_secs(60),
@@ -210,6 +265,25 @@ impl Migrator {
     /// What to do with what a rebuild loses besides rows. Default: [`Strictness::Warn`].
     pub fn strictness(mut self, s: Strictness) -> Self {
         self.policies.strictness = s;
+        self
+    }
+
+    /// Another tool's ledger to take over, where landfall's is not there yet: the first start reads
+    /// it, proves that it is true, and writes landfall's in one transaction; every later one has
+    /// nothing to do with it. Theirs stays, so that the old program can still run; where its table
+    /// has the name of landfall's, it gets another. A database without that ledger is like any other.
+    /// Default: none.
+    ///
+    /// Before anything is written, the migrations that it names are replayed into an empty database
+    /// in memory, and the schema that they make is compared with the one that is there. Differences,
+    /// an edited file, or a migration that did not come to its end, are refused with
+    /// [`ErrorKind::Unproved`](crate::ErrorKind::Unproved) or
+    /// [`ErrorKind::Adoption`](crate::ErrorKind::Adoption). What it names and the set lacks is for
+    /// [`missing`](Migrator::missing) and [`newer`](Migrator::newer) to decide. Seeds have not run.
+    ///
+    /// [`Adopt`](crate::Adopt) has an example.
+    pub fn adopt(mut self, t: impl Into<Adoption>) -> Self {
+        self.adopt = Some(t.into());
         self
     }
 

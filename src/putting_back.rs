@@ -48,7 +48,7 @@ impl Migrator {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
-        let records = job.patience.retry(|| ledger.read())?.records;
+        let records = job.patience.retry(|| job.applied())?.records;
         let of_it =
             |record: &&Record| record.name == name && matches!(record.of, Recorded::Seed { .. });
         match records.iter().rfind(of_it) {
@@ -99,7 +99,7 @@ impl Migrator {
             let forgotten =
                 Deed { action: "forget", version, name: Some(&name), detail, ..Deed::default() };
             ledger.record([forgotten])?;
-            report.forgotten.push(Done { version, name, took: Duration::ZERO });
+            report.forgotten.push(Done::in_ledger(version, name));
         }
         let left = ledger.read()?.records;
         patience.commit(&tx, || Ok(ledger.read()?.records == left))?;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::adoption::Adopted;
 use crate::held::{Held, Progress};
 use crate::migration::Version;
 
@@ -20,6 +21,8 @@ use crate::migration::Version;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Report {
+    /// Another tool's ledger that was taken over, before anything else.
+    pub adopted: Option<Adopted>,
     /// Migrations that ran, in the order they ran.
     pub applied: Vec<Done>,
     /// Migrations and recorded seeds taken back, in the order that happened.
@@ -61,8 +64,17 @@ pub struct Done {
     pub version: Option<Version>,
     /// Its name.
     pub name: String,
+    /// Rows inserted, updated or deleted, those by triggers and foreign-key actions included.
+    pub rows_changed: u64,
     /// How long it took.
     pub took: Duration,
+}
+
+impl Done {
+    /// One of which nothing but a row of the ledger was written.
+    pub(crate) fn in_ledger(version: Option<Version>, name: String) -> Self {
+        Done { version, name, rows_changed: 0, took: Duration::ZERO }
+    }
 }
 
 /// What became of a backup that was asked for.
@@ -221,6 +233,7 @@ impl Report {
             && self.seeds.is_empty()
             && self.backfills.is_empty()
             && self.restored.is_none()
+            && self.adopted.is_none()
     }
 
     /// Takes in what a transaction did, once it is committed.
@@ -259,6 +272,9 @@ impl Report {
                 _ => String::new(),
             })
             .collect();
+        if let Some(adopted) = &self.adopted {
+            parts.insert(0, format!("adopted {adopted}"));
+        }
         if !self.seeds.is_empty() {
             let names: Vec<_> = self.seeds.iter().map(|seed| seed.name.as_str()).collect();
             parts.push(format!("seeded {}", names.join(", ")));
@@ -287,6 +303,9 @@ impl fmt::Display for Report {
         }
         if let Some(path) = &self.restored {
             write!(f, "\n  restored {}", path.display())?;
+        }
+        if let Some(adopted) = &self.adopted {
+            write!(f, "\n  adopted {adopted}")?;
         }
         for (what, list) in self.lists() {
             for done in list {
@@ -486,7 +505,7 @@ pub struct HistoryEntry {
     pub id: i64,
     /// When, UTC, ISO 8601.
     pub at: String,
-    /// What was done: `apply`, `revert`, `repeat`, `baseline`, `amend`, `replace`, `repair`,
+    /// What was done: `apply`, `revert`, `repeat`, `baseline`, `adopt`, `amend`, `replace`, `repair`,
     /// `seed`, `forget` (how to undo it), `waive` (a rule, with the reason given), `lose` (what a sign-off let go), `backup`,
     /// `restore`.
     pub action: String,

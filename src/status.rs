@@ -103,7 +103,8 @@ impl MigrationStatus {
             version,
             name: name.to_owned(),
             state,
-            applied_at: row.map(|row| row.applied_at.clone()),
+            // A ledger that is still to be taken over does not always know.
+            applied_at: row.map(|row| row.applied_at.clone()).filter(|at| !at.is_empty()),
             app_version: row.and_then(|row| row.app_version.clone()),
         }
     }

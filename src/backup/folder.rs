@@ -69,27 +69,9 @@ impl<'a> Folder<'a> {
         Folder { path, file }
     }
 
-    /// Takes the folder's lock, or fails at once with "busy". It is SQLite's lock on a file that
-    /// stays empty: of all locks it is the one that has to work here anyway.
+    /// Takes the folder's lock, or fails at once with "busy".
     pub(super) fn lock(&self, database: &Path) -> Result<Lock, BoxError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let path = self.path.join(format!(".{}.backup-lock", self.file));
-        let there = path.symlink_metadata().is_ok();
-        let conn = Connection::open_with_flags(&path, flags)?;
-        if !there {
-            // Through its path: opening and closing it as a file would let go of SQLite's lock.
-            resemble(&path, database);
-        }
-        if conn.is_readonly(MAIN_DB)? {
-            // The lock would be one for reading, which others can have too.
-            return Err(format!("{} may not be written by this user", path.display()).into());
-        }
-        conn.busy_timeout(Duration::ZERO)?;
-        // A journal would be a file beside it.
-        conn.execute_batch("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE")?;
-        Ok(Lock { _conn: conn })
+        Lock::on(&self.path.join(format!(".{}.backup-lock", self.file)), database)
     }
 
     fn partial(&self) -> PathBuf {
@@ -98,32 +80,18 @@ impl<'a> Folder<'a> {
 
     /// Removes what a process that was killed has left. Only the lock's holder writes there.
     pub(super) fn clear_partial(&self) -> io::Result<()> {
-        let partial = self.partial();
-        for tail in ["", "-journal", "-wal", "-shm"] {
-            let mut path = partial.clone().into_os_string();
-            path.push(tail);
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        remove(&self.partial())
     }
 
     /// A file to write into, empty, and readable by nobody who could not read the database.
     pub(super) fn create_partial(&self, database: &Path) -> io::Result<PathBuf> {
-        self.clear_partial()?;
         let partial = self.partial();
-        OpenOptions::new().write(true).create_new(true).open(&partial)?;
-        resemble(&partial, database);
+        create(&partial, database)?;
         Ok(partial)
     }
 
-    /// Gives the finished file its name. Synced before, and its folder after, so that what has
-    /// the name is whole.
+    /// Gives the finished file its name.
     pub(super) fn finish(&self, version: i64, stamp: &str) -> io::Result<PathBuf> {
-        let partial = self.partial();
-        OpenOptions::new().read(true).write(true).open(&partial)?.sync_all()?;
         let mut nth = 1;
         let path = loop {
             let path = self.path.join(Name::new(&self.file, version, stamp, nth).text);
@@ -132,11 +100,7 @@ impl<'a> Folder<'a> {
             }
             nth += 1;
         };
-        fs::rename(&partial, &path)?;
-        // Elsewhere a folder cannot be opened as a file.
-        if cfg!(unix) {
-            File::open(self.path)?.sync_all()?;
-        }
+        settle(&self.partial(), &path)?;
         Ok(path)
     }
 
@@ -184,6 +148,70 @@ impl<'a> Folder<'a> {
         found.sort();
         Ok(found)
     }
+}
+
+impl Lock {
+    /// Takes the lock on a file that is empty, made if it is not there, or fails at once with
+    /// "busy". It is SQLite's lock: of all locks it is the one that has to work here anyway.
+    pub(super) fn on(path: &Path, database: &Path) -> Result<Lock, BoxError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let there = path.symlink_metadata().is_ok();
+        let conn = Connection::open_with_flags(path, flags)?;
+        if !there {
+            // Through its path: opening and closing it as a file would let go of SQLite's lock.
+            resemble(path, database);
+        }
+        if conn.is_readonly(MAIN_DB)? {
+            // The lock would be one for reading, which others can have too.
+            return Err(format!("{} may not be written by this user", path.display()).into());
+        }
+        conn.busy_timeout(Duration::ZERO)?;
+        // A journal would be a file beside it.
+        conn.execute_batch("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE")?;
+        Ok(Lock { _conn: conn })
+    }
+}
+
+/// Removes a database file, and what SQLite may have left beside it.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    for tail in ["", "-journal", "-wal", "-shm"] {
+        match fs::remove_file(beside(path, tail)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The file that SQLite keeps beside a database's.
+pub(crate) fn beside(path: &Path, tail: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(tail);
+    path.into()
+}
+
+/// An empty file in the place of whatever was there, which nobody can read who could not read the
+/// database.
+pub(super) fn create(path: &Path, database: &Path) -> io::Result<()> {
+    remove(path)?;
+    OpenOptions::new().write(true).create_new(true).open(path)?;
+    resemble(path, database);
+    Ok(())
+}
+
+/// Gives a finished file its name. Synced before, and its folder after, so that what has the name
+/// is whole.
+pub(super) fn settle(partial: &Path, path: &Path) -> io::Result<()> {
+    OpenOptions::new().read(true).write(true).open(partial)?.sync_all()?;
+    fs::rename(partial, path)?;
+    // Elsewhere a folder cannot be opened as a file.
+    if cfg!(unix) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Gives a file that was just made the database's owner and permissions, as far as this user may.

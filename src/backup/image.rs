@@ -37,14 +37,47 @@ pub(super) fn write(
 }
 
 /// Copies a whole database in steps. Locks in the way are waited for.
-pub(super) fn copy(
+pub(crate) fn copy(
     from: &Connection,
     to: &mut Connection,
     wait: Duration,
     tell: &dyn Fn(&Event<'_>),
     event: fn(u64, u64) -> Event<'static>,
 ) -> Result<(), BoxError> {
-    let backup = Backup::new(from, to)?;
+    step_through(&Backup::new(from, to)?, wait, tell, event)
+}
+
+/// Copies an attached database, or TEMP, into the one of that name.
+pub(crate) fn copy_attached(
+    from: &Connection,
+    name: &str,
+    to: &mut Connection,
+    wait: Duration,
+) -> Result<(), BoxError> {
+    let backup = {
+        // Older releases of rusqlite want the name in a type of this name. What a block imports
+        // goes before what stands around it, so that it is taken where it is there.
+        #[allow(unused_imports)]
+        use rusqlite::*;
+        let (source, target) = (DatabaseName::Attached(name), DatabaseName::Attached(name));
+        Backup::new_with_names(from, source, to, target)?
+    };
+    step_through(&backup, wait, &|_| (), |done, total| Event::Backup { done, total })
+}
+
+#[allow(dead_code, non_snake_case)]
+mod DatabaseName {
+    pub(super) fn Attached(name: &str) -> &str {
+        name
+    }
+}
+
+fn step_through(
+    backup: &Backup<'_, '_>,
+    wait: Duration,
+    tell: &dyn Fn(&Event<'_>),
+    event: fn(u64, u64) -> Event<'static>,
+) -> Result<(), BoxError> {
     let mut stuck: Option<Instant> = None;
     loop {
         let step = backup.step(PAGES)?;
@@ -80,11 +113,16 @@ pub(super) fn check(path: &Path, prefix: &str) -> Result<(Connection, Applied), 
     // Whether the rows are as the application wants them is not the question, and its functions
     // are not at hand to answer it.
     conn.execute_batch("PRAGMA ignore_check_constraints = ON")?;
-    match quick_check(&conn, "PRAGMA quick_check") {
-        Err(error) if is_foreign(&error) => check_tables(&conn)?,
-        checked => refuse_wrong(checked?)?,
+    // A NULL in a column that has become NOT NULL since is a matter of its rows, and no damage.
+    match findings(&conn)?.iter().find(|finding| !finding.starts_with("NULL value in ")) {
+        Some(wrong) => return Err(format!("the file is damaged: {wrong}").into()),
+        None => {}
     }
-    let applied = Ledger::of(&conn, prefix, None)?.read()?;
+    let applied = match Ledger::of(&conn, prefix, None)?.read() {
+        // From before another tool's ledger was taken over.
+        Err(error) if error.is_foreign_ledger() => Applied::default(),
+        read => read?,
+    };
     Ok((conn, applied))
 }
 
@@ -108,40 +146,35 @@ fn refuse_cut_off(conn: &Connection, path: &Path) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// What `quick_check` finds: <https://sqlite.org/pragma.html#pragma_quick_check>.
+pub(crate) fn findings(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    match quick_check(conn, "PRAGMA main.quick_check") {
+        Err(error) if is_foreign(&error) => in_tables(conn),
+        found => found,
+    }
+}
+
 /// Table by table. Those that stand on a collation or function of the application cannot be
 /// checked without it.
-fn check_tables(conn: &Connection) -> Result<(), BoxError> {
-    let mut statement = conn.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
+fn in_tables(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = conn.prepare("SELECT name FROM main.sqlite_master WHERE type = 'table'")?;
     let names = statement.query_map([], |row| row.get(0))?;
+    let mut found = Vec::new();
     for name in names.collect::<rusqlite::Result<Vec<String>>>()? {
-        let sql = format!("PRAGMA quick_check({})", crate::sql::quoted(&name));
+        let sql = format!("PRAGMA main.quick_check({})", crate::sql::quoted(&name));
         match quick_check(conn, &sql) {
             Err(error) if is_foreign(&error) => {}
-            checked => refuse_wrong(checked?)?,
+            one => found.extend(one?),
         }
     }
-    Ok(())
+    Ok(found)
 }
 
-/// The first thing that is wrong with the file, or `ok`. A NULL in a column that has become NOT NULL
-/// since is a matter of its rows, as a CHECK is, and no damage.
-fn quick_check(conn: &Connection, sql: &str) -> rusqlite::Result<String> {
+fn quick_check(conn: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement = conn.prepare(sql)?;
-    let mut answers = statement.query([])?;
-    while let Some(row) = answers.next()? {
-        let answer: String = row.get(0)?;
-        if !answer.starts_with("NULL value in ") {
-            return Ok(answer);
-        }
-    }
-    Ok("ok".to_owned())
-}
-
-fn refuse_wrong(answer: String) -> Result<(), BoxError> {
-    match answer.as_str() {
-        "ok" => Ok(()),
-        wrong => Err(format!("the file is damaged: {wrong}").into()),
-    }
+    let answers = statement.query_map([], |row| row.get(0))?;
+    let all = answers.collect::<rusqlite::Result<Vec<String>>>()?;
+    Ok(all.into_iter().filter(|answer| answer != "ok").collect())
 }
 
 /// `SQLITE_ERROR`, which here is "no such collation sequence" or "unknown function".

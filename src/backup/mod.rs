@@ -1,7 +1,8 @@
 //! Backups: a database file's whole content in one other file, and the way back.
 
+mod draft;
 mod folder;
-mod image;
+pub(crate) mod image;
 pub(crate) mod restore;
 
 use std::borrow::Cow;
@@ -15,7 +16,8 @@ use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::migration::{BoxError, Version};
 use crate::report::BackupOutcome;
-pub(crate) use folder::{Folder, Lock};
+pub(crate) use draft::Draft;
+pub(crate) use folder::{Folder, Lock, beside};
 
 /// Where backups go, when one is taken, and how many stay: an option of a
 /// [`Migrator`](crate::Migrator::backup).

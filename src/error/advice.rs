@@ -2,11 +2,7 @@
 
 use super::ErrorKind;
 use crate::schema::Change;
-use crate::source::naming::{self, Role};
-
-fn is_repeatable(file: &str) -> bool {
-    matches!(naming::role(file), Ok(Role::Repeatable { .. }))
-}
+use crate::source::naming::is_repeatable;
 
 /// How many statements are shown.
 const SHOWN: usize = 20;
@@ -45,16 +41,21 @@ impl ErrorKind {
             ErrorKind::BadName { .. } => {
                 "name it `0001_name.sql`, `0001_name.down.sql`, `0001_name.verify.sql`, \
                  `0050_name.baseline.sql`, `R__name.sql` or `20250214_0930_name.sql`, or move it \
-                 out of the folder"
+                 out of the folder, or pass over it with `.ignore(\"<file>\")`"
+            }
+            ErrorKind::MixedLayouts { .. } => {
+                "give each tool's files a folder of their own, or pass over the others with \
+                 `.ignore(\"<file>\")`"
+            }
+            ErrorKind::AmbiguousLayout { .. } => "say whose it is: `.layout(Layout::…)`",
+            ErrorKind::Renumbered { .. } => {
+                "give the file that has come before it a version after the newest"
             }
             ErrorKind::DuplicateVersion { .. } => "give one of them another number or name",
             ErrorKind::OrphanDown { .. } => {
                 "add its migration, correct the number, or remove the file"
             }
             ErrorKind::NotUtf8 { .. } => "save the file as UTF-8 text",
-            ErrorKind::BadText { why, .. } if why.contains("section") => {
-                "put the down section into a `.down.sql` file of its own, and remove the marks"
-            }
             ErrorKind::BadText { .. } => "close it where it was meant to end",
             ErrorKind::Directive { .. } => {
                 return Some(format!("the directives are: {}", crate::sql::directive::FORMS));
@@ -89,6 +90,13 @@ impl ErrorKind {
                  back; or, to go back, revert with the newer one, or use `newer(Newer::Revert)`, \
                  which runs the down scripts stored in the ledger; or, if this program can work \
                  with the newer schema, use `newer(Newer::Ignore)`"
+            }
+            ErrorKind::ForeignLedger { adopt: Some(tool), .. } => {
+                return Some(format!(
+                    "to take it over, say `.adopt({})`; or give landfall's tables another name \
+                     with `ledger(\"<prefix>\")`",
+                    tool.variant()
+                ));
             }
             ErrorKind::ForeignLedger { .. } => {
                 "give landfall's tables another name with `ledger(\"<prefix>\")`"
@@ -180,6 +188,10 @@ impl ErrorKind {
                 "look at the database; then call `repair` with a reason to run it again from its \
                  start, or `baseline` with its version to take it as done"
             }
+            ErrorKind::Unsound { .. } => {
+                "each finding says what to do; a check that is not for this application is left \
+                 out with `.skip(Check::…, \"<reason>\")`"
+            }
             ErrorKind::SandboxLeft => {
                 "use `open_in_memory` for a test that begins or ends transactions"
             }
@@ -189,7 +201,11 @@ impl ErrorKind {
                 "wait for the process that migrates, or run `apply` here"
             }
             ErrorKind::Drift { changes } => return Some(mending(changes)),
-            ErrorKind::Backup { .. } | ErrorKind::Sqlite { .. } => return None,
+            ErrorKind::Adoption { .. }
+            | ErrorKind::Unproved { .. }
+            | ErrorKind::Locked { .. }
+            | ErrorKind::Backup { .. }
+            | ErrorKind::Sqlite { .. } => return None,
         };
         Some(text.to_owned())
     }

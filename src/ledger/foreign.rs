@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, params_from_iter};
 
 use super::format::{SKIPPED, TABLES, UNDO, columns};
+use crate::adoption::Adopt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::quoted;
 
@@ -26,11 +27,11 @@ impl Found {
 }
 
 /// Other tools that keep a table of our default name, by a column that only theirs has.
-const TOOLS: [(&str, &str); 4] = [
-    ("dirty", "it looks like golang-migrate's"),
-    ("id", "it looks like geni's"),
-    ("hash", "it looks like another migrator's, which keeps hashes"),
-    ("version", "it looks like dbmate's or Rails's"),
+const TOOLS: [(&str, &str, Option<Adopt>); 4] = [
+    ("dirty", "it looks like golang-migrate's", Some(Adopt::GolangMigrate)),
+    ("id", "it looks like geni's", Some(Adopt::Geni)),
+    ("hash", "it looks like another migrator's, which keeps hashes", None),
+    ("version", "it looks like dbmate's or Rails's", Some(Adopt::Dbmate)),
 ];
 
 /// Looks for our tables in `main`; one of the name that is not ours is refused.
@@ -72,12 +73,12 @@ fn foreign(conn: &Connection, table: String, name: &str) -> Error {
         Err(error) => return Error::sqlite("looking at a table with the ledger's name")(error),
     };
     let has = |column: &str| its_columns.iter().any(|its| its.eq_ignore_ascii_case(column));
-    let tool = TOOLS.iter().find(|(column, _)| name == "migrations" && has(column));
-    let looks_like = match tool {
-        Some((_, sentence)) => (*sentence).to_owned(),
-        None => format!("its columns are {}", its_columns.join(", ")),
+    let tool = TOOLS.iter().find(|(column, ..)| name == "migrations" && has(column));
+    let (looks_like, adopt) = match tool {
+        Some((_, sentence, adopt)) => ((*sentence).to_owned(), *adopt),
+        None => (format!("its columns are {}", its_columns.join(", ")), None),
     };
-    ErrorKind::ForeignLedger { table, looks_like }.into()
+    ErrorKind::ForeignLedger { table, looks_like, adopt }.into()
 }
 
 /// Tables and views of our names.

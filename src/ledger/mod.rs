@@ -1,12 +1,15 @@
 //! The only room that names our tables: what has been applied, sown and done to a database.
 
+pub(crate) mod adopt;
 pub(crate) mod backfill;
 pub(crate) mod foreign;
 pub(crate) mod format;
+mod held;
 mod seal;
 mod sentinel;
 pub(crate) mod undo;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -16,7 +19,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::migration::Version;
 use crate::report::{Compatibility, HistoryEntry};
 use crate::source::Entry;
-use crate::sql::quoted;
+use crate::sql::Script;
+pub(crate) use adopt::Takeover;
 pub(crate) use seal::{Moment, Sight};
 pub(crate) use undo::{ChangedRow, Record, Recorded, Recording};
 
@@ -62,6 +66,8 @@ pub(crate) struct Applied {
     pub(crate) mark: Option<Mark>,
     /// What was recorded and can be put back, the oldest first.
     pub(crate) records: Vec<Record>,
+    /// Another tool's ledger that all this is read from, until it is taken over.
+    pub(crate) takeover: Option<Box<Takeover>>,
     /// Whether any of our tables is there.
     pub(crate) begun: bool,
     /// Whether all of them are.
@@ -83,7 +89,7 @@ pub(crate) struct NewRow<'a> {
     pub(crate) version: Version,
     pub(crate) name: &'a str,
     pub(crate) checksum: &'a str,
-    pub(crate) down_sql: Option<&'a str>,
+    pub(crate) down_sql: Option<Cow<'a, str>>,
     pub(crate) compatibility: Compatibility,
     pub(crate) took: Duration,
 }
@@ -122,7 +128,8 @@ impl<'c> Ledger<'c> {
         app_version: Option<&str>,
     ) -> Result<Self> {
         check_prefix(prefix)?;
-        let name = |what: &str| format!("main.{}", quoted(&format!("{prefix}_{what}")));
+        // The prefix has been found to be plain: there is nothing in it to quote.
+        let name = |what: &str| ["main.\"", prefix, "_", what, "\""].concat();
         Ok(Ledger {
             conn,
             tables: Tables {
@@ -145,9 +152,7 @@ impl<'c> Ledger<'c> {
 
     /// Whether a table of the database is one of ours.
     pub(crate) fn owns(&self, table: &str) -> bool {
-        let ours = format::TABLES.iter().chain(&format::UNDO).chain([&format::SKIPPED]);
-        let mut names = ours.map(|(what, _)| format!("{}_{what}", self.tables.prefix));
-        names.any(|name| table.eq_ignore_ascii_case(&name))
+        owned(&self.tables.prefix).any(|name| table.eq_ignore_ascii_case(&name))
     }
 
     /// Reads what has been applied; a database without a ledger has had nothing.
@@ -264,19 +269,19 @@ impl<'c> Ledger<'c> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             self.tables.migrations
         );
-        let now = self.now()?;
         let mut statement = self.conn.prepare(&sql)?;
+        // What is bound stays bound: https://sqlite.org/c3ref/bind_blob.html
+        statement.raw_bind_parameter(6, self.now()?)?;
+        statement.raw_bind_parameter(8, &self.app_version)?;
         for row in rows {
-            statement.execute(params![
-                row.version.0,
-                row.name,
-                row.checksum,
-                row.down_sql,
-                row.compatibility == Compatibility::Compatible,
-                now,
-                microseconds(row.took),
-                self.app_version,
-            ])?;
+            statement.raw_bind_parameter(1, row.version.0)?;
+            statement.raw_bind_parameter(2, row.name)?;
+            statement.raw_bind_parameter(3, row.checksum)?;
+            statement.raw_bind_parameter(4, row.down_sql.as_deref())?;
+            let compatible = row.compatibility == Compatibility::Compatible;
+            statement.raw_bind_parameter(5, compatible)?;
+            statement.raw_bind_parameter(7, microseconds(row.took))?;
+            statement.raw_execute()?;
         }
         Ok(())
     }
@@ -312,7 +317,7 @@ impl<'c> Ledger<'c> {
             self.tables.migrations
         );
         let Entry { version, name, checksum, .. } = entry;
-        let down = entry.down.as_ref().map(|down| down.text.as_ref());
+        let down = entry.down.as_deref().map(Script::stored);
         let compatible = entry.compatibility == Compatibility::Compatible;
         self.conn
             .execute(&sql, params![version.0, name, checksum, down, compatible])
@@ -346,13 +351,17 @@ impl<'c> Ledger<'c> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             self.tables.history
         );
-        let now = self.now()?;
         let mut statement = self.conn.prepare(&sql)?;
+        statement.raw_bind_parameter(1, self.now()?)?;
+        statement.raw_bind_parameter(7, &self.app_version)?;
         for deed in deeds {
             let Deed { action, version, name, reason, detail } = deed;
-            let version = version.map(|version| version.0);
-            let app = &self.app_version;
-            statement.execute(params![now, action, version, name, reason, detail, app])?;
+            statement.raw_bind_parameter(2, action)?;
+            statement.raw_bind_parameter(3, version.map(|version| version.0))?;
+            statement.raw_bind_parameter(4, name)?;
+            statement.raw_bind_parameter(5, reason)?;
+            statement.raw_bind_parameter(6, detail)?;
+            statement.raw_execute()?;
         }
         Ok(())
     }
@@ -450,6 +459,14 @@ impl<'c> Ledger<'c> {
             .map_err(Error::sqlite("writing a seed's sentinel"))
     }
 
+    /// Forgets that one seed or backfill has run.
+    pub(crate) fn forget_seed(&self, name: &str) -> Result<()> {
+        self.conn
+            .execute(&format!("DELETE FROM {} WHERE name = ?1", self.tables.seeds), [name])
+            .map(drop)
+            .map_err(Error::sqlite("deleting a seed's sentinel"))
+    }
+
     /// Forgets every sentinel: nothing of what the seeds wrote is left.
     pub(crate) fn forget_seeds(&self) -> Result<()> {
         self.conn
@@ -457,6 +474,12 @@ impl<'c> Ledger<'c> {
             .and_then(|_| self.forget_skipped(None))
             .map_err(Error::sqlite("deleting the seeds' sentinels"))
     }
+}
+
+/// The tables of a ledger, as they are called.
+pub(crate) fn owned(prefix: &str) -> impl Iterator<Item = String> {
+    let ours = format::TABLES.iter().chain(&format::UNDO).chain([&format::SKIPPED]);
+    ours.map(move |(what, _)| format!("{prefix}_{what}"))
 }
 
 /// Refuses a prefix that would need quotes, or that SQLite keeps for itself.

@@ -2,7 +2,7 @@
 
 use super::Risk;
 use crate::sql::action::Change;
-use crate::sql::{Action, Object, Script, quoted};
+use crate::sql::{Action, Object, Script};
 
 /// Whether a table is dropped that was not the script's own TEMP table.
 pub(super) fn drops_a_table(script: &Script) -> bool {
@@ -38,23 +38,4 @@ pub(super) fn risk(script: &Script) -> Risk {
         (false, true) => Risk::Defines,
         (false, false) => Risk::Nothing,
     }
-}
-
-/// What takes a repeatable's views and triggers away, so that it can run again.
-pub(crate) fn undo_of_repeatable(script: &Script) -> String {
-    let drops = script.statements.iter().filter_map(|statement| match &statement.action {
-        Action::Create { what, name, temp: false, .. } => {
-            let what = match what {
-                Object::View => "VIEW",
-                Object::Trigger => "TRIGGER",
-                _ => return None,
-            };
-            Some(format!("DROP {what} IF EXISTS main.{};\n", quoted(&name.name)))
-        }
-        _ => None,
-    });
-    // What was made last may stand on what was made first.
-    let mut drops: Vec<String> = drops.collect();
-    drops.reverse();
-    drops.concat()
 }

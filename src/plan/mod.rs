@@ -11,13 +11,14 @@ mod repeatables;
 use std::fmt;
 use std::time::Duration;
 
+use crate::adoption::Adopted;
 use crate::event::Event;
 use crate::held::Held;
-use crate::ledger::{Record, Row};
+use crate::ledger::{Record, Row, Takeover};
 use crate::migration::Version;
 use crate::report::{Compatibility, NewerMigration, columns};
+use crate::source::Set;
 use crate::sql::Script;
-pub(crate) use judge::undo_of_repeatable;
 pub(crate) use planner::{covered, known, plan, refuse_modified};
 pub use policy::{ChangedSince, DataLoss, Late, Missing, Newer, Strictness, Transactions};
 pub(crate) use policy::{Facts, Goal, Policies};
@@ -36,6 +37,8 @@ pub(crate) use policy::{Facts, Goal, Policies};
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Plan {
+    /// Another tool's ledger that is taken over first.
+    pub adoption: Option<Adopted>,
     /// The steps, in order.
     pub steps: Vec<Step>,
     /// Rows of the ledger to be brought in line with the set, by version.
@@ -48,6 +51,8 @@ pub struct Plan {
     pub newer: Vec<NewerMigration>,
     /// Whether the database has everything after it that this program knows.
     pub(crate) reaches_end: bool,
+    /// What the adoption writes.
+    pub(crate) takeover: Option<Box<Takeover>>,
 }
 
 /// One thing to be done.
@@ -66,6 +71,10 @@ pub struct Step {
     pub foreign_keys: ForeignKeys,
     /// Whether older programs can go on working after it.
     pub compatibility: Compatibility,
+    /// The file that runs, from the set's folder on; of a migration made in code, its name.
+    pub file: Option<String>,
+    /// How many statements that file has for it; none, of a function.
+    pub statements: usize,
     pub(crate) work: Work,
     needs: Needs,
     pub(crate) risk: Risk,
@@ -180,10 +189,31 @@ impl Step {
             transaction: None,
             foreign_keys: ForeignKeys::Unchanged,
             compatibility,
+            file: None,
+            statements: 0,
             work,
             needs,
             risk,
             awaits: Vec::new(),
+        }
+    }
+
+    /// Notes what the set says of where it comes from.
+    fn describe(&mut self, set: &Set) {
+        let script = match &self.work {
+            Work::Migration(version) => {
+                let entry = set.get(*version);
+                self.file = entry.map(|entry| entry.label.clone());
+                entry.and_then(|entry| entry.task.script())
+            }
+            Work::Baseline(version) => set.baseline(*version).map(|baseline| &baseline.script),
+            Work::Repeatable(name) => set.repeatable(name).map(|repeatable| &repeatable.script),
+            Work::Script(script) => Some(script.as_ref()),
+            Work::Undo(_) | Work::Nowhere => None,
+        };
+        if let Some(script) = script {
+            self.statements = script.statements.len();
+            self.file.get_or_insert_with(|| script.file.clone());
         }
     }
 
@@ -217,7 +247,7 @@ impl Step {
 impl Plan {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.seeds.is_empty()
+        self.adoption.is_none() && self.steps.is_empty() && self.seeds.is_empty()
     }
 
     /// Whether nothing that this program knows is left to do after it, now or at a later start.
@@ -230,11 +260,15 @@ impl Plan {
         let count = self.steps.len() + self.seeds.len();
         let step = self.steps.first().map(|step| format!("{} {}", step.direction, step.label()));
         let seed = || self.seeds.first().map(|seed| format!("seed {seed}"));
-        match (count, step.or_else(seed)) {
+        let taken = self.adoption.as_ref().map(|adopted| {
+            format!("the ledger of {}, `{}`, is to be taken over", adopted.tool, adopted.ledger)
+        });
+        let steps = match (count, step.or_else(seed)) {
             (1, Some(only)) => format!("there is 1 step ({only})"),
             (count, Some(first)) => format!("there are {count} steps ({first}, …)"),
-            (_, None) => "nothing to do".to_owned(),
-        }
+            (_, None) => return taken.unwrap_or("nothing to do".to_owned()),
+        };
+        taken.map_or(steps.clone(), |taken| format!("{taken}, {steps}"))
     }
 
     /// Leaves what is to be done after the first segment.
@@ -273,6 +307,10 @@ impl fmt::Display for Plan {
             let waits = self.held.iter().any(Held::is_unsettled);
             f.write_str(if waits { "nothing to do now" } else { "nothing to do" })?;
         } else {
+            if let Some(adopted) = &self.adoption {
+                let then = if self.steps.is_empty() { "" } else { "\n" };
+                write!(f, "adopt  {adopted}{then}")?;
+            }
             let rows: Vec<[String; 6]> = self.steps.iter().map(Step::cells).collect();
             f.write_str(&columns(&rows))?;
         }

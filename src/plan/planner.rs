@@ -32,6 +32,7 @@ pub(crate) fn plan(
         Goal::Undo(record) => planner.undo(record),
     };
     planner.assign_transactions(&mut plan.steps);
+    plan.steps.iter_mut().for_each(|step| step.describe(set));
     Ok(plan)
 }
 
@@ -82,6 +83,7 @@ impl Planner<'_> {
 
     fn up(&self, target: Target) -> Result<Plan> {
         refuse_modified(self.set, self.applied)?;
+        self.refuse_renumbered()?;
         self.refuse_missing()?;
         let newer = self.newer();
         let mut steps = Vec::new();
@@ -111,8 +113,7 @@ impl Planner<'_> {
             amendments: self.amendments(corrects),
             newer,
             reaches_end: whole,
-            seeds: Vec::new(),
-            held: Vec::new(),
+            ..Plan::default()
         })
     }
 
@@ -140,6 +141,26 @@ impl Planner<'_> {
 
     fn baseline_at(&self, version: Version) -> bool {
         self.set.baselines.iter().any(|baseline| baseline.version == version)
+    }
+
+    /// Whatever the policies say: under its new number it would run again.
+    fn refuse_renumbered(&self) -> Result<()> {
+        if !self.set.has_other_numbers() {
+            return Ok(());
+        }
+        let rows = self.applied.migrations.iter();
+        for row in rows.filter(|row| self.set.get(row.version).is_none()) {
+            let is_it = |entry: &&Entry| {
+                entry.also == Some(row.version)
+                    && (entry.name == row.name || entry.checksum == row.checksum)
+            };
+            if let Some(entry) = self.set.migrations.iter().find(is_it) {
+                let (applied, version) = (row.version, entry.version);
+                let file = entry.label.clone();
+                return Err(ErrorKind::Renumbered { file, applied, version }.into());
+            }
+        }
+        Ok(())
     }
 
     fn refuse_missing(&self) -> Result<()> {
@@ -346,7 +367,7 @@ impl Planner<'_> {
             let same = entry.checksum == row.checksum
                 && entry.name == row.name
                 && entry.compatibility == row.compatibility
-                && entry.down.as_ref().map(|down| down.text.as_ref()) == row.down_sql.as_deref();
+                && entry.down.as_deref().map(Script::stored).as_deref() == row.down_sql.as_deref();
             let wanted = corrects || reason.is_some();
             (!same && !baseline && wanted).then(|| Amendment {
                 version: row.version,

@@ -1,11 +1,12 @@
 //! Repeatables: set aside before what could break them, and run again after.
 
-use super::judge::{risk, undo_of_repeatable};
+use super::judge::risk;
 use super::planner::Planner;
 use super::{Direction, Needs, Risk, Step, Work};
 use crate::ledger::Row;
 use crate::report::Compatibility;
-use crate::sql::Script;
+use crate::sql::script::Reading;
+use crate::sql::{Script, undo_of_repeatable};
 
 impl Planner<'_> {
     /// Drops, before anything else, the views and triggers that repeatables made: one of them on
@@ -82,7 +83,7 @@ impl Planner<'_> {
     pub(super) fn aside_step(&self, row: &Row) -> Step {
         let sql = row.down_sql.clone().unwrap_or_default();
         // What we stored ourselves has no directives, so that reading it has no faults.
-        let script = Script::read(format!("{} (stored)", row.name), sql.into());
+        let script = Script::read(format!("{} (stored)", row.name), sql.into(), Reading::default());
         let work = script.map_or(Work::Nowhere, |script| Work::Script(Box::new(script)));
         let needs = Needs::Nothing;
         let kept = Compatibility::Compatible;

@@ -42,13 +42,15 @@ impl Run<'_> {
         if !job.begins_something(&job.plan_from(&applied, self.goal)?)? {
             return Ok(Some(lock));
         }
+        // Before a takeover the file has no ledger that a restore could know it by.
+        let newest = applied.migrations.last().filter(|_| applied.takeover.is_none());
         let made = backup.make(
             &folder,
             &Snapshot {
                 conn: &snapshot,
                 database: &database,
                 ledger: job.ledger,
-                newest: applied.migrations.last().map(|row| row.version),
+                newest: newest.map(|row| row.version),
                 wait: job.patience.limit(),
             },
             &|event| job.tell(event),
@@ -97,7 +99,7 @@ impl Run<'_> {
             let (tx, applied) = job.patience.retry(|| {
                 let tx = Transaction::new_unchecked(job.conn, TransactionBehavior::Deferred)
                     .map_err(Error::sqlite("beginning a transaction"))?;
-                let applied = job.ledger.read()?;
+                let applied = job.applied()?;
                 Ok((tx, applied))
             })?;
             if !job.is_overtaken(&applied, self.goal) {
@@ -113,7 +115,7 @@ impl Job<'_> {
     /// Whether anything is to be done but to go on with backfills, of which every start would make a
     /// backup and push out those from before.
     fn begins_something(&self, plan: &Plan) -> Result<bool> {
-        if !plan.steps.is_empty() {
+        if plan.adoption.is_some() || !plan.steps.is_empty() {
             return Ok(true);
         }
         for name in &plan.seeds {

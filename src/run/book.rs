@@ -1,5 +1,6 @@
 //! What the ledger is told of a segment's steps: rows that come and go, and lines of the history.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::Run;
@@ -7,8 +8,9 @@ use super::aside::Whole;
 use crate::error::Result;
 use crate::ledger::{self, Applied, NewRow};
 use crate::migration::Version;
-use crate::plan::{Direction, Goal, Step, Work, undo_of_repeatable};
+use crate::plan::{Direction, Goal, Step, Work};
 use crate::report::Compatibility;
+use crate::sql::{Script, undo_of_repeatable};
 
 impl Run<'_> {
     /// The rows and the history of the steps, at the end of their transaction: cheaper than one
@@ -43,7 +45,7 @@ impl Run<'_> {
                         version: Version(lowest),
                         name: &step.name,
                         checksum: &script.checksum,
-                        down_sql: undo.as_deref(),
+                        down_sql: undo.as_deref().map(Cow::Borrowed),
                         compatibility: Compatibility::Compatible,
                         took: *took,
                     }));
@@ -87,7 +89,7 @@ impl Run<'_> {
         };
         let of_entry = || {
             let entry = set.get(version)?;
-            let down = entry.down.as_ref().map(|down| down.text.as_ref());
+            let down = entry.down.as_deref().map(Script::stored);
             Some((entry.checksum.as_str(), down))
         };
         let (checksum, down_sql) = of_entry().or_else(of_baseline)?;

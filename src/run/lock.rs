@@ -10,6 +10,9 @@ use crate::event::Event;
 /// A function of the application that is told of events.
 pub(crate) type Listener = dyn Fn(&Event<'_>) + Send + Sync;
 
+/// Whatever is told of events on this thread.
+pub(crate) type Ear<'a> = dyn Fn(&Event<'_>) + 'a;
+
 /// Waits for other connections, up to a limit.
 #[derive(Clone, Copy)]
 pub(crate) struct Patience<'a> {
@@ -18,7 +21,7 @@ pub(crate) struct Patience<'a> {
     /// The caller's own, in milliseconds. It stays as it is where there is none: then the caller
     /// may have a busy handler, which setting a timeout would throw out.
     busy_timeout: u64,
-    listener: Option<&'a Listener>,
+    listener: Option<&'a Ear<'a>>,
 }
 
 /// Between attempts, in milliseconds; the last one repeats.
@@ -28,7 +31,7 @@ impl<'a> Patience<'a> {
     pub(crate) fn new(
         conn: &'a Connection,
         wait: Duration,
-        listener: Option<&'a Listener>,
+        listener: Option<&'a Ear<'a>>,
     ) -> Result<Self> {
         let busy_timeout = conn
             .query_row("PRAGMA busy_timeout", [], |row| row.get(0))
@@ -114,6 +117,16 @@ impl<'a> Patience<'a> {
             committed => committed,
         }
     }
+}
+
+/// Begins to read: what is read until it is dropped is of one moment.
+pub(crate) fn read(conn: &Connection) -> Result<Transaction<'_>> {
+    let begun = Transaction::new_unchecked(conn, TransactionBehavior::Deferred);
+    begun.map_err(|error| {
+        // An interrupted BEGIN may have begun.
+        roll_back(conn);
+        Error::sqlite("beginning a transaction")(error)
+    })
 }
 
 /// No busy timeout, until dropped.

@@ -1,11 +1,13 @@
 //! Carries out what is planned: a plan and a connection become a report.
 
+mod adopt;
 mod aside;
 mod backfill;
 mod backup;
 mod book;
 mod code_guard;
 mod deletes;
+pub(crate) mod empty_downs;
 pub(crate) mod foreign_keys;
 mod guard;
 mod lend;
@@ -19,7 +21,7 @@ mod seeds;
 mod segment;
 pub(crate) mod session;
 pub(crate) mod statements;
-mod table;
+pub(crate) mod table;
 pub(crate) mod undo;
 
 use std::cell::RefCell;
@@ -27,20 +29,22 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::adoption::Adoption;
 use crate::backup::{Backup, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::held::{Held, HeldBack};
 use crate::ledger::{Applied, Deed, Ledger, Sentinel};
-use crate::migration::{Target, Version};
+use crate::migration::Target;
 use crate::plan::{self, Amendment, Direction, Facts, Goal, Plan, Policies, Step, Work};
 use crate::report::{Done, Report};
+use crate::schema::Snapshot;
 use crate::seed::{Deferred, Need, Now, Registry, Standing};
 use crate::source::{Entry, Set, Task};
 use crate::sql::Script;
 use crate::stop::Stop;
 use guard::Terms;
-use lock::{Listener, Patience};
+use lock::{Ear, Patience};
 
 /// Everything a run has to know and does not change.
 pub(crate) struct Job<'a> {
@@ -51,11 +55,15 @@ pub(crate) struct Job<'a> {
     /// What this run has tried of the registry and left.
     pub(crate) passed: RefCell<Vec<Held>>,
     pub(crate) deferred: Deferred,
+    /// The ledger that is taken over where ours is not there yet.
+    pub(crate) adopt: Option<&'a Adoption>,
+    /// How a schema differs from what these make.
+    pub(crate) differences: Box<dyn Fn(&Applied, Snapshot) -> Result<Vec<String>> + 'a>,
     pub(crate) stop: Option<&'a Stop>,
     pub(crate) policies: Policies,
     pub(crate) backup: Option<&'a Backup>,
     pub(crate) undo: undo::Terms,
-    pub(crate) listener: Option<&'a Listener>,
+    pub(crate) listener: Option<&'a Ear<'a>>,
     pub(crate) patience: Patience<'a>,
     /// What to seal the ledger with, where the goal is everything that the program knows.
     pub(crate) fingerprint: Option<u64>,
@@ -139,8 +147,9 @@ impl<'a> Run<'a> {
             self.job.patience.retry(|| preflight::refuse_texts(self.job, &first))?;
             self.job.tell(&Event::Planned { plan: &first });
         }
+        let proved = self.job.prove(&first)?;
         self.alone = self.back_up(&first)?;
-        let mut plan = first;
+        let mut plan = self.take_over(first, proved)?;
         let mut made = Made::WithoutLock;
         while !plan.is_empty() {
             if let (Some(name), Some(step)) = (plan.gate(), plan.steps.first()) {
@@ -246,14 +255,15 @@ impl<'a> Run<'a> {
         if plan.is_empty() { self.finish(&plan) } else { Ok(()) }
     }
 
-    /// What belongs to the end of the last transaction: the ledger brought in line with the set,
-    /// and the seal. The plan has to be made under the lock that is held: the seal says that
+    /// What belongs to the end of the last transaction: the ledger brought in line with the set, why
+    /// seeds have not run, and the seal. The plan has to be made under the lock that is held: the seal says that
     /// nothing is left to do.
     fn finish(&mut self, plan: &Plan) -> Result<()> {
         for amendment in &plan.amendments {
             self.amend(amendment)?;
         }
         self.report_held(plan);
+        self.job.ledger.record_held(&self.report.held)?;
         if let (Some(fingerprint), true) = (self.job.fingerprint, plan.settles()) {
             self.job.ledger.seal(fingerprint)?;
         }
@@ -265,8 +275,12 @@ impl<'a> Run<'a> {
     /// a database that cannot be written right now stays unsealed, which only costs time.
     fn finish_alone(&mut self, plan: &Plan) -> Result<()> {
         let job = self.job;
-        let wanted = job.fingerprint.is_some() && (plan.settles() || !plan.amendments.is_empty());
-        if self.finished || !wanted || preflight::read_only(job.conn)?.is_some() {
+        let is_due = || {
+            let news = || job.ledger.news_of(&self.report.held).is_ok_and(|news| !news.is_empty());
+            plan.settles() || !plan.amendments.is_empty() || job.patience.at_once(news)
+        };
+        let wanted = !self.finished && job.fingerprint.is_some() && is_due();
+        if !wanted || preflight::read_only(job.conn)?.is_some() {
             return Ok(());
         }
         let before = self.report.clone();
@@ -301,11 +315,7 @@ impl<'a> Run<'a> {
             reason: amendment.reason.as_deref(),
             detail: Some(&entry.checksum),
         }])?;
-        self.report.amended.push(Done {
-            version: Some(entry.version),
-            name: entry.name.clone(),
-            took: Duration::ZERO,
-        });
+        self.report.amended.push(Done::in_ledger(Some(entry.version), entry.name.clone()));
         Ok(())
     }
 }
@@ -334,8 +344,26 @@ impl<'a> Job<'a> {
 
     /// Reads the ledger and plans. Outside the write transaction this is a preview.
     pub(crate) fn plan(&self, goal: Goal) -> Result<Plan> {
-        let applied = self.ledger.read()?;
+        let applied = self.applied()?;
         self.plan_from(&applied, goal)
+    }
+
+    /// What is applied, by our ledger or, where that is not there yet, by the one to be taken over.
+    pub(crate) fn applied(&self) -> Result<Applied> {
+        let Some(adoption) = self.adopt else {
+            return self.ledger.read();
+        };
+        let _at_one_moment =
+            self.conn.is_autocommit().then(|| lock::read(self.conn)).transpose()?;
+        match self.ledger.takeover(self.set, adoption)? {
+            Some(takeover) => Ok(takeover.applied()),
+            None => self.ledger.read(),
+        }
+    }
+
+    /// The sentinels of a ledger that was read: one that is to be taken over has none.
+    pub(crate) fn sentinels(&self, applied: &Applied) -> Result<Vec<Sentinel>> {
+        if applied.takeover.is_some() { Ok(Vec::new()) } else { self.ledger.sentinels() }
     }
 
     fn plan_from(&self, applied: &Applied, goal: Goal) -> Result<Plan> {
@@ -343,8 +371,10 @@ impl<'a> Job<'a> {
         let empty = asks && preflight::is_empty(self.conn, self.set)?;
         let facts = Facts { empty, enforces: self.enforces };
         let mut plan = plan::plan(self.set, applied, goal, &self.policies, facts)?;
+        plan.adoption = applied.takeover.as_ref().map(|takeover| takeover.told.clone());
+        plan.takeover.clone_from(&applied.takeover);
         if matches!(goal, Goal::Up(_)) && plan.reaches_end && !self.seeds.is_empty() {
-            let sentinels = self.ledger.sentinels()?;
+            let sentinels = self.sentinels(applied)?;
             let standing = self.standing(applied, &plan, &sentinels);
             if let Some(error) = standing.refused {
                 return Err(error);
@@ -352,7 +382,7 @@ impl<'a> Job<'a> {
             (plan.seeds, plan.held) = (standing.run, standing.held);
         }
         if matches!(goal, Goal::Up(_)) && self.set.requires_backfills() {
-            let sentinels = self.ledger.sentinels()?;
+            let sentinels = self.sentinels(applied)?;
             let is_open = |name: &&str| {
                 let item = self.seeds.get(name).filter(|item| self.seeds.is_here(item));
                 let sentinel = sentinels.iter().find(|sentinel| sentinel.name == *name);
@@ -437,7 +467,7 @@ impl<'a> Job<'a> {
 
     pub(crate) fn verify_script(&self, work: &Work) -> Option<&Script> {
         match work {
-            Work::Migration(version) => self.set.get(*version)?.verify.as_ref(),
+            Work::Migration(version) => self.set.get(*version)?.verify.as_deref(),
             _ => None,
         }
     }
@@ -466,8 +496,9 @@ impl<'a> Job<'a> {
 }
 
 impl Report {
-    fn add(&mut self, direction: Direction, version: Option<Version>, name: &str, took: Duration) {
-        let done = Done { version, name: name.to_owned(), took };
+    fn add(&mut self, step: &Step, rows_changed: u64, took: Duration) {
+        let Step { version, name, direction, .. } = step;
+        let done = Done { version: *version, name: name.clone(), rows_changed, took };
         match direction {
             Direction::Apply => self.applied.push(done),
             Direction::Revert => self.reverted.push(done),

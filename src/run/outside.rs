@@ -8,7 +8,7 @@ use super::guard::{Guard, Verdict};
 use super::lock::roll_back;
 use super::segment::commit_failed;
 use super::session::Settings;
-use super::{Run, statements};
+use super::{Run, empty_downs, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::Mark;
@@ -39,20 +39,20 @@ impl Run<'_> {
         job.tell(&step.started());
         let attached = databases(job.conn);
         let mut inside = false;
-        let result = self
-            .statements_outside(script, &mut mark, &mut inside, &mut guard)
-            .and_then(|()| guard.map_or_else(|| Ok(Verdict::default()), Guard::after))
-            .and_then(|verdict| {
+        let result =
+            self.statements_outside(script, &mut mark, &mut inside, &mut guard).and_then(|rows| {
+                let verdict = guard.map_or_else(|| Ok(Verdict::default()), Guard::after)?;
                 let verify = job.verify_script(&step.work);
                 verify.map_or(Ok(()), |verify| statements::verify(job.conn, verify))?;
-                Ok(verdict)
+                Ok((verdict, rows))
             });
         roll_back(job.conn);
         detach_others(job.conn, &attached);
         let restored = settings.restore();
-        let verdict = result.map_err(|error| self.failed_outside(error, &mark, inside, script))?;
+        let (verdict, rows) =
+            result.map_err(|error| self.failed_outside(error, &mark, inside, script))?;
         let took = clock.elapsed();
-        self.end_outside(step, took, verdict)?;
+        self.end_outside(step, rows, took, verdict)?;
         restored?;
         job.tell(&step.finished(took));
         log::debug!("{} {} in {took:?}", step.direction, step.label());
@@ -83,23 +83,25 @@ impl Run<'_> {
         Ok(still)
     }
 
-    /// Says also whether it got to its end or failed `inside` a transaction of the script's own.
+    /// Returns how many rows it changed, and says also whether it got to its end or failed `inside`
+    /// a transaction of the script's own.
     fn statements_outside(
         &self,
         script: &Script,
         mark: &mut Mark,
         inside: &mut bool,
         guard: &mut Option<Guard<'_>>,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let job = self.job;
         let last = script.statements.len();
+        let mut rows = 0;
         for (at, statement) in script.statements.iter().enumerate() {
             let wants_lock = guard.as_ref().is_some_and(|guard| guard.wants_lock(at));
             if wants_lock && job.conn.is_autocommit() {
-                self.locked(script, mark, at, statement, guard)?;
+                rows += self.locked(script, mark, at, statement, guard)?;
                 continue;
             }
-            guarded(job.conn, script, at, statement, guard)?;
+            rows += guarded(job.conn, script, at, statement, guard)?;
             mark.finished = at + 1;
             *inside = !job.conn.is_autocommit();
             if at + 1 < last {
@@ -108,9 +110,9 @@ impl Run<'_> {
             }
         }
         if job.conn.is_autocommit() {
-            return Ok(());
+            return Ok(rows);
         }
-        let position = script.position(script.text.len());
+        let position = script.position(script.end());
         let kind = ErrorKind::TransactionControl {
             file: script.file.clone(),
             position,
@@ -129,17 +131,17 @@ impl Run<'_> {
         at: usize,
         statement: &Statement,
         guard: &mut Option<Guard<'_>>,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let job = self.job;
         let tx = job.patience.begin()?;
-        guarded(&tx, script, at, statement, guard)?;
+        let rows = guarded(&tx, script, at, statement, guard)?;
         let done = Mark { finished: at + 1, ..mark.clone() };
         job.ledger.set_mark(&done)?;
         let stored = || Ok(job.ledger.read()?.mark.as_ref() == Some(&done));
         let committed = job.patience.commit(&tx, stored);
         committed.map_err(|error| commit_failed(error, &tx, script.file.clone()))?;
         *mark = done;
-        Ok(())
+        Ok(rows)
     }
 
     /// Where nothing is in effect the mark goes: the first statement failed and took itself back,
@@ -178,9 +180,15 @@ impl Run<'_> {
             .advise(advice)
     }
 
-    fn end_outside(&mut self, step: &Step, took: Duration, verdict: Verdict) -> Result<()> {
+    fn end_outside(
+        &mut self,
+        step: &Step,
+        rows: u64,
+        took: Duration,
+        verdict: Verdict,
+    ) -> Result<()> {
         let before = self.report.clone();
-        if let Err(error) = self.record_outside(step, took, verdict) {
+        if let Err(error) = self.record_outside(step, rows, took, verdict) {
             self.report = before;
             return Err(error.changed(
                 "its statements are all in effect, but that could not be recorded: it is marked \
@@ -191,7 +199,13 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn record_outside(&mut self, step: &Step, took: Duration, verdict: Verdict) -> Result<()> {
+    fn record_outside(
+        &mut self,
+        step: &Step,
+        rows: u64,
+        took: Duration,
+        verdict: Verdict,
+    ) -> Result<()> {
         let job = self.job;
         let tx = job.patience.begin()?;
         match (step.direction, step.version) {
@@ -204,7 +218,8 @@ impl Run<'_> {
         job.ledger.clear_mark()?;
         job.ledger.record(self.deeds(step, &verdict.waived))?;
         self.report.warnings.extend(verdict.warnings);
-        self.report.add(step.direction, step.version, &step.name, took);
+        self.report.warnings.extend(empty_downs::warnings(job.set, std::slice::from_ref(step)));
+        self.report.add(step, rows, took);
         self.finish_if_done()?;
         job.patience.commit(&tx, || Ok(job.ledger.read()?.mark.is_none()))
     }
@@ -217,16 +232,16 @@ fn guarded(
     at: usize,
     statement: &Statement,
     guard: &mut Option<Guard<'_>>,
-) -> Result<()> {
+) -> Result<u64> {
     let counted = match guard {
         Some(guard) => guard.before_statement(at)?,
         None => None,
     };
-    statements::execute(conn, script, statement)?;
-    match guard {
-        Some(guard) => guard.after_statement(at, counted),
-        None => Ok(()),
+    let rows = statements::execute(conn, script, statement)?;
+    if let Some(guard) = guard {
+        guard.after_statement(at, counted)?;
     }
+    Ok(rows)
 }
 
 fn databases(conn: &Connection) -> Vec<String> {

@@ -1,9 +1,7 @@
 //! Accepts what a ledger says, on record.
 
-use std::time::Duration;
-
 use super::{GRACE, Job};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Applied, Deed};
 use crate::report::Done;
 
@@ -18,6 +16,15 @@ pub(crate) fn refuse_running(job: &Job<'_>) -> Result<()> {
     let waited = GRACE.min(job.patience.limit());
     std::thread::sleep(waited);
     if mark()? == before { Ok(()) } else { Err(ErrorKind::Busy { waited }.into()) }
+}
+
+/// An empty ledger of ours would stand in the way of taking over the one that is there.
+pub(crate) fn refuse_unadopted(job: &Job<'_>) -> Result<()> {
+    let applied = job.patience.retry(|| job.applied())?;
+    let Some(takeover) = applied.takeover else { return Ok(()) };
+    let ledger = &takeover.told.ledger;
+    let pending = format!("the ledger of {}, `{ledger}`, is to be taken over", takeover.told.tool);
+    Err(Error::from(ErrorKind::NotCurrent { pending }).advise("run `apply` first"))
 }
 
 /// Accepts the ledger as it stands, each row on record. Inside a write transaction.
@@ -49,7 +56,7 @@ pub(crate) fn repair(job: &Job<'_>, why: &str) -> Result<Vec<Done>> {
             detail: Some(&detail),
         }])?;
         let name = name.clone();
-        amended.push(Done { version: Some(row.version), name, took: Duration::ZERO });
+        amended.push(Done::in_ledger(Some(row.version), name));
     }
     if let Some(mark) = mark {
         ledger.clear_mark()?;
@@ -61,7 +68,7 @@ pub(crate) fn repair(job: &Job<'_>, why: &str) -> Result<Vec<Done>> {
             detail: Some("was interrupted; will run again"),
         }])?;
         let version = Some(mark.version);
-        amended.push(Done { version, name: mark.name, took: Duration::ZERO });
+        amended.push(Done::in_ledger(version, mark.name));
     }
     Ok(amended)
 }

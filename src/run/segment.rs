@@ -13,7 +13,7 @@ use super::lend::{Stands, lend};
 use super::objects::{self, Broken};
 use super::session::{KeysOff, Settings};
 use super::undo::{Recorder, put_back};
-use super::{Made, Run, statements};
+use super::{Made, Run, empty_downs, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::ledger::{Applied, Recorded};
@@ -135,14 +135,15 @@ impl<'a> Run<'a> {
         for step in steps {
             let clock = Instant::now();
             job.tell(&step.started());
-            let verdict = self.step(tx, step, before)?;
+            let (verdict, rows) = self.step(tx, step, before)?;
             let took = clock.elapsed();
             job.tell(&step.finished(took));
             log::debug!("{} {} in {took:?}", step.direction, step.label());
-            self.report.add(step.direction, step.version, &step.name, took);
+            self.report.add(step, rows, took);
             self.report.warnings.extend(verdict.warnings);
             done.push((took, verdict.waived));
         }
+        self.report.warnings.extend(empty_downs::warnings(job.set, steps));
         let back = aside.map_or(Ok(Vec::new()), |aside| aside.put_back(tx))?;
         self.after(steps, before)?;
         self.write_ledger(steps, &done, applied, &back)?;
@@ -152,15 +153,16 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn step(&self, tx: &Transaction<'_>, step: &Step, before: &Before) -> Result<Verdict> {
+    /// Says also how many rows it changed.
+    fn step(&self, tx: &Transaction<'_>, step: &Step, before: &Before) -> Result<(Verdict, u64)> {
         let recorder = self.recorder(tx, step)?;
-        let verdict = if let Some((entry, deed)) = self.job.code(&step.work) {
+        let (verdict, mut rows) = if let Some((entry, deed)) = self.job.code(&step.work) {
             let enforced = self.job.enforces && step.foreign_keys == ForeignKeys::Unchanged;
             self.code(tx, entry, deed, enforced)?
         } else if let Some(script) = self.job.script(&step.work) {
             self.script(tx, script, before)?
         } else {
-            Verdict::default()
+            Default::default()
         };
         if let Work::Undo(record) = &step.work {
             let policy = self.job.undo.changed_since;
@@ -168,16 +170,17 @@ impl<'a> Run<'a> {
                 Some(_) => format!("migration {}", step.label()),
                 None => format!("seed {}", step.name),
             };
-            put_back(tx, self.job.ledger, record, &what, policy)?;
+            rows = put_back(tx, self.job.ledger, record, &what, policy)?;
         }
         if let Some((entry, recorder)) = recorder {
+            rows = rows.saturating_sub(recorder.kept()?);
             let of = Recorded::Migration(entry.version);
             recorder.finish(self.job.ledger, &of, &entry.name, &self.job.undo)?;
         }
         if let Some(script) = self.job.verify_script(&step.work) {
             statements::verify(tx, script)?;
         }
-        Ok(verdict)
+        Ok((verdict, rows))
     }
 
     /// Records what a migration changes, where it says that this can be undone.
@@ -198,15 +201,21 @@ impl<'a> Run<'a> {
         Ok(Some((entry, recorder)))
     }
 
-    fn script(&self, tx: &Transaction<'_>, script: &Script, before: &Before) -> Result<Verdict> {
+    fn script(
+        &self,
+        tx: &Transaction<'_>,
+        script: &Script,
+        before: &Before,
+    ) -> Result<(Verdict, u64)> {
         let statements = script.in_transaction();
         let mut guard = Guard::before(tx, script, &statements, self.job.terms(script, false))?;
+        let mut rows = 0;
         for (at, statement) in statements.iter().enumerate() {
             let counted = match &mut guard {
                 Some(guard) => guard.before_statement(at)?,
                 None => None,
             };
-            statements::execute(tx, script, statement)
+            rows += statements::execute(tx, script, statement)
                 .map_err(|error| self.explain(error, before))?;
             refuse_ended(tx, || {
                 let position = script.position(statement.start);
@@ -219,7 +228,8 @@ impl<'a> Run<'a> {
                 guard.after_statement(at, counted)?;
             }
         }
-        guard.map_or_else(|| Ok(Verdict::default()), Guard::after)
+        let verdict = guard.map_or_else(|| Ok(Verdict::default()), Guard::after)?;
+        Ok((verdict, rows))
     }
 
     fn code(
@@ -228,9 +238,12 @@ impl<'a> Run<'a> {
         entry: &Entry,
         deed: &Deed,
         enforced: bool,
-    ) -> Result<Verdict> {
+    ) -> Result<(Verdict, u64)> {
         let guard = CodeGuard::before(tx, self.job.policies.data_loss)?;
-        let (returned, stands) = lend(tx, enforced, |tx| deed(tx))?;
+        let ((returned, rows), stands) = lend(tx, enforced, |tx| {
+            let before = tx.total_changes();
+            (deed(tx), tx.total_changes().saturating_sub(before))
+        })?;
         match (returned, stands) {
             (Ok(()), Stands::Yes) => {}
             (Ok(()), Stands::No) => return Err(ended(entry.label.clone())),
@@ -243,7 +256,8 @@ impl<'a> Run<'a> {
                 });
             }
         }
-        guard.map_or_else(|| Ok(Verdict::default()), |guard| guard.after(entry))
+        let verdict = guard.map_or_else(|| Ok(Verdict::default()), |guard| guard.after(entry))?;
+        Ok((verdict, rows))
     }
 
     /// Says more of a failure than SQLite does, where the schema tells more.
@@ -255,10 +269,16 @@ impl<'a> Run<'a> {
         let adopts = cause.contains("already exists")
             && self.job.ledger.read().is_ok_and(|applied| applied.migrations.is_empty());
         if adopts {
-            return error.advise(
-                "the database has no ledger and is not empty: if it is already at one of the \
+            let likely = crate::ledger::adopt::likely(self.job.conn).ok().flatten();
+            let theirs = likely.map(|(tool, ledger)| {
+                let variant = tool.variant();
+                format!("if its `{ledger}` is the ledger of {tool}, take it over with `.adopt({variant})`; ")
+            });
+            return error.advise(format!(
+                "the database has no ledger and is not empty: {}if it is already at one of the \
                  set's versions, call `baseline` with that version once",
-            );
+                theirs.unwrap_or_default()
+            ));
         }
         error
     }

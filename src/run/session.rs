@@ -1,5 +1,6 @@
 //! Settings of the connection, put back as they were on every way out.
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -40,6 +41,46 @@ pub(crate) const SETTINGS: [&str; 31] = [
     "wal_autocheckpoint",
     "writable_schema",
 ];
+
+/// Settings that decide what a statement does, and not how fast or whether somebody may write.
+const MEANINGS: [&str; 11] = [
+    "case_sensitive_like",
+    "cell_size_check",
+    "foreign_keys",
+    "ignore_check_constraints",
+    "legacy_alter_table",
+    "max_page_count",
+    "recursive_triggers",
+    "reverse_unordered_selects",
+    "secure_delete",
+    "trusted_schema",
+    "writable_schema",
+];
+
+/// What no PRAGMA tells: <https://sqlite.org/c3ref/c_dbconfig_defensive.html>.
+const SWITCHES: [DbConfig; 5] = [
+    DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER,
+    DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW,
+    DbConfig::SQLITE_DBCONFIG_DQS_DDL,
+    DbConfig::SQLITE_DBCONFIG_DQS_DML,
+    DbConfig::SQLITE_DBCONFIG_DEFENSIVE,
+];
+
+/// Gives another connection the settings that decide what a statement does.
+pub(crate) fn carry_over(from: &Connection, to: &Connection) -> rusqlite::Result<()> {
+    for name in MEANINGS {
+        if let Some(value) = read(from, "main.", name)? {
+            write(to, "main.", name, &value)?;
+        }
+    }
+    for switch in SWITCHES {
+        // An older SQLite has not got them all.
+        if let Ok(on) = from.db_config(switch) {
+            to.set_db_config(switch, on)?;
+        }
+    }
+    Ok(())
+}
 
 /// Where a setting stands. `locking_mode` has, besides that of `main`, a default for databases
 /// attached later, which a script that names no database changes too.

@@ -18,9 +18,12 @@ const ADVICE: [(&str, &str); 5] = [
     ("readonly database", "make the file and its folder writable and start again"),
 ];
 
-/// Runs one statement to its end. A statement that gives rows is stepped through them all.
-pub(crate) fn execute(conn: &Connection, script: &Script, statement: &Statement) -> Result<()> {
-    step(conn, script.sql(statement)).map_err(|error| failed(script, statement, error))
+/// Runs one statement to its end, and says how many rows it changed. A statement that gives rows is
+/// stepped through them all.
+pub(crate) fn execute(conn: &Connection, script: &Script, statement: &Statement) -> Result<u64> {
+    let before = conn.total_changes();
+    step(conn, script.sql(statement)).map_err(|error| failed(script, statement, error))?;
+    Ok(conn.total_changes().saturating_sub(before))
 }
 
 fn step(conn: &Connection, sql: &str) -> rusqlite::Result<()> {

@@ -328,14 +328,30 @@ pub(crate) fn is_generated(
 /// The tables in `main` that hold rows of the user's.
 pub(crate) fn holding(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     let shadows = shadows(conn)?;
+    let mut names = plain(conn)?;
+    names.retain(|name| !shadows.iter().any(|shadow| shadow.eq_ignore_ascii_case(name)));
+    Ok(names)
+}
+
+/// How many rows there are in `main`, those that virtual tables keep included. SQLite goes over the
+/// smallest index of each table.
+pub(crate) fn count_rows(conn: &Connection) -> rusqlite::Result<u64> {
+    let mut rows = 0;
+    for name in plain(conn)? {
+        let sql = format!("SELECT count(*) FROM main.{}", quoted(&name));
+        rows += conn.query_row(&sql, [], |row| row.get::<_, i64>(0))?.unsigned_abs();
+    }
+    Ok(rows)
+}
+
+/// The tables in `main` that are stored there, SQLite's own left out.
+fn plain(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statement = conn.prepare(
         "SELECT name FROM main.sqlite_master
          WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
     )?;
     let names = statement.query_map([], |row| row.get(0))?;
-    let mut names = names.collect::<rusqlite::Result<Vec<String>>>()?;
-    names.retain(|name| !shadows.iter().any(|shadow| shadow.eq_ignore_ascii_case(name)));
-    Ok(names)
+    names.collect()
 }
 
 /// What the modules that come with SQLite call the tables in which they keep theirs: how many rows

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::table::{Body, Table};
 use super::{Objects, folded};
-use crate::ledger::foreign;
+use crate::ledger::{adopt, foreign};
 use crate::sql::token::unquoted;
 
 /// The tables that the modules that come with SQLite keep for themselves, by the end of their
@@ -78,7 +78,10 @@ fn ledgers(objects: &Objects) -> BTreeSet<String> {
         let columns = &table.rows()?.columns;
         Some((name.as_str(), columns.iter().map(|column| column.name.as_str()).collect()))
     });
-    foreign::of_any_prefix(with_rows)
+    let with_rows: Vec<(&str, Vec<&str>)> = with_rows.collect();
+    let others = with_rows.iter().filter(|(name, columns)| adopt::is_ledger(name, columns));
+    let others: Vec<String> = others.map(|(name, _)| (*name).to_owned()).collect();
+    foreign::of_any_prefix(with_rows.into_iter()).into_iter().chain(others).collect()
 }
 
 /// Whether a name is what a glob stands for: `*` is any text, `?` any character; ASCII letters are

@@ -10,7 +10,7 @@ use super::conditions::{Conditions, Need};
 use super::{Edited, Seed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{BoxError, Deed, Identity, Version};
-use crate::source::{embedded, set};
+use crate::source::{embedded, set, text};
 use crate::sql::{Action, Control, Position, Script, complaint};
 
 /// What SQLite refused in a seed's file, and where.
@@ -37,8 +37,8 @@ pub(super) fn read(dir: &Dir<'static>, edited: Edited) -> Result<Vec<Seed>> {
     let mut seeds = Vec::new();
     for file in files {
         let Some(name) = name(&file.path)? else { continue };
-        let text = set::text(&file.path, file.bytes)?;
-        let script = set::read(file.path, text)?;
+        let text = text::text(&file.path, file.bytes)?;
+        let script = text::read(file.path, text)?;
         seeds.push(seed(name, script, edited)?);
     }
     Ok(seeds)
@@ -65,6 +65,7 @@ fn seed(name: String, script: Script, edited: Edited) -> Result<Seed> {
     set::refuse_misplaced(&script, "seed", &IN_SEED)?;
     refuse_control(&script)?;
     refuse_keys_off(&script)?;
+    let script = Arc::new(script);
     let said = &script.directives.seed;
     let conditions = Conditions {
         environments: said.environments.clone(),
@@ -78,7 +79,7 @@ fn seed(name: String, script: Script, edited: Edited) -> Result<Seed> {
         conditions,
         own_sentinel: said.sentinel.clone().map(Into::into),
         content: Some(script.checksum.clone()),
-        file: Some(script.file.clone()),
+        script: Some(Arc::clone(&script)),
         edited,
         undoable: script.directives.undo,
         // What tells it from others is its text, which is known.
@@ -87,10 +88,10 @@ fn seed(name: String, script: Script, edited: Edited) -> Result<Seed> {
     })
 }
 
-const IN_SEED: [&str; 6] =
-    ["after", "environment", "optional", "sentinel", "undo", "when-schema-at-least"];
+const IN_SEED: [&str; 7] =
+    ["after", "allow", "environment", "optional", "sentinel", "undo", "when-schema-at-least"];
 
-fn deed(script: Script) -> Deed {
+fn deed(script: Arc<Script>) -> Deed {
     Arc::new(move |tx| {
         for statement in script.in_transaction() {
             run(tx, &script, script.sql(statement), statement.start)?;

@@ -19,14 +19,14 @@ use crate::ledger::Sentinel;
 use crate::migration::{BoxError, Deed, Identity, Version};
 use crate::rows::{RowPolicy, Rows};
 use crate::source::embedded;
-use crate::sql::checksum_of;
+use crate::sql::{Script, checksum_of};
 pub use backfill::{Backfill, Failures, UserTriggers};
 pub(crate) use backfill::{Pace, Update, Work};
 pub(crate) use conditions::{Conditions, Environments, Need};
 pub use cursor::Batch;
 pub(crate) use cursor::{CursorFault, kind};
 pub(crate) use files::Misstep;
-pub(crate) use registry::{Deferred, Now, Registry, Standing};
+pub(crate) use registry::{Deferred, Item, Now, Registry, Standing};
 
 /// The registry of an application's seeds, which run in the order they are registered in, after
 /// the migrations.
@@ -97,9 +97,9 @@ pub struct Seed {
     pub(crate) deed: Deed,
     pub(crate) conditions: Conditions,
     pub(crate) own_sentinel: Option<Cow<'static, str>>,
-    /// The checksum of its file's text, and the file's name.
+    /// The checksum of its file's text, and the file.
     pub(crate) content: Option<String>,
-    pub(crate) file: Option<String>,
+    pub(crate) script: Option<Arc<Script>>,
     pub(crate) edited: Edited,
     pub(crate) undoable: bool,
     pub(crate) identity: Identity,
@@ -123,7 +123,7 @@ impl Seed {
             conditions: Conditions::default(),
             own_sentinel: None,
             content: None,
-            file: None,
+            script: None,
             edited: Edited::default(),
         }
     }

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use super::backfill::Backfill;
-use super::conditions::{Conditions, Environments};
+use super::conditions::{Conditions, Environments, Need};
 use super::{Edited, Registered, Seed, Seeds, files};
 use crate::error::{Error, ErrorKind, Result};
 use crate::held::{Held, HeldBack, Progress};
@@ -112,6 +112,28 @@ impl Registry {
         let order = order(&items, &places)?;
         let items = order.into_iter().filter_map(|at| items.get(at).cloned()).collect();
         Ok(Registry { items, environments: environments.clone() })
+    }
+
+    /// Some of the items to be registered again, each with what its failure is to mean. They come
+    /// after each other as before; what is left out is not waited for.
+    pub(crate) fn seeds_of(&self, wanted: impl Fn(&Item) -> Option<Need>) -> Seeds {
+        let chosen: Vec<(&Item, Need)> =
+            self.items.iter().filter_map(|item| Some((item, wanted(item)?))).collect();
+        let mut seeds = Seeds::new();
+        for (item, need) in &chosen {
+            let mut item = (*item).clone();
+            let conditions = match &mut item {
+                Item::Seed(seed) => &mut seed.conditions,
+                Item::Backfill(backfill) => &mut backfill.conditions,
+            };
+            conditions.need = *need;
+            conditions.after.retain(|after| chosen.iter().any(|(item, _)| item.name() == after));
+            seeds.list.push(match item {
+                Item::Seed(seed) => Registered::Seed(seed),
+                Item::Backfill(backfill) => Registered::Backfill(backfill),
+            });
+        }
+        seeds
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -371,7 +393,7 @@ fn refusal(item: &Item, sentinel: &Sentinel, newer: bool) -> Option<Error> {
     }
     Some(Error::from(ErrorKind::SeedModified {
         name: name.to_owned(),
-        file: seed.file.clone().unwrap_or_default(),
+        file: seed.script.as_ref().map(|script| script.file.clone()).unwrap_or_default(),
         recorded: sentinel.content.clone().unwrap_or_default(),
         found: seed.content.clone().unwrap_or_default(),
     }))

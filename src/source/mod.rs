@@ -2,9 +2,14 @@
 
 mod directory;
 pub(crate) mod embedded;
+mod glob;
+pub(crate) mod layout;
+mod metadata;
 pub(crate) mod naming;
 mod part;
+mod recognise;
 pub(crate) mod set;
+pub(crate) mod text;
 
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
@@ -15,6 +20,8 @@ use include_dir::Dir;
 
 use crate::error::Result;
 use crate::migration::{Identity, Migration, Up};
+use crate::sql::template::Variables;
+pub use layout::Layout;
 pub(crate) use set::{Entry, Set, Task};
 
 /// A file of a set, not yet looked into.
@@ -24,10 +31,31 @@ pub(crate) struct File {
     pub(crate) bytes: Cow<'static, [u8]>,
 }
 
+/// How files are to be read.
+#[derive(Clone, Debug, Default, Hash)]
+pub(crate) struct Told {
+    /// `None`: as they are recognised.
+    pub(crate) layout: Option<Layout>,
+    /// Patterns of those that are passed over.
+    pub(crate) ignored: Vec<String>,
+    /// What placeholders stand for.
+    pub(crate) variables: Variables,
+}
+
+impl Told {
+    pub(crate) fn ignores(&self, path: &str) -> bool {
+        let is_slashed = !path.contains('\\');
+        let slashed = || path.replace('\\', "/");
+        let path = if is_slashed { Cow::Borrowed(path) } else { Cow::Owned(slashed()) };
+        self.ignored.iter().any(|pattern| glob::matches(pattern, &path))
+    }
+}
+
 /// Where a set comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     base: Base,
+    told: Told,
     added: Vec<Migration>,
     /// The set, once read. A folder is read anew each time.
     loaded: Arc<OnceLock<Arc<Set>>>,
@@ -38,6 +66,8 @@ enum Base {
     Embedded(Dir<'static>),
     Directory(PathBuf),
     Code,
+    /// A set that was read before, and perhaps changed since.
+    Read(Arc<Set>),
 }
 
 impl Source {
@@ -53,8 +83,19 @@ impl Source {
         Self::new(Base::Code)
     }
 
+    pub(crate) fn read(set: Arc<Set>) -> Self {
+        let source = Self::new(Base::Read(Arc::clone(&set)));
+        let _ = source.loaded.set(set);
+        source
+    }
+
+    /// The folder compiled into the program, if that is where the set comes from.
+    pub(crate) fn is_embedded(&self) -> bool {
+        matches!(self.base, Base::Embedded(_))
+    }
+
     fn new(base: Base) -> Self {
-        Source { base, added: Vec::new(), loaded: Arc::default() }
+        Source { base, told: Told::default(), added: Vec::new(), loaded: Arc::default() }
     }
 
     pub(crate) fn add(&mut self, migration: Migration) {
@@ -62,12 +103,18 @@ impl Source {
         self.loaded = Arc::default();
     }
 
+    /// What it is told of its files.
+    pub(crate) fn tell(&mut self) -> &mut Told {
+        self.loaded = Arc::default();
+        &mut self.told
+    }
+
     /// The set, read and found sound.
     pub(crate) fn load(&self) -> Result<Arc<Set>> {
         if let Some(set) = self.loaded.get() {
             return Ok(Arc::clone(set));
         }
-        let set = Arc::new(Set::read(self.files()?, &self.added)?);
+        let set = Arc::new(Set::read(self.files()?, &self.told, &self.added)?);
         if !matches!(self.base, Base::Directory(_)) {
             // Should another thread have been faster, its set is the same.
             let _ = self.loaded.set(Arc::clone(&set));
@@ -75,17 +122,30 @@ impl Source {
         Ok(set)
     }
 
-    /// The files of the set, for those who compare one folder with another.
+    /// The same set, but for the folder that its files are read from.
+    pub(crate) fn in_folder(&self, path: PathBuf) -> Self {
+        Source { base: Base::Directory(path), loaded: Arc::default(), ..self.clone() }
+    }
+
+    /// The files that decide what the set is, as they are.
+    pub(crate) fn deciding_files(&self) -> Result<Vec<File>> {
+        let mut files = self.files()?;
+        files.retain(|file| naming::counts(&file.path) && !self.told.ignores(&file.path));
+        Ok(files)
+    }
+
+    /// Every file that is there, for those who compare one folder with another.
     pub(crate) fn files(&self) -> Result<Vec<File>> {
         match &self.base {
             Base::Embedded(dir) => Ok(embedded::files(dir)),
             Base::Directory(path) => directory::files(path),
-            Base::Code => Ok(Vec::new()),
+            Base::Code | Base::Read(_) => Ok(Vec::new()),
         }
     }
 
     /// Feeds everything that tells this set from another to the hasher, without reading it.
     pub(crate) fn hash(&self, hasher: &mut impl Hasher) -> Result<()> {
+        self.told.hash(hasher);
         match &self.base {
             Base::Embedded(dir) => embedded::hash(dir, hasher),
             Base::Directory(path) => {
@@ -95,6 +155,14 @@ impl Source {
                 }
             }
             Base::Code => {}
+            Base::Read(set) => {
+                let entries = set.migrations.iter().map(|entry| (entry.version, &entry.checksum));
+                let baselines = set.baselines.iter().map(|b| (b.version, &b.script.checksum));
+                entries.chain(baselines).for_each(|known| known.hash(hasher));
+                for repeatable in &set.repeatables {
+                    (&repeatable.name, &repeatable.script.checksum).hash(hasher);
+                }
+            }
         }
         for migration in &self.added {
             migration.version.hash(hasher);
@@ -107,7 +175,7 @@ impl Source {
                 text.as_ref().map(|text| &text.sql).hash(hasher);
             }
             let said = (&migration.compatible, &migration.allow_data_loss, migration.undoable);
-            said.hash(hasher);
+            (said, &migration.irreversible).hash(hasher);
         }
         Ok(())
     }

@@ -1,16 +1,25 @@
-//! What a file's name says. Names only: this room opens nothing.
+//! What a file's name says, in each layout. Names only: this room opens nothing.
 
+mod dotted;
+mod folder;
+mod numbered;
+
+use super::layout::Layout;
 use crate::migration::Version;
+pub(super) use dotted::Parts;
+pub(super) use folder::{Folder, folder};
+use numbered::{LANDFALL, LOOSE, OWN, PLAIN, SQLX, has_suffix, versioned};
 
 /// What a file is, by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Up {
-        version: Version,
+        number: Number,
         name: String,
     },
     Down {
-        version: Version,
+        number: Number,
+        name: String,
     },
     Verify {
         version: Version,
@@ -26,20 +35,178 @@ pub(crate) enum Role {
     Other,
 }
 
-/// Reads a path relative to the set's folder. Every `.sql` file has to be understood.
-pub(crate) fn role(path: &str) -> Result<Role, String> {
+/// A version, and how it came about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Number {
+    pub(crate) version: Version,
+    /// The number that it would have were the folder's dotted versions others.
+    pub(crate) also: Option<Version>,
+    /// As the file or its folder has it.
+    pub(crate) text: String,
+}
+
+/// The names of a folder: its layout, and what decides a version's number besides its own name.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    pub(super) layout: Layout,
+    /// The first of the dotted versions.
+    pub(super) dotted: Option<Parts>,
+}
+
+impl Names {
+    /// Reads a path relative to the set's folder. Every `.sql` file has to be understood.
+    pub(crate) fn role(&self, path: &str) -> Result<Role, String> {
+        let path = path.replace('\\', "/");
+        let (folder, file) = path.rsplit_once('/').unwrap_or(("", &path));
+        let Some(stem) = strip_suffix_ignoring_case(file, ".sql") else {
+            return self.refuse_code(file).map(|()| Role::Other);
+        };
+        if let Some(name) = repeatable(folder, stem, self.layout) {
+            return repeat(name);
+        }
+        let form = match self.layout {
+            _ if folder == "repeatable" => return repeat(stem),
+            Layout::Refinery | Layout::Flyway if stem.starts_with(['V', 'U', 'B']) => {
+                return self.lettered(stem);
+            }
+            layout if !folder.is_empty() => return folder::role(folder, stem, layout),
+            Layout::Landfall => &LANDFALL,
+            Layout::Sqlx | Layout::GolangMigrate => &SQLX,
+            Layout::Drizzle | Layout::Goose => &PLAIN,
+            Layout::Dbmate | Layout::SqlMigrate => &LOOSE,
+            _ if OWN.iter().any(|own| strip_suffix_ignoring_case(stem, own).is_some()) => &PLAIN,
+            layout => return Err(strange(layout)),
+        };
+        let role = versioned(stem, form)?;
+        match (&role, self.layout) {
+            (Role::Up { .. }, Layout::GolangMigrate) if !has_suffix(stem, ".up") => {
+                Err("golang-migrate's files end with `.up.sql` or `.down.sql`".to_owned())
+            }
+            _ => Ok(role),
+        }
+    }
+
+    /// A migration that its tool would run, and that nobody here can.
+    fn refuse_code(&self, file: &str) -> Result<(), String> {
+        let runs = match self.layout {
+            Layout::Refinery | Layout::Flyway => is_lettered(file),
+            Layout::Goose => true,
+            _ => false,
+        };
+        match is_code(file) && runs {
+            true => Err(format!("it is code that {} would run", self.layout)),
+            false => Ok(()),
+        }
+    }
+
+    /// `V1.2__name`, `U1.2__name`, `B1.2__name`.
+    fn lettered(&self, stem: &str) -> Result<Role, String> {
+        let mut chars = stem.chars();
+        let letter = chars.next().unwrap_or_default();
+        let Some((text, name)) = chars.as_str().split_once("__") else {
+            return Err(format!("`{letter}` is not followed by a number, `__` and a name"));
+        };
+        let (name, verifies) = match strip_suffix_ignoring_case(name, ".verify") {
+            Some(name) if letter == 'V' => (name, true),
+            _ => (name, false),
+        };
+        if name.is_empty() {
+            return Err("it has no name".to_owned());
+        }
+        if name.contains('.') {
+            return Err(unknown_suffix(name));
+        }
+        let number = self.number(text)?;
+        let (version, name) = (number.version, name.to_owned());
+        Ok(match (letter, self.layout) {
+            _ if verifies => Role::Verify { version },
+            ('B', Layout::Flyway) => Role::Baseline { version, name },
+            ('B', _) => return Err(strange(self.layout)),
+            ('U', Layout::Flyway) => Role::Down { number, name },
+            _ => Role::Up { number, name },
+        })
+    }
+
+    fn number(&self, text: &str) -> Result<Number, String> {
+        let parts = Parts::read(text)?;
+        let is_after = self.dotted.as_ref().is_some_and(|dotted| parts > *dotted);
+        let (version, also) = match parts.plain() {
+            Some(plain) if is_after => (parts.written_out()?, Some(plain)),
+            Some(plain) => (plain, parts.written_out().ok()),
+            None => (parts.written_out()?, None),
+        };
+        let also = also.map(Version).filter(|also| also.0 != version);
+        Ok(Number { version: Version(version), also, text: text.to_owned() })
+    }
+}
+
+/// Whether a name begins with `V`, `U` or `B` and a number.
+pub(super) fn is_lettered(path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or_default();
+    let number = file.strip_prefix(['V', 'U', 'B']).unwrap_or_default();
+    number.starts_with(|c: char| c.is_ascii_digit()) && number.contains("__")
+}
+
+/// The version of such a name.
+pub(super) fn parts_of(path: &str) -> Option<(char, Parts)> {
+    let path = path.replace('\\', "/");
+    let file = path.rsplit('/').next().unwrap_or_default();
+    let mut chars = file.chars();
+    let letter = chars.next().filter(|letter| matches!(letter, 'V' | 'U' | 'B'))?;
+    let (text, _) = chars.as_str().split_once("__")?;
+    Some((letter, Parts::read(text).ok()?))
+}
+
+impl Parts {
+    /// Those with dots.
+    pub(super) fn dotted(self) -> Option<Self> {
+        self.is_dotted().then_some(self)
+    }
+}
+
+/// Whether a file is a repeatable's, in any layout.
+pub(crate) fn is_repeatable(path: &str) -> bool {
     let path = path.replace('\\', "/");
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", &path));
-    let Some(stem) = strip_suffix_ignoring_case(file, ".sql") else {
-        return Ok(Role::Other);
-    };
-    let repeatable = stem.strip_prefix("R__");
-    match (folder, repeatable) {
-        ("", Some(name)) | ("repeatable", Some(name)) => repeat(name),
-        ("repeatable", None) => repeat(stem),
-        ("", None) => versioned(stem),
-        _ => Err("the only subfolder that may hold .sql files is `repeatable`".to_owned()),
+    let stem = strip_suffix_ignoring_case(file, ".sql");
+    stem.is_some_and(|stem| folder == "repeatable" || stem.starts_with("R__"))
+}
+
+pub(super) fn is_sql(path: &str) -> bool {
+    strip_suffix_ignoring_case(path, ".sql").is_some()
+}
+
+/// Whether a file decides what the set is: SQL, or what another tool says beside it.
+pub(crate) fn counts(path: &str) -> bool {
+    let path = path.replace('\\', "/").to_ascii_lowercase();
+    let file = path.rsplit('/').next().unwrap_or_default();
+    let of_tools = file == METADATA || file == LOCK || path.ends_with(JOURNAL);
+    file.ends_with(".sql") || of_tools || is_code(file)
+}
+
+/// Whether a file is named like a migration of refinery's, Flyway's or goose's in their language.
+fn is_code(file: &str) -> bool {
+    let numbered = || file.starts_with(|c: char| c.is_ascii_digit()) && file.contains('_');
+    let lettered = || is_lettered(&file.to_ascii_uppercase());
+    match file.rsplit_once('.').map(|(stem, extension)| (stem, extension.to_ascii_lowercase())) {
+        Some((_, extension)) if matches!(extension.as_str(), "rs" | "java") => lettered(),
+        Some((stem, extension)) if extension == "go" => numbered() && !stem.ends_with("_test"),
+        _ => false,
     }
+}
+
+/// What diesel says of a migration besides its scripts.
+pub(super) const METADATA: &str = "metadata.toml";
+/// What Prisma has beside its migrations.
+pub(super) const LOCK: &str = "migration_lock.toml";
+/// What drizzle has below them.
+pub(super) const JOURNAL: &str = "meta/_journal.json";
+
+/// The name of a repeatable, which in a layout with subfolders may stand in any of them.
+fn repeatable<'s>(folder: &str, stem: &'s str, layout: Layout) -> Option<&'s str> {
+    let anywhere = matches!(layout, Layout::Refinery | Layout::Flyway);
+    let here = anywhere || matches!(folder, "" | "repeatable");
+    stem.strip_prefix("R__").filter(|_| here)
 }
 
 fn repeat(name: &str) -> Result<Role, String> {
@@ -50,69 +217,27 @@ fn repeat(name: &str) -> Result<Role, String> {
     }
 }
 
-fn versioned(stem: &str) -> Result<Role, String> {
-    let suffixes = [".down", ".verify", ".baseline"];
-    let cut = suffixes
-        .into_iter()
-        .find_map(|suffix| strip_suffix_ignoring_case(stem, suffix).map(|stem| (stem, suffix)));
-    let (stem, suffix) = cut.unwrap_or((stem, ""));
-    let (version, name) = version_and_name(stem)?;
-    if name.contains('.') {
-        return Err(unknown_suffix(&name));
-    }
-    Ok(match suffix {
-        ".down" => Role::Down { version },
-        ".verify" => Role::Verify { version },
-        ".baseline" => Role::Baseline { version, name },
-        _ => Role::Up { version, name },
-    })
-}
-
 fn unknown_suffix(name: &str) -> String {
     let suffix = name.split_once('.').map_or(name, |(_, suffix)| suffix);
     format!("`.{suffix}` is no suffix of a migration")
 }
 
-/// `0001_name`, or a timestamp: `20250214_name`, `20250214_0930_name`, `20250214093000_name`.
-fn version_and_name(stem: &str) -> Result<(Version, String), String> {
-    let digits = leading_digits(stem);
-    let rest = stem.get(digits.len()..).unwrap_or_default();
-    if digits.is_empty() {
-        return Err("it does not start with a number".to_owned());
-    }
-    let Some(name) = rest.strip_prefix('_') else {
-        return Err("its number is not followed by `_` and a name".to_owned());
-    };
-    let number: i64 = digits
-        .parse()
-        .map_err(|_| format!("version {digits} is too large: at most {}", i64::MAX))?;
-    let (version, name) = match (digits.len(), is_date(digits)) {
-        (8, true) => match time_of_day(name)? {
-            Some((time, name)) => (number * 1_000_000 + time, name),
-            None => (number * 1_000_000, name),
-        },
-        (12, true) => (number * 100, name),
-        _ => (number, name),
-    };
-    if name.is_empty() {
-        return Err("it has no name".to_owned());
-    }
-    Ok((Version(version), name.to_owned()))
+fn strange(layout: Layout) -> String {
+    format!("it has none of the forms that {layout} has")
 }
 
-/// `0930_name` or `093000_name`, after a date: hours, minutes and seconds as one number.
-fn time_of_day(rest: &str) -> Result<Option<(i64, &str)>, String> {
-    let digits = leading_digits(rest);
-    let name = rest.get(digits.len()..).and_then(|rest| rest.strip_prefix('_'));
-    let (Some(name), 4 | 6) = (name, digits.len()) else {
-        return Ok(None);
-    };
-    let number: i64 = digits.parse().unwrap_or_default();
-    let time = if digits.len() == 4 { number * 100 } else { number };
-    if time / 10_000 > 23 || time / 100 % 100 > 59 || time % 100 > 59 {
-        return Err(format!("`{digits}` after the date is no time of day"));
-    }
-    Ok(Some((time, name)))
+fn number(digits: &str) -> Result<i64, String> {
+    digits.parse().map_err(|_| too_large(digits))
+}
+
+fn too_large(digits: &str) -> String {
+    format!("version {digits} is too large: at most {}", i64::MAX)
+}
+
+/// Whether a number is one thing to landfall and another to whoever takes it as it stands.
+pub(super) fn is_short_date(path: &str) -> bool {
+    let digits = leading_digits(path);
+    matches!(digits.len(), 8 | 12) && is_date(digits)
 }
 
 /// Whether digits begin with a year, month and day.

@@ -3,18 +3,22 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::File;
-use super::naming::{Role, role};
+use super::layout::Layout;
+use super::metadata::Metadata;
+use super::naming::{Names, Number, Role};
+use super::text::{bad_name, filled, in_sections, read, read_as, reading, refuse_nul, text};
+use super::{File, Told, metadata, recognise};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{Deed, Migration, Text, Up, Version};
 use crate::report::Compatibility;
 use crate::sql::action::{Change, Reference};
 use crate::sql::losses;
-use crate::sql::script::line_feeds;
+use crate::sql::script::Reading;
+use crate::sql::template::Variables;
 use crate::sql::{Action, Object, Position, Requirement, Script};
 
 /// Every migration of an application, in numeric order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Set {
     pub(crate) migrations: Vec<Entry>,
     pub(crate) baselines: Vec<Baseline>,
@@ -40,16 +44,43 @@ pub(crate) struct Entry {
     /// Its file, or what stands for it.
     pub(crate) label: String,
     pub(crate) task: Task,
-    pub(crate) down: Option<Script>,
-    pub(crate) verify: Option<Script>,
+    pub(crate) down: Option<Box<Script>>,
+    pub(crate) verify: Option<Box<Script>>,
     pub(crate) compatibility: Compatibility,
     /// Why it is compatible, where that was said in code.
     pub(crate) compatible: Option<String>,
     /// The reason given in code.
     pub(crate) allow_data_loss: Option<String>,
+    /// Why there is no way back, where that was said in code.
+    pub(crate) irreversible: Option<String>,
     pub(crate) checksum: String,
     /// Whether the rows it changes are recorded, so that they can be put back.
     pub(crate) undo: bool,
+    /// Where its up comes from; `None` for one that is made in code.
+    pub(crate) origin: Option<Origin>,
+    /// The number that it would have were the folder's dotted versions others.
+    pub(crate) also: Option<Version>,
+}
+
+/// The file of a migration, as its tool has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// From the set's folder, with `/` between names.
+    pub(crate) file: String,
+    /// The version as written: `0001`, `1.2.3`, `2024-01-01-000000`.
+    pub(crate) number: String,
+    pub(crate) layout: Layout,
+}
+
+impl Origin {
+    /// The folder that the migration has for itself, where its layout gives it one.
+    pub(crate) fn folder(&self) -> Option<&str> {
+        let own = matches!(
+            self.layout,
+            Layout::Diesel | Layout::RusqliteMigration | Layout::Prisma | Layout::Drizzle
+        );
+        self.file.rsplit_once('/').map(|(folder, _)| folder).filter(|_| own)
+    }
 }
 
 /// What a migration does on its way up.
@@ -91,20 +122,46 @@ impl std::fmt::Debug for Task {
 
 impl Set {
     /// Reads files and migrations from code into one set.
-    pub(crate) fn read(files: Vec<File>, added: &[Migration]) -> Result<Self> {
+    pub(crate) fn read(mut files: Vec<File>, told: &Told, added: &[Migration]) -> Result<Self> {
+        files.retain(|file| !told.ignores(&file.path));
+        let names = recognise::names(&files, told.layout)?;
+        let metadata = metadata::read(&files, names.layout)?;
         let mut shelf = Shelf::default();
         for file in files {
-            shelf.put_file(file)?;
+            shelf.put_file(file, &names, &metadata, &told.variables)?;
+        }
+        if names.layout == Layout::GolangMigrate {
+            shelf.put_missing_ups()?;
         }
         for migration in added {
-            shelf.put_migration(migration)?;
+            shelf.put_migration(migration, &told.variables)?;
         }
-        shelf.into_set()
+        shelf.into_set(names.layout)
+    }
+
+    /// Migrations that change the schema and have a down script which does nothing: that is not the
+    /// same as having none.
+    pub(crate) fn empty_downs(&self) -> impl Iterator<Item = &Entry> {
+        self.migrations.iter().filter(|entry| entry.has_empty_down())
     }
 
     pub(crate) fn get(&self, version: Version) -> Option<&Entry> {
         let at = self.migrations.binary_search_by_key(&version, |entry| entry.version).ok()?;
         self.migrations.get(at)
+    }
+
+    pub(crate) fn baseline(&self, version: Version) -> Option<&Baseline> {
+        self.baselines.iter().find(|baseline| baseline.version == version)
+    }
+
+    pub(crate) fn repeatable(&self, name: &str) -> Option<&Repeatable> {
+        let at = self.repeatables.binary_search_by(|held| held.name.as_str().cmp(name)).ok()?;
+        self.repeatables.get(at)
+    }
+
+    /// Whether migrations would have other numbers beside other dotted versions.
+    pub(crate) fn has_other_numbers(&self) -> bool {
+        self.migrations.iter().any(|entry| entry.also.is_some())
     }
 
     /// The newest version that the set knows of.
@@ -116,7 +173,7 @@ impl Set {
     /// Refuses a sign-off in a script that holds nothing to sign off.
     pub(crate) fn refuse_stale_sign_offs(&self) -> Result<()> {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
-        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_ref());
+        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_deref());
         let repeatables = self.repeatables.iter().map(|repeatable| &repeatable.script);
         let mut scripts = ups.chain(downs).chain(repeatables);
         let stale = scripts.find(|script| {
@@ -138,12 +195,16 @@ impl Set {
     }
 
     pub(crate) fn actions_on_children_of(&self, table: &str) -> Actions {
-        self.actions.get(&table.to_ascii_lowercase()).copied().unwrap_or_default()
+        let table = match table.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => Cow::Owned(table.to_ascii_lowercase()),
+            false => Cow::Borrowed(table),
+        };
+        self.actions.get(&*table).copied().unwrap_or_default()
     }
 
     pub(super) fn with_actions(mut self) -> Self {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
-        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_ref());
+        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_deref());
         let baselines = self.baselines.iter().map(|baseline| &baseline.script);
         let references = ups.chain(downs).chain(baselines).flat_map(|script| &script.references);
         let mut actions: BTreeMap<String, Actions> = BTreeMap::new();
@@ -167,33 +228,64 @@ struct Shelf {
     repeatables: BTreeMap<String, Repeatable>,
     downs: BTreeMap<Version, Script>,
     verifies: BTreeMap<Version, Script>,
+    /// Of the downs.
+    names: BTreeMap<Version, String>,
 }
 
 impl Shelf {
-    fn put_file(&mut self, file: File) -> Result<()> {
+    fn put_file(
+        &mut self,
+        file: File,
+        names: &Names,
+        metadata: &Metadata,
+        variables: &Variables,
+    ) -> Result<()> {
         let path = file.path;
-        let role = role(&path)
-            .map_err(|why| Error::from(ErrorKind::BadName { file: path.clone(), why }))?;
+        let role = names.role(&path).map_err(|why| bad_name(&path, why, names.layout))?;
         if role == Role::Other {
             return Ok(());
         }
-        let script = read(path.clone(), text(&path, file.bytes)?)?;
+        let held = text(&path, file.bytes)?;
+        let text = filled(&path, held.clone(), variables)?;
+        let original = (text != held).then_some(held);
+        let reading = match role {
+            Role::Up { .. } | Role::Down { .. } => reading(&path, &text, names.layout, metadata),
+            _ => Reading::default(),
+        };
+        let script = |text| read_as(path.clone(), text, reading.clone());
         match role {
-            Role::Up { version, name } => {
+            Role::Up { number, name } => {
+                let Number { version, also, text: written } = number;
+                let (script, down) = match names.layout.sections() {
+                    Some(tool) => in_sections(&path, text, tool)?,
+                    None => (script(text)?.of_file(original), None),
+                };
                 refuse_misplaced(&script, "migration", &IN_UP)?;
-                self.put_entry(Entry::from_script(version, name, script)?)?;
+                let origin =
+                    Origin { file: path.replace('\\', "/"), number: written, layout: names.layout };
+                let entry = Entry::from_script(version, name, script)?;
+                self.put_entry(Entry { origin: Some(origin), also, ..entry })?;
+                if let Some(down) = down {
+                    put(&mut self.downs, version, down, down_of, |s| &s.file)?;
+                }
             }
-            Role::Down { version } => put(&mut self.downs, version, script, down_of, |s| &s.file)?,
+            Role::Down { number, name } => {
+                let version = number.version;
+                self.names.entry(version).or_insert(name);
+                put(&mut self.downs, version, script(text)?, down_of, |s| &s.file)?;
+            }
             Role::Verify { version } => {
-                put(&mut self.verifies, version, script, verify_of, |s| &s.file)?;
+                put(&mut self.verifies, version, script(text)?, verify_of, |s| &s.file)?;
             }
             Role::Baseline { version, name } => {
+                let script = script(text)?;
                 refuse_misplaced(&script, "baseline", &IN_BASELINE)?;
                 let baseline = Baseline { version, name, script };
                 let what = |version: &Version| format!("the baseline {version}");
                 put(&mut self.baselines, version, baseline, what, |b| &b.script.file)?;
             }
             Role::Repeatable { name } => {
+                let script = script(text)?.of_file(original);
                 refuse_misplaced(&script, "repeatable", &IN_REPEATABLE)?;
                 let repeatable = Repeatable { name: name.clone(), script };
                 let what = |name: &String| format!("the repeatable `{name}`");
@@ -204,15 +296,28 @@ impl Shelf {
         Ok(())
     }
 
-    fn put_migration(&mut self, migration: &Migration) -> Result<()> {
-        let Migration { version, name, up, down, verify, compatible, allow_data_loss, .. } =
-            migration;
+    /// A down script alone is a migration that does nothing on its way up.
+    fn put_missing_ups(&mut self) -> Result<()> {
+        let lone = self.downs.iter().filter(|(version, _)| !self.migrations.contains_key(version));
+        let lone: Vec<(Version, String)> =
+            lone.map(|(version, down)| (*version, down.file.clone())).collect();
+        for (version, file) in lone {
+            let name = self.names.get(&version).cloned().unwrap_or_default();
+            let entry = Entry::from_script(version, name, read(file, Cow::Borrowed(""))?)?;
+            self.put_entry(entry)?;
+        }
+        Ok(())
+    }
+
+    fn put_migration(&mut self, migration: &Migration, variables: &Variables) -> Result<()> {
+        let Migration { version, name, up, down, verify, compatible, .. } = migration;
         let label = migration.label();
         refuse_odd(migration, &label)?;
         let script = |suffix: &str, text: &Text| {
             let file = text.file.clone().unwrap_or_else(|| format!("{label}{suffix}"));
             refuse_nul(&file, &text.sql)?;
-            read(file, text.sql.clone())
+            let sql = filled(&file, text.sql.clone(), variables)?;
+            read(file, sql)
         };
         let mut entry = match up {
             Up::Sql(text) => {
@@ -230,8 +335,11 @@ impl Shelf {
                 compatibility: Compatibility::Breaking,
                 compatible: None,
                 allow_data_loss: None,
+                irreversible: None,
                 checksum: format!("code:{revision}"),
                 undo: false,
+                origin: None,
+                also: None,
             },
         };
         entry.undo |= migration.undoable;
@@ -240,7 +348,8 @@ impl Shelf {
             entry.compatibility = Compatibility::Compatible;
             entry.compatible.clone_from(compatible);
         }
-        entry.allow_data_loss.clone_from(allow_data_loss);
+        entry.allow_data_loss.clone_from(&migration.allow_data_loss);
+        entry.irreversible.clone_from(&migration.irreversible);
         self.put_entry(entry)?;
         if let Some(text) = down {
             put(&mut self.downs, *version, script(".down", text)?, down_of, |s| &s.file)?;
@@ -256,17 +365,23 @@ impl Shelf {
         put(&mut self.migrations, entry.version, entry, what, |e| &e.label)
     }
 
-    fn into_set(mut self) -> Result<Set> {
+    fn into_set(mut self, layout: Layout) -> Result<Set> {
         for (version, script) in std::mem::take(&mut self.downs) {
-            let entry = self.owner(version, &script)?;
+            let entry = self.owner(version, &script).map_err(|error| match layout {
+                Layout::Sqlx => error.advise(
+                    "add its migration, correct the number, or remove the file; golang-migrate \
+                     takes it for a migration that has no up: `.layout(Layout::GolangMigrate)`",
+                ),
+                _ => error,
+            })?;
             refuse_down_beside(entry, &script)?;
             refuse_misplaced(&script, "down script", &IN_DOWN)?;
-            entry.down = Some(script);
+            entry.down = Some(Box::new(script));
         }
         for (version, script) in std::mem::take(&mut self.verifies) {
             let entry = self.owner(version, &script)?;
             refuse_misplaced(&script, "verify script", &IN_VERIFY)?;
-            entry.verify = Some(script);
+            entry.verify = Some(Box::new(script));
         }
         self.migrations.values().try_for_each(refuse_unrecordable)?;
         let set = Set {
@@ -293,17 +408,27 @@ impl Entry {
             compatibility: compatibility(&script),
             compatible: None,
             allow_data_loss: None,
+            irreversible: None,
             checksum: script.checksum.clone(),
             down: None,
             verify: None,
             undo: script.directives.undo,
+            origin: None,
+            also: None,
             task: Task::Sql(Box::new(script)),
         })
     }
 
+    /// Whether it changes the schema and its down script does nothing.
+    pub(crate) fn has_empty_down(&self) -> bool {
+        let down = self.down.as_ref().is_some_and(|down| down.statements.is_empty());
+        down && self.task.script().is_some_and(Script::changes_schema)
+    }
+
     /// Why there is no way back, where the migration says so itself.
     pub(crate) fn irreversible(&self) -> Option<&str> {
-        self.task.script()?.directives.irreversible.as_deref()
+        let said = || self.task.script()?.directives.irreversible.as_deref();
+        self.irreversible.as_deref().or_else(said)
     }
 }
 
@@ -364,61 +489,6 @@ fn put<K: Ord, V>(
     Ok(())
 }
 
-/// The script in a text, its faults told with their place.
-pub(crate) fn read(file: String, sql: Cow<'static, str>) -> Result<Script> {
-    // The text moves into the script: a fault is told from a copy, which only a fault costs.
-    Script::read(file.as_str(), sql.clone()).map_err(|fault| {
-        let text = line_feeds(sql);
-        let position = Position::of(&text, fault.at);
-        let line = text.lines().nth(position.line - 1).unwrap_or_default();
-        let (file, why) = (file.clone(), fault.why);
-        let kind = match fault.is_directive {
-            true => ErrorKind::Directive { file: file.clone(), position, why },
-            false => ErrorKind::BadText { file: file.clone(), position, why },
-        };
-        Error::from(kind).in_line(&file, position, line)
-    })
-}
-
-pub(crate) fn text(file: &str, bytes: Cow<'static, [u8]>) -> Result<Cow<'static, str>> {
-    let not_utf8 = |valid: &[u8]| ErrorKind::NotUtf8 {
-        file: file.to_owned(),
-        line: valid.iter().filter(|&&byte| byte == b'\n').count() + 1,
-        why: "it is not valid UTF-8",
-    };
-    let text = match bytes {
-        Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(error) => {
-                let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
-                return Err(not_utf8(valid).into());
-            }
-        },
-        Cow::Owned(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Cow::Owned(text),
-            Err(error) => {
-                let valid = error.as_bytes().get(..error.utf8_error().valid_up_to());
-                return Err(not_utf8(valid.unwrap_or_default()).into());
-            }
-        },
-    };
-    refuse_nul(file, &text)?;
-    Ok(text)
-}
-
-/// SQLite would stop reading at a NUL and pass over the rest in silence.
-fn refuse_nul(file: &str, text: &str) -> Result<()> {
-    match text.find('\0') {
-        Some(at) => Err(ErrorKind::NotUtf8 {
-            file: file.to_owned(),
-            line: Position::of(text, at).line,
-            why: "it holds a NUL",
-        }
-        .into()),
-        None => Ok(()),
-    }
-}
-
 /// What a file's name could not say, a migration from code must not.
 fn refuse_odd(migration: &Migration, label: &str) -> Result<()> {
     let blank = |reason: &Option<String>| reason.as_ref().is_some_and(|why| why.trim().is_empty());
@@ -432,6 +502,8 @@ fn refuse_odd(migration: &Migration, label: &str) -> Result<()> {
         return Err(ErrorKind::NoReason { verb: "compatible" }.into());
     } else if blank(&migration.allow_data_loss) {
         return Err(ErrorKind::NoReason { verb: "allow_data_loss" }.into());
+    } else if blank(&migration.irreversible) {
+        return Err(ErrorKind::NoReason { verb: "irreversible" }.into());
     } else {
         return Ok(());
     };
@@ -463,7 +535,8 @@ pub(crate) fn refuse_misplaced(script: &Script, what: &str, allowed: &[&str]) ->
     Ok(())
 }
 
-const IN_UP: [&str; 9] = [
+const IN_UP: [&str; 10] = [
+    "allow",
     "allow-data-loss",
     "breaking",
     "compatible",
@@ -474,10 +547,11 @@ const IN_UP: [&str; 9] = [
     "requires",
     "undo",
 ];
-const IN_DOWN: [&str; 4] = ["allow-data-loss", "foreign-keys", "no-transaction", "requires"];
+const IN_DOWN: [&str; 5] =
+    ["allow", "allow-data-loss", "foreign-keys", "no-transaction", "requires"];
 const IN_VERIFY: [&str; 1] = ["requires"];
-const IN_BASELINE: [&str; 4] = ["breaking", "compatible", "foreign-keys", "requires"];
-const IN_REPEATABLE: [&str; 3] = ["allow-data-loss", "foreign-keys", "requires"];
+const IN_BASELINE: [&str; 5] = ["allow", "breaking", "compatible", "foreign-keys", "requires"];
+const IN_REPEATABLE: [&str; 4] = ["allow", "allow-data-loss", "foreign-keys", "requires"];
 
 fn refuse_down_beside(entry: &Entry, down: &Script) -> Result<()> {
     let says = if entry.irreversible().is_some() {
@@ -488,7 +562,7 @@ fn refuse_down_beside(entry: &Entry, down: &Script) -> Result<()> {
         return Ok(());
     };
     let why = format!("{} {says}, and here is its down", entry.label);
-    Err(misplaced(down, down.position(0), why))
+    Err(misplaced(down, down.position(down.start()), why))
 }
 
 /// What is recorded are rows: a script that says `undo` may change nothing else.

@@ -1,5 +1,6 @@
 //! The `-- landfall: …` lines at the head of a script.
 
+use super::rule::Rule;
 use super::script::Fault;
 
 /// What a script says of itself before its first statement.
@@ -14,7 +15,17 @@ pub(crate) struct Directives {
     pub(crate) breaking: bool,
     pub(crate) requires: Vec<Requirement>,
     pub(crate) undo: bool,
+    pub(crate) allowed: Vec<Allow>,
     pub(crate) seed: OfSeed,
+}
+
+/// `allow <code>: <reason>`: what the lint is not to find in this script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Allow {
+    pub(crate) rule: Rule,
+    pub(crate) reason: String,
+    /// The byte where it stands.
+    pub(crate) at: usize,
 }
 
 /// What only a seed's file says.
@@ -58,14 +69,15 @@ pub(crate) enum Requirement {
 /// The forms that a directive can take, for the error that has to list them.
 pub(crate) const FORMS: &str = "no-transaction | foreign-keys off | breaking | \
     compatible: <reason> | irreversible: <reason> | allow-data-loss: <reason> | \
-    replaces sha256:<hex>: <reason> | requires sqlite >= <version> | \
+    allow <code>: <reason> | replaces sha256:<hex>: <reason> | requires sqlite >= <version> | \
     requires module|function|collation <name> | requires backfill <name> | undo; and in a seed's \
     file: after <seed> | environment <name> | optional | when-schema-at-least <version> | \
     sentinel: <query>";
 
 /// The words that directives begin with.
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 15] = [
     "after",
+    "allow",
     "allow-data-loss",
     "breaking",
     "compatible",
@@ -86,6 +98,7 @@ impl Directives {
     pub(crate) fn said(&self) -> impl Iterator<Item = &'static str> {
         let said = [
             !self.seed.after.is_empty(),
+            !self.allowed.is_empty(),
             self.allow_data_loss.is_some(),
             self.breaking,
             self.compatible.is_some(),
@@ -154,6 +167,14 @@ impl Directives {
                 once(self.allow_data_loss.is_some())?;
                 self.allow_data_loss = Some(reason()?);
             }
+            "allow" => {
+                let allow = allow(rest, at).map_err(fault)?;
+                let twice = self.allowed.iter().any(|said| said.rule == allow.rule);
+                if twice {
+                    return Err(fault(format!("`allow {}` is said twice", allow.rule.code())));
+                }
+                self.allowed.push(allow);
+            }
             "replaces" => {
                 once(self.replaces.is_some())?;
                 self.replaces = Some(replaces(rest).map_err(fault)?);
@@ -215,6 +236,19 @@ fn argument(rest: &str) -> &str {
     rest.split_once(':').map_or(rest, |(argument, _)| argument).trim()
 }
 
+fn allow(rest: &str, at: usize) -> Result<Allow, String> {
+    let (code, reason) = rest.split_once(':').unwrap_or((rest, ""));
+    let (code, reason) = (code.trim(), reason.trim());
+    let Some(rule) = Rule::of(code) else {
+        let what = if code.is_empty() { "names no rule" } else { "is no rule of the lint" };
+        return Err(format!("`allow {code}` {what}: the rules are {}", Rule::codes()));
+    };
+    if reason.is_empty() {
+        return Err(format!("`allow` has to give its reason: `allow {code}: <reason>`"));
+    }
+    Ok(Allow { rule, reason: reason.to_owned(), at })
+}
+
 fn replaces(rest: &str) -> Result<Replaces, String> {
     let usage = || "write `replaces sha256:<hex>: <reason>`".to_owned();
     let (checksum, reason) = rest
@@ -264,5 +298,5 @@ fn version_number(version: &str) -> Option<i32> {
     let patch = parts.next().unwrap_or(Some(0))?;
     let in_range = (3..=9).contains(&major) && (0..1000).contains(&minor);
     (in_range && (0..1000).contains(&patch) && parts.next().is_none())
-        .then_some(major * 1_000_000 + minor * 1_000 + patch)
+        .then(|| major * 1_000_000 + minor * 1_000 + patch)
 }

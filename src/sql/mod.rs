@@ -7,14 +7,20 @@ pub(crate) mod directive;
 pub(crate) mod keyword;
 pub(crate) mod losses;
 mod position;
+mod repeat;
+pub(crate) mod rule;
 pub(crate) mod script;
+pub(crate) mod section;
 pub(crate) mod split;
+pub(crate) mod template;
 pub(crate) mod token;
 
 pub(crate) use action::{Action, Control, Object, Verb};
 pub(crate) use canonical::checksum_of;
 pub(crate) use directive::Requirement;
 pub use position::Position;
+pub(crate) use repeat::undo_of_repeatable;
+pub(crate) use rule::Rule;
 pub(crate) use script::{Script, Statement};
 pub(crate) use token::quoted;
 

@@ -1,13 +1,15 @@
 //! A script: its text, its statements, what it says of itself, and what it weighs.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::action::{self, Action, Control, Reference};
 use super::canonical::Canonical;
 use super::directive::{self, Directives};
 use super::position::Position;
-use super::split::split;
-use super::token::{Kind, Token, tokens};
+use super::section::{self, Tool};
+use super::split::split_tokens;
+use super::token::{Kind, Token, tokens_in};
 
 /// A statement: where it stands and what it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +26,64 @@ pub(crate) struct Fault {
     pub(crate) why: String,
     /// Whether it is about a directive, and not about the SQL.
     pub(crate) is_directive: bool,
+    /// What to do, where it is not what the kind says.
+    pub(crate) advice: Option<String>,
 }
 
 impl Fault {
     pub(crate) fn directive(at: usize, why: String) -> Self {
-        Fault { at, why, is_directive: true }
+        Fault { at, why, is_directive: true, advice: None }
     }
+
+    pub(crate) fn text(at: usize, why: impl Into<String>) -> Self {
+        Fault { at, why: why.into(), is_directive: false, advice: None }
+    }
+
+    pub(crate) fn advise(self, advice: impl Into<String>) -> Self {
+        Fault { advice: Some(advice.into()), ..self }
+    }
+}
+
+/// What is known of a script besides its text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reading {
+    /// The part of the text that it is; `None`: all of it.
+    pub(crate) part: Option<Range<usize>>,
+    pub(crate) marks: Marks,
+    pub(crate) breakpoints: Breakpoints,
+    pub(crate) transaction: InTransaction,
+}
+
+/// Comments that are another tool's marks of sections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Marks {
+    /// They are refused: what they mark would run as one script.
+    #[default]
+    Refuse,
+    /// Those of this tool have been read.
+    Of(Tool),
+    /// They mean nothing any more: the text is one section.
+    Pass,
+}
+
+/// `--> statement-breakpoint`, which drizzle puts between two statements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Breakpoints {
+    /// A comment like any other.
+    #[default]
+    Comments,
+    /// The end of a statement, with or without a semicolon.
+    End,
+}
+
+/// Whether the script runs inside a transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum InTransaction {
+    /// Unless a directive says otherwise.
+    #[default]
+    Yes,
+    /// Another tool's way of saying it said no.
+    No,
 }
 
 /// A script as read: SQL with LF line ends and no byte order mark.
@@ -37,38 +91,52 @@ impl Fault {
 pub(crate) struct Script {
     /// The file's name, or what stands for it where there is none.
     pub(crate) file: String,
+    /// All of the file. The script is the `part`.
     pub(crate) text: Cow<'static, str>,
+    /// The text as the file holds it, where that is another one.
+    original: Option<Cow<'static, str>>,
+    part: Range<usize>,
     pub(crate) statements: Vec<Statement>,
     pub(crate) directives: Directives,
+    /// Whether that it runs outside a transaction is said in another tool's way.
+    said_outside: bool,
     pub(crate) references: Vec<Reference>,
     pub(crate) checksum: String,
 }
 
 impl Script {
     /// Reads a script. A NUL must have been refused before: SQLite would stop reading there.
-    pub(crate) fn read(file: impl Into<String>, text: Cow<'static, str>) -> Result<Self, Fault> {
+    pub(crate) fn read(
+        file: impl Into<String>,
+        text: Cow<'static, str>,
+        reading: Reading,
+    ) -> Result<Self, Fault> {
+        let held = text.clone();
         let text = line_feeds(text);
+        let original = (text != held).then_some(held);
+        let part = reading.part.unwrap_or(0..text.len());
         let mut directives = Directives::default();
         let mut statements = Vec::new();
         let mut references = Vec::new();
         let mut canonical = Canonical::default();
         let mut fault = None;
-        split(
+        let is_end = |comment: &str| {
+            reading.breakpoints == Breakpoints::End && comment.starts_with(BREAKPOINT)
+        };
+        split_tokens(
             &text,
+            tokens_in(&text, part.clone()),
+            is_end,
             |token, after_first| {
-                if token.kind != Kind::Comment || fault.is_some() {
+                if fault.is_some() {
                     return;
                 }
                 let comment = token.text(&text);
                 if comment.starts_with("/*") && !closes(comment) {
-                    let why = "a comment is opened here and never closed".to_owned();
-                    fault = Some(Fault { at: token.start, why, is_directive: false });
-                } else if let Some(tool) = section_of(comment) {
-                    let why = format!(
-                        "this is a section of {tool}, and every section of the file would run, \
-                         its down section too"
-                    );
-                    fault = Some(Fault { at: token.start, why, is_directive: false });
+                    let why = "a comment is opened here and never closed";
+                    fault = Some(Fault::text(token.start, why));
+                } else if let Some(tool) = strange_mark(comment, reading.marks) {
+                    fault = Some(section::misplaced(token.start, tool));
                 } else if !after_first {
                     fault = directives.read(comment, token.start).err();
                 } else if directive::body(comment).is_some() {
@@ -89,7 +157,62 @@ impl Script {
             return Err(fault);
         }
         let checksum = canonical.checksum();
-        Ok(Script { file: file.into(), text, statements, directives, references, checksum })
+        let said_outside = reading.transaction == InTransaction::No && !directives.no_transaction;
+        directives.no_transaction |= said_outside;
+        let file = file.into();
+        Ok(Script {
+            file,
+            text,
+            original,
+            part,
+            statements,
+            directives,
+            said_outside,
+            references,
+            checksum,
+        })
+    }
+
+    /// The same, read from a file that holds something else: other line ends, or placeholders.
+    pub(crate) fn of_file(mut self, text: Option<Cow<'static, str>>) -> Self {
+        self.original = text.or(self.original);
+        self
+    }
+
+    /// The text as the file holds it.
+    pub(crate) fn original(&self) -> &str {
+        self.original.as_ref().unwrap_or(&self.text)
+    }
+
+    /// The script's own text, which says by itself all that is known of it: what the ledger keeps.
+    pub(crate) fn stored(&self) -> Cow<'_, str> {
+        let whole = self.part == (0..self.text.len());
+        let own = self.text.get(self.part.clone()).unwrap_or_default();
+        let own = if whole { own } else { own.trim() };
+        match self.said_outside {
+            true => Cow::Owned(format!("-- landfall: no-transaction\n{own}")),
+            false => Cow::Borrowed(own),
+        }
+    }
+
+    /// Where it begins in its file.
+    pub(crate) fn start(&self) -> usize {
+        self.part.start
+    }
+
+    /// Where it ends.
+    pub(crate) fn end(&self) -> usize {
+        self.part.end
+    }
+
+    /// Whether its statements define the schema anew.
+    pub(crate) fn changes_schema(&self) -> bool {
+        self.statements.iter().any(|statement| match &statement.action {
+            Action::Create { temp, .. } => !temp,
+            Action::Drop { name, .. } => !name.is_temp(),
+            Action::Alter { .. } | Action::Unknown => true,
+            _ => false,
+        })
     }
 
     pub(crate) fn sql(&self, statement: &Statement) -> &str {
@@ -106,7 +229,8 @@ impl Script {
             let body = directive::body(token.text(&self.text));
             token.kind == Kind::Comment && body.is_some_and(|body| body.starts_with(directive))
         };
-        self.position(tokens(&self.text).find(says).map_or(0, |token| token.start))
+        let mut tokens = tokens_in(&self.text, self.part.clone());
+        self.position(tokens.find(says).map_or(self.part.start, |token| token.start))
     }
 
     /// The line that the position is on.
@@ -116,20 +240,67 @@ impl Script {
 
     /// The statements that are ours to execute inside a transaction of our own: without
     /// `PRAGMA foreign_keys = …`, which does nothing there and is taken as a directive, and
-    /// without a single `BEGIN … COMMIT` around everything else but pragmas.
+    /// without a single `BEGIN … COMMIT` around everything else but pragmas, or the way around
+    /// another runner's transaction.
     pub(crate) fn in_transaction(&self) -> Vec<&Statement> {
         let all = || self.statements.iter().filter(|s| sets_foreign_keys(&s.action).is_none());
-        let is_pragma = |s: &&Statement| matches!(s.action, Action::Pragma { .. });
-        let ends = |s: &&Statement| match s.action {
-            Action::Control(control) => control != Control::Savepoint,
-            _ => false,
+        match self.wraps() || self.escapes() {
+            true => all().filter(|statement| !ends(statement)).collect(),
+            false => all().collect(),
+        }
+    }
+
+    /// `BEGIN … COMMIT` around everything else but pragmas.
+    fn wraps(&self) -> bool {
+        let controls = self.controls();
+        self.statements.iter().filter(|s| ends(s)).count() == 2
+            && controls.first() == Some(&Some(Control::Begin))
+            && controls.last() == Some(&Some(Control::Commit))
+    }
+
+    /// `COMMIT`, foreign keys off, everything else, `BEGIN`: written for a runner whose transaction
+    /// has to be left for that and that would commit once more. What lies between may be one
+    /// `BEGIN … COMMIT` but for pragmas.
+    fn escapes(&self) -> bool {
+        let controls = self.controls();
+        let [Some(Control::Commit), inside @ .., Some(Control::Begin)] = controls.as_slice() else {
+            return false;
         };
-        let first = all().find(|s| !is_pragma(s));
-        let last = all().rfind(|s| !is_pragma(s));
-        let wraps = first.is_some_and(|s| s.action == Action::Control(Control::Begin))
-            && last.is_some_and(|s| s.action == Action::Control(Control::Commit))
-            && all().filter(ends).count() == 2;
-        if wraps { all().filter(|s| !ends(s)).collect() } else { all().collect() }
+        let is = |at: Option<&Statement>, control| {
+            at.is_some_and(|statement| statement.action == Action::Control(control))
+        };
+        let off_first = || {
+            let before = |s: &&Statement| is_pragma(s) || ends(s);
+            let mut head = self.statements.iter().take_while(before);
+            head.any(|s| sets_foreign_keys(&s.action) == Some(false))
+        };
+        let alone = inside.iter().all(Option::is_none);
+        let paired = || {
+            let [Some(Control::Begin), within @ .., Some(Control::Commit)] = inside else {
+                return false;
+            };
+            within.iter().all(Option::is_none) && self.is_off_before_second_control()
+        };
+        is(self.statements.first(), Control::Commit)
+            && is(self.statements.last(), Control::Begin)
+            && off_first()
+            && (alone || paired())
+    }
+
+    /// In `COMMIT … BEGIN`, the keys go off before that BEGIN, inside which they could not.
+    fn is_off_before_second_control(&self) -> bool {
+        let mut head = self.statements.iter().skip(1).take_while(|s| !ends(s));
+        head.any(|s| sets_foreign_keys(&s.action) == Some(false))
+    }
+
+    /// What each statement but pragmas does to the transaction.
+    fn controls(&self) -> Vec<Option<Control>> {
+        let statements = self.statements.iter().filter(|s| !is_pragma(s));
+        let controls = statements.map(|s| match s.action {
+            Action::Control(control) if control != Control::Savepoint => Some(control),
+            _ => None,
+        });
+        controls.collect()
     }
 
     /// The first statement that switches foreign keys off.
@@ -141,6 +312,15 @@ impl Script {
     pub(crate) fn wants_foreign_keys_off(&self) -> bool {
         self.directives.foreign_keys_off || self.foreign_keys_off().is_some()
     }
+}
+
+fn is_pragma(statement: &Statement) -> bool {
+    matches!(statement.action, Action::Pragma { .. })
+}
+
+/// Whether it begins or ends a transaction.
+fn ends(statement: &Statement) -> bool {
+    matches!(statement.action, Action::Control(control) if control != Control::Savepoint)
 }
 
 /// `PRAGMA foreign_keys = value`, as SQLite reads the value: <https://sqlite.org/pragma.html>.
@@ -155,11 +335,12 @@ fn sets_foreign_keys(action: &Action) -> Option<bool> {
     }
 }
 
-/// The tool whose files hold an up and a down section, marked by such a comment.
-fn section_of(comment: &str) -> Option<&'static str> {
-    let said = comment.strip_prefix("--")?.trim_start().to_ascii_lowercase();
-    let tools = [("+goose ", "goose"), ("+migrate ", "sql-migrate"), ("migrate:", "dbmate")];
-    tools.into_iter().find(|(mark, _)| said.starts_with(mark)).map(|(_, tool)| tool)
+const BREAKPOINT: &str = "--> statement-breakpoint";
+
+/// The tool whose mark a comment is, where nobody has read it as one.
+fn strange_mark(comment: &str, marks: Marks) -> Option<Tool> {
+    let tool = section::tool_of(comment)?;
+    (marks != Marks::Of(tool) && marks != Marks::Pass).then_some(tool)
 }
 
 /// Whether a block comment is closed. SQLite takes the rest of the text as a comment where not,

@@ -1,6 +1,6 @@
 //! Splits a script into statements, as `sqlite3_complete` finds their ends.
 
-use super::token::{Kind, Token, tokens};
+use super::token::{Kind, Token, Tokens, tokens};
 
 /// Where in a statement the splitter is. A semicolon ends a statement except inside the body of
 /// a trigger, which ends with `; END ;`.
@@ -100,24 +100,43 @@ impl Cut<'_> {
     }
 }
 
-/// Hands over each statement of a script in turn, and every token, significant or not, as it
-/// passes. Empty statements are passed over.
+/// Hands over each statement of a script in turn, and each comment as it passes, with whether a
+/// statement has begun before it. Empty statements are passed over.
 pub(crate) fn split(
     text: &str,
-    mut on_token: impl FnMut(Token, bool),
+    on_comment: impl FnMut(Token, bool),
+    on_statement: impl FnMut(&Cut<'_>),
+) {
+    split_tokens(text, tokens(text), |_| false, on_comment, on_statement);
+}
+
+/// The same of some tokens of the text, where `is_end` says which comments end a statement,
+/// wherever they stand.
+pub(crate) fn split_tokens(
+    text: &str,
+    tokens: Tokens<'_>,
+    is_end: impl Fn(&str) -> bool,
+    mut on_comment: impl FnMut(Token, bool),
     mut on_statement: impl FnMut(&Cut<'_>),
 ) {
     let mut state = State::Start;
     let mut pending: Vec<Token> = Vec::with_capacity(64);
     let mut any = false;
-    for token in tokens(text) {
-        on_token(token, any);
-        if !token.is_significant() {
-            continue;
-        }
-        state = state.after(Input::of(token, text));
-        let ends = state == State::Start;
-        if !ends {
+    for token in tokens {
+        state = match token.kind {
+            Kind::Space => continue,
+            Kind::Comment => {
+                on_comment(token, any);
+                if !is_end(token.text(text)) {
+                    continue;
+                }
+                State::Start
+            }
+            // Nothing else gets out of the state that most tokens are met in.
+            kind if state == State::Plain && kind != Kind::Semicolon => State::Plain,
+            _ => state.after(Input::of(token, text)),
+        };
+        if state != State::Start {
             any = true;
             pending.push(token);
         } else if !pending.is_empty() {

@@ -16,6 +16,22 @@ const UPDATE: (&str, &str) = ("UPDATE_LOCK", "1");
 /// not count. A file that holds another text fails, both shown as a difference of lines, or is
 /// replaced as a whole where the environment has `UPDATE_LOCK=1`.
 pub(super) fn keep(path: &Path, text: &str, of: &'static str) -> Result<()> {
+    keep_unless(path, text, |found| {
+        let error = Error::from(ErrorKind::Outdated { path: path.to_owned(), of });
+        Some(match found {
+            Some(found) => error.because(difference(found, text)),
+            None => error.because("there is no such file"),
+        })
+    })
+}
+
+/// The same, with a fault of its own for a file that holds another text, or is not there; none where
+/// that is as good.
+pub(super) fn keep_unless(
+    path: &Path,
+    text: &str,
+    fault: impl FnOnce(Option<&str>) -> Option<Error>,
+) -> Result<()> {
     let found = match fs::read_to_string(path) {
         Ok(found) => Some(found.replace("\r\n", "\n")),
         Err(error) if error.kind() == Io::NotFound => None,
@@ -29,11 +45,7 @@ pub(super) fn keep(path: &Path, text: &str, of: &'static str) -> Result<()> {
     if std::env::var_os(UPDATE.0).is_some_and(|value| value == UPDATE.1) {
         return write(path, text).map_err(|error| unreadable(path, error));
     }
-    let error = Error::from(ErrorKind::Outdated { path: path.to_owned(), of });
-    Err(match found {
-        Some(found) => error.because(difference(&found, text)),
-        None => error.because("there is no such file"),
-    })
+    fault(found.as_deref()).map_or(Ok(()), Err)
 }
 
 fn unreadable(path: &Path, error: std::io::Error) -> Error {

@@ -1,8 +1,10 @@
 //! What an application calls from its own tests.
 
 mod kept;
+mod lockfile;
 mod sandbox;
 mod schema_file;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,11 +13,15 @@ use crate::error::{ErrorKind, Result};
 use crate::migrator::Migrator;
 use crate::source::Source;
 
+pub use crate::finding::Findings;
+pub use lockfile::lockfile;
 pub use sandbox::sandbox;
 pub use schema_file::schema_file;
+pub use verify::{Check, Finding, SampleRows, Verified, Verify, verify};
 
-/// Reads no database: compares the `.sql` files that a migrator was compiled with, byte by byte,
-/// with those in the folder on disk.
+/// Reads no database: compares the files that a migrator was compiled with, byte by byte, with
+/// those in the folder on disk: every `.sql` file, and what other tools keep beside them, such as a
+/// `metadata.toml`. Those that are [ignored](Migrator::ignore) are left out.
 ///
 /// `include_dir!` does not notice a file added after the last build. A test that calls this fails
 /// then, and names the file. A relative path starts from the current directory, which in tests is
@@ -33,8 +39,8 @@ pub use schema_file::schema_file;
 /// [`ErrorKind::Stale`] naming the first file that is only on one side or differs;
 /// [`ErrorKind::Source`] if the folder cannot be read.
 pub fn embedded_is_current(migrator: &Migrator, folder: impl AsRef<Path>) -> Result<()> {
-    let embedded = sql_files(migrator.source())?;
-    let on_disk = sql_files(&Source::directory(folder.as_ref().to_owned()))?;
+    let embedded = deciding_files(migrator.source())?;
+    let on_disk = deciding_files(&migrator.source().in_folder(folder.as_ref().to_owned()))?;
     let paths = embedded.keys().chain(on_disk.keys());
     for path in paths {
         let why = match (embedded.get(path), on_disk.get(path)) {
@@ -48,8 +54,7 @@ pub fn embedded_is_current(migrator: &Migrator, folder: impl AsRef<Path>) -> Res
     Ok(())
 }
 
-fn sql_files(source: &Source) -> Result<BTreeMap<String, Vec<u8>>> {
-    let files = source.files()?.into_iter();
-    let sql = files.filter(|file| file.path.to_ascii_lowercase().ends_with(".sql"));
-    Ok(sql.map(|file| (file.path.replace('\\', "/"), file.bytes.into_owned())).collect())
+fn deciding_files(source: &Source) -> Result<BTreeMap<String, Vec<u8>>> {
+    let files = source.deciding_files()?.into_iter();
+    Ok(files.map(|file| (file.path.replace('\\', "/"), file.bytes.into_owned())).collect())
 }

@@ -576,6 +576,68 @@ fn a_batch_that_moves_its_rows_ahead_of_the_cursor_is_refused() {
     assert!(error.to_string().starts_with("backfill moves does not end: "), "{error}");
 }
 
+/// A function that touches each row by the time of its last change, which that moves ahead.
+fn by_time(tx: &Transaction<'_>, after: Option<i64>, size: u32) -> rusqlite::Result<Option<i64>> {
+    let after = after.unwrap_or(0);
+    let last = "SELECT max(at) FROM (SELECT at FROM item WHERE at > ?1 ORDER BY at LIMIT ?2)";
+    let last = tx.query_row(last, (after, size), |row| row.get::<_, Option<i64>>(0))?;
+    let Some(last) = last else { return Ok(None) };
+    tx.execute("UPDATE item SET at = at + 1000 WHERE at > ?1 AND at <= ?2", (after, last))?;
+    Ok(Some(last))
+}
+
+fn stamped(logs: &str) -> Migrator {
+    let trigger =
+        "CREATE TRIGGER logs AFTER UPDATE ON item BEGIN INSERT INTO log VALUES (new.id); END;";
+    Migrator::from_migrations([Migration::sql(
+        1,
+        "item",
+        format!(
+            "CREATE TABLE item(id INTEGER PRIMARY KEY, at INTEGER NOT NULL);
+             CREATE TABLE log(id INTEGER);
+             {}
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+             INSERT INTO item SELECT i, i FROM n;",
+            if logs.is_empty() { "" } else { trigger }
+        ),
+    )])
+}
+
+#[test]
+fn a_function_that_chases_its_own_rows_comes_to_an_end() {
+    for logs in ["", "logs"] {
+        let chases = Backfill::sized("chases", |tx: &Transaction<'_>, after, batch: &Batch| {
+            by_time(tx, after, batch.limit())
+        });
+        let conn = memory();
+        let migrator = with(stamped(logs), chases.pause(Duration::ZERO));
+        let error = migrator.apply(&conn).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("backfill chases does not end: it has changed "), "{text}");
+        assert!(text.contains("are done and stay so, nothing else was changed"), "{text}");
+        let advice = format!("{error:#}");
+        assert!(advice.contains("must not change the column that its cursor goes by"), "{advice}");
+        assert_eq!(one(&conn, "SELECT state FROM schema_seeds"), "running");
+    }
+}
+
+#[test]
+fn an_import_of_more_rows_than_there_were_is_not_taken_for_a_chase() {
+    let conn = memory();
+    let import =
+        Backfill::sized("import", |tx: &Transaction<'_>, after: Option<i64>, _: &Batch| {
+            let after = after.unwrap_or(0);
+            tx.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+             INSERT INTO log SELECT i FROM n",
+                [],
+            )?;
+            fine((after < 10).then_some(after + 1))
+        });
+    let report = with(stamped(""), import.pause(Duration::ZERO)).apply(&conn).unwrap();
+    assert_eq!(report.backfills[0].rows, 330_000);
+}
+
 #[test]
 fn a_table_that_grows_while_it_is_filled_is_filled_to_its_end() {
     let conn = memory();
@@ -939,7 +1001,12 @@ fn going_on_with_a_backfill_makes_no_backup_and_keeps_nobody_from_starting() {
     items(1000).apply(&conn).unwrap();
     let backup = landfall::Backup::to_dir(&backups);
     let slugs = || slugs().lease(Duration::from_millis(100));
-    let other = with(items(1000), slugs()).backup(backup.clone()).wait(Duration::from_millis(500));
+    // It has something of its own to do, and makes a backup before.
+    let extra = Seed::new("extra", |tx: &Transaction<'_>| {
+        tx.execute("INSERT INTO item(id, name, slug) VALUES (0, 'Extra', 'extra')", []).map(drop)
+    });
+    let other = items(1000).seeds(Seeds::new().add(extra).backfill(slugs()));
+    let other = other.backup(backup.clone()).wait(Duration::from_millis(500));
     let (at, seen) = (path.clone(), Arc::new(AtomicU64::new(0)));
     let count = seen.clone();
     let migrator =
@@ -955,7 +1022,7 @@ fn going_on_with_a_backfill_makes_no_backup_and_keeps_nobody_from_starting() {
     with(items(1000), slugs()).backup(landfall::Backup::to_dir(&backups)).apply(&conn).unwrap();
     let made = std::fs::read_dir(&backups).unwrap().filter_map(Result::ok);
     let made = made.filter(|file| file.file_name().to_string_lossy().starts_with("app.db")).count();
-    assert_eq!(made, 1);
+    assert_eq!(made, 2);
     assert_each_once(&conn, 1000, "with a backup");
 }
 

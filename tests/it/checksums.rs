@@ -321,3 +321,42 @@ fn another_literal_is_an_edit_and_the_advice_names_what_was_applied() {
     assert_eq!((was, found), (&recorded, &checksum(&edited)));
     assert_eq!(rows(&conn, "SELECT x FROM t"), ["one;\ntwo"]);
 }
+
+#[test]
+fn a_token_is_not_what_its_parts_are() {
+    for (token, parts) in [
+        ("1e+5", "1e + 5"),
+        ("1.5E-3", "1.5E - 3"),
+        ("1.5", "1 .5"),
+        ("0x1F", "0 x1F"),
+        ("?12", "? 12"),
+        ("$a::b", "$a :: b"),
+        ("$a::b(c)", "$a::b (c)"),
+        (":a", ": a"),
+        ("x'00'", "x '00'"),
+        ("a->>b", "a -> > b"),
+        ("a||b", "a | | b"),
+        ("a<<b", "a < < b"),
+        ("a!=b", "a ! = b"),
+        ("a==b", "a = = b"),
+    ] {
+        let (token, parts) = (format!("SELECT {token}"), format!("SELECT {parts}"));
+        assert_ne!(checksum(&token), checksum(&parts), "{token}");
+    }
+    for (parts, other) in
+        [("1 + 5", "1+5"), ("a -b", "a-b"), (".5 + .5", ".5+.5"), ("1.+2", "1. + 2")]
+    {
+        let (parts, other) = (format!("SELECT {parts}"), format!("SELECT {other}"));
+        assert_eq!(checksum(&parts), checksum(&other), "{parts}");
+    }
+}
+
+#[test]
+fn a_letter_that_begins_as_a_byte_order_mark_does_is_a_letter() {
+    for letter in ['\u{fb01}', '\u{fb3f}', '\u{fec0}', '\u{ff21}'] {
+        let sql = format!("SELECT {letter}");
+        assert_ne!(checksum(&sql), checksum("SELECT"), "{letter:?}");
+        assert_eq!(landfall::sql::statements(&letter.to_string()), [letter.to_string()]);
+    }
+    assert_eq!(checksum("SELECT \u{feff}1"), checksum("SELECT 1"));
+}

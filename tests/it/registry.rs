@@ -59,6 +59,68 @@ fn a_seed_that_names_an_environment_never_runs_without_it() {
 }
 
 #[test]
+fn why_a_seed_has_not_run_is_in_the_history_once_and_again_when_that_changes() {
+    let fails = || {
+        Seed::new("fails", |tx: &Transaction<'_>| {
+            let broken = one(tx, "SELECT count(*) FROM role") == "0";
+            if broken { Err("there is no role yet") } else { Ok(()) }
+        })
+        .optional()
+    };
+    let seeds = || {
+        Seeds::new()
+            .add(logs("demo").environment("dev"))
+            .add(logs("later").when_schema_at_least(7))
+            .add(fails())
+            .add(logs("last").after("fails"))
+    };
+    let migrator = base().seeds(seeds());
+    let conn = memory();
+    let held = || rows(&conn, "SELECT name, reason FROM schema_history WHERE action = 'hold'");
+    let first = [
+        "demo|only in the environment dev",
+        "later|waits for version 7 of the schema",
+        "fails|seed fails failed; nothing was changed: there is no role yet",
+        "last|waits for fails",
+    ];
+    let report = migrator.apply(&conn).unwrap();
+    assert_eq!(report.held.len(), 4, "{report}");
+    assert_eq!(held(), first);
+    // A start that finds the same writes nothing, although it tries again.
+    let before = everything(&conn);
+    assert_eq!(migrator.apply(&conn).unwrap().held.len(), 4);
+    assert_eq!(everything(&conn), before);
+    // Nor does it need to be able to.
+    conn.execute_batch("PRAGMA query_only = ON").unwrap();
+    let unneeded = base().seeds(Seeds::new().add(logs("demo").environment("dev")));
+    assert_eq!(unneeded.apply(&conn).unwrap().held.len(), 1);
+    conn.execute_batch("PRAGMA query_only = OFF; INSERT INTO role(name) VALUES ('admin')").unwrap();
+    let report = migrator.apply(&conn).unwrap();
+    assert_eq!(
+        report.seeds.iter().map(|done| &done.name[..]).collect::<Vec<_>>(),
+        ["fails", "last"]
+    );
+    assert_eq!(held(), first);
+    // Run, and held again: that is news.
+    conn.execute_batch("DELETE FROM schema_seeds WHERE name = 'fails'; DELETE FROM role").unwrap();
+    migrator.apply(&conn).unwrap();
+    assert_eq!(held().len(), 5);
+    assert_eq!(held()[4], first[2]);
+    // What a migration of that name does is none of the seed's.
+    let other = set(&[
+        (
+            1,
+            "log",
+            "CREATE TABLE log(id INTEGER PRIMARY KEY, who TEXT); CREATE TABLE role(name TEXT PRIMARY KEY, label TEXT);",
+            "",
+        ),
+        (2, "demo", "CREATE TABLE demo(x)", ""),
+    ]);
+    other.seeds(seeds()).apply(&conn).unwrap();
+    assert_eq!(held().len(), 5);
+}
+
+#[test]
 fn an_unknown_environment_is_refused_before_the_database_is_touched() {
     let with = |name: &str| base().seeds(Seeds::new().add(logs("demo").environment(name)));
     let declared = |name: &str| with(name).environments(["office", "kiosk"]);

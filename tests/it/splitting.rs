@@ -1,49 +1,18 @@
 //! Scripts are cut where SQLite cuts them. The judges are `sqlite3_complete`, for any text at
 //! all, and `sqlite3_prepare`, for SQL that runs.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::CString;
 use std::ops::Range;
-use std::ptr;
 
 use landfall::rusqlite::{Connection, ffi};
 use landfall::sql::statements;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
+use crate::properties::{
+    assert_one_in_each, pieces_when_complete, prepare, without_what_only_the_parser_passes_over,
+};
 use crate::support::{EXAMPLE, memory};
-
-fn is_complete(text: &str) -> bool {
-    let text = CString::new(text).unwrap();
-    // SAFETY: the text ends with a NUL, and SQLite only reads it.
-    unsafe { ffi::sqlite3_complete(text.as_ptr()) != 0 }
-}
-
-/// What SQLite takes from the head of a text as one statement: the bytes of it, and the statement,
-/// which is NULL where they hold nothing but white space, comments and semicolons.
-fn prepare(conn: &Connection, text: &CStr) -> Result<(usize, *mut ffi::sqlite3_stmt), String> {
-    let mut statement = ptr::null_mut();
-    let mut tail: *const c_char = ptr::null();
-    // SAFETY: the handle is open, and the text ends with a NUL and outlives the call, so that the
-    // tail points into it.
-    unsafe {
-        let code =
-            ffi::sqlite3_prepare_v2(conn.handle(), text.as_ptr(), -1, &mut statement, &mut tail);
-        if code != ffi::SQLITE_OK {
-            let why = CStr::from_ptr(ffi::sqlite3_errmsg(conn.handle()));
-            return Err(why.to_string_lossy().into_owned());
-        }
-        Ok((usize::try_from(tail.offset_from(text.as_ptr())).unwrap(), statement))
-    }
-}
-
-/// Whether SQLite finds nothing to do in a text.
-fn is_nothing(conn: &Connection, text: &str) -> bool {
-    let text = CString::new(text).unwrap();
-    let Ok((_, statement)) = prepare(conn, &text) else { return false };
-    // SAFETY: the statement was just prepared, or is NULL, which is allowed here.
-    unsafe { ffi::sqlite3_finalize(statement) };
-    statement.is_null()
-}
 
 /// The pieces that SQLite cuts a script into when it runs it, one prepared statement after
 /// another.
@@ -64,83 +33,6 @@ fn pieces_as_run(conn: &Connection, script: &str) -> Vec<Range<usize>> {
         at += length;
     }
     pieces
-}
-
-/// The pieces that `sqlite3_complete` cuts a text into: each ends at the first semicolon at which
-/// the text since the end of the one before is complete; what is left is the last.
-fn pieces_when_complete(text: &str) -> Vec<Range<usize>> {
-    let mut pieces = Vec::new();
-    let mut from = 0;
-    for (at, _) in text.match_indices(';') {
-        if is_complete(&text[from..=at]) {
-            pieces.push(from..at + 1);
-            from = at + 1;
-        }
-    }
-    pieces.push(from..text.len());
-    pieces
-}
-
-/// Checks our statements against the judge's pieces. A piece that is nothing to SQLite, be it
-/// white space, comments or a bare semicolon, is an empty statement: `sqlite3_complete` counts it
-/// and we pass over it. Every other piece holds exactly one of ours, and what stands around that
-/// is nothing.
-fn assert_one_in_each(script: &str, pieces: &[Range<usize>]) {
-    let conn = memory();
-    let mut ours = statements(script).into_iter();
-    for piece in pieces {
-        let text = &script[piece.clone()];
-        if is_nothing(&conn, text) {
-            continue;
-        }
-        let Some(statement) = ours.next() else {
-            panic!("no statement of ours for {text:?} in {script:?}");
-        };
-        let start = statement.as_ptr() as usize - script.as_ptr() as usize;
-        let end = start + statement.len();
-        assert!(
-            piece.start <= start && end <= piece.end,
-            "{statement:?} is not all in {text:?} of {script:?}"
-        );
-        let (before, after) = (&script[piece.start..start], &script[end..piece.end]);
-        assert!(is_nothing(&conn, before), "{before:?} stands before {statement:?}");
-        assert!(is_nothing(&conn, after), "{after:?} stands after {statement:?}");
-        // A string that never ends may end in white space.
-        let ends = piece.end < script.len() && statement.ends_with(is_space);
-        let uncut = ends || statement.starts_with(is_space);
-        assert!(!uncut, "{statement:?} is not cut at its tokens");
-    }
-    assert_eq!(ours.next(), None, "too many statements of ours in {script:?}");
-}
-
-fn is_space(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\n' | '\x0c' | '\r')
-}
-
-/// The text as `sqlite3_complete` has to be asked about it. Two characters that SQLite's parser
-/// passes over are tokens to it: a byte order mark between tokens, and a vertical tab after other
-/// white space. Where SQLite itself runs a script they are white space, so that is what the judge
-/// is shown. No byte moves.
-fn without_what_only_the_parser_passes_over(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut in_word = false;
-    let mut in_space = false;
-    for c in text.chars() {
-        match c {
-            '\u{feff}' if !in_word => {
-                shown.push_str("   ");
-                in_space = false;
-                continue;
-            }
-            '\x0b' if in_space => shown.push(' '),
-            c => {
-                shown.push(c);
-                in_word = c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
-                in_space = is_space(c);
-            }
-        }
-    }
-    shown
 }
 
 /// Pieces of scripts. Variables and numbers end with a space: `:CREATE`, `1.CREATE` and `$a(;)`

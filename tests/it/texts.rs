@@ -321,3 +321,15 @@ fn the_place_of_an_error_counts_from_the_start_of_the_file() {
     assert_eq!(error.position().map(|place| (place.line, place.column)), Some((5, 14)));
     assert_eq!(everything(&memory()), "");
 }
+
+#[test]
+fn a_place_within_a_letter_is_where_the_letter_is() {
+    let text = "é\nxé日y";
+    let place = |byte| {
+        let place = landfall::Position::of(text, byte);
+        (place.byte, place.line, place.column)
+    };
+    assert_eq!([0, 1].map(place), [(0, 1, 1); 2]);
+    assert_eq!([6, 7, 8].map(place), [(6, 2, 3); 3]);
+    assert_eq!([9, 10, 99].map(place), [(9, 2, 4), (10, 2, 5), (10, 2, 5)]);
+}

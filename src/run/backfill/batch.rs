@@ -106,6 +106,7 @@ impl Runner<'_, '_> {
         }
         drop(tx);
         self.trail.pass(worked.next.as_ref());
+        self.tally.add(if worked.exact { worked.rows } else { worked.units.into() }, changed);
         self.lease.is_held = !is_done;
         // From now on others see that somebody is at it, and go on.
         self.run.alone = None;

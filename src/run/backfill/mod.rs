@@ -18,7 +18,7 @@ use crate::held::{HeldBack, Progress};
 use crate::report::BackfillDone;
 use crate::seed::Backfill;
 use crate::stop::Stop;
-use circle::Trail;
+use circle::{Tally, Trail};
 use lease::Lease;
 use pace::Sizes;
 
@@ -71,6 +71,7 @@ struct Runner<'r, 'a> {
     /// The schema that was last planned for.
     schema: Option<i64>,
     trail: Trail,
+    tally: Tally,
     /// After so many rows they are counted again, and so many were left the last time.
     counted: Option<(u64, u64)>,
     /// Whether it has been told that it begins.
@@ -106,7 +107,7 @@ impl<'a> Run<'a> {
             let plan = self.plan_patiently()?;
             self.report_held(&plan);
             let gate = plan.gate().and_then(|name| job.seeds.backfill(name));
-            if !plan.steps.is_empty() && gate.is_none() {
+            if plan.adoption.is_some() || (!plan.steps.is_empty() && gate.is_none()) {
                 if !self.report.backfills.is_empty() {
                     return Ok(());
                 }
@@ -200,6 +201,7 @@ impl<'a> Run<'a> {
             clock: Instant::now(),
             schema: None,
             trail: Trail::default(),
+            tally: Tally::default(),
             counted: None,
             begun: false,
             done: BackfillDone::new(&backfill.name, backfill.revision),
@@ -257,6 +259,7 @@ impl<'a> Runner<'_, 'a> {
             match outcome {
                 Outcome::More => {
                     self.tell();
+                    self.refuse_chase()?;
                     self.write_log_back();
                     self.sleep(self.pause);
                 }

@@ -22,13 +22,14 @@ const LISTED: usize = 100;
 /// Puts every row of a record back and forgets the record. Inside a write transaction with foreign
 /// keys off: they are checked by whoever commits. First all that came is deleted, then all that
 /// went is inserted, so that no row is in another's way, and at the end each row is compared.
+/// Returns how many rows that were.
 pub(crate) fn put_back(
     conn: &Connection,
     ledger: &Ledger<'_>,
     record: &Record,
     what: &str,
     policy: ChangedSince,
-) -> Result<()> {
+) -> Result<u64> {
     refuse_temp_triggers(conn, |why| cannot_undo(what, why))?;
     let mut work = PutBack::prepare(conn, ledger, record, what)?;
     work.refuse_stale_virtual_tables(conn)?;
@@ -42,13 +43,16 @@ pub(crate) fn put_back(
     // The rows were there: whatever a CHECK says of them, they are what is to be there again.
     conn.execute_batch("PRAGMA ignore_check_constraints = ON")
         .map_err(Error::sqlite("switching CHECK constraints off"))?;
+    let before = conn.total_changes();
     work.delete()?;
     work.insert()?;
+    let rows = conn.total_changes().saturating_sub(before);
     work.compare()?;
     drop(work);
     checks.restore()?;
     quiet.restore()?;
-    ledger.undone(record)
+    ledger.undone(record)?;
+    Ok(rows)
 }
 
 /// A record, and the statements for each of its tables.

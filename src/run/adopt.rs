@@ -1,0 +1,96 @@
+//! Takes over another tool's ledger: proved, decided again under the lock, written at once.
+
+use super::Run;
+use crate::adoption::Proof;
+use crate::error::{Error, ErrorKind, Result, Unfit};
+use crate::event::Event;
+use crate::ledger::Takeover;
+use crate::plan::Plan;
+use crate::schema::Snapshot;
+
+/// What a takeover rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proved {
+    /// Its ledger is trusted.
+    No,
+    /// The schema was compared when it was this version: as long as it is, nobody has changed it.
+    /// <https://sqlite.org/pragma.html#pragma_schema_version>
+    At(i64),
+}
+
+impl Run<'_> {
+    /// Takes over what the plan says is to be taken over, and plans again. Whatever was written
+    /// since to their ledger or to the schema is looked at first.
+    pub(super) fn take_over(&mut self, mut plan: Plan, mut proved: Proved) -> Result<Plan> {
+        while let Some(takeover) = plan.takeover.take() {
+            let done = self.write_taken(&takeover, proved)?;
+            plan = self.plan_patiently()?;
+            if !done {
+                proved = self.job.prove(&plan)?;
+            }
+        }
+        Ok(plan)
+    }
+
+    fn write_taken(&mut self, preview: &Takeover, proved: Proved) -> Result<bool> {
+        let job = self.job;
+        let tx = job.patience.begin()?;
+        let applied = job.applied()?;
+        let stands = match proved {
+            Proved::No => true,
+            Proved::At(version) => job.schema_version()? == version,
+        };
+        if applied.takeover.as_deref() != Some(preview) || !stands {
+            return Ok(false);
+        }
+        job.ledger.take_over(preview)?;
+        job.patience.commit(&tx, || Ok(job.applied()?.takeover.is_none()))?;
+        drop(tx);
+        let edited = preview.edited().iter();
+        self.report.warnings.extend(edited.map(|file| {
+            let tool = preview.told.tool;
+            format!("{file} is not what {tool} applied, by its checksum, and was taken as it is")
+        }));
+        self.report.adopted = Some(preview.told.clone());
+        job.tell(&Event::Committed);
+        Ok(true)
+    }
+}
+
+impl super::Job<'_> {
+    /// Compares the schema with what the migrations make that are to be taken over. Reads only.
+    pub(crate) fn prove(&self, plan: &Plan) -> Result<Proved> {
+        let Some(takeover) = plan.takeover.as_deref() else {
+            return Ok(Proved::No);
+        };
+        if takeover.told.proof == Proof::Trusted {
+            return Ok(Proved::No);
+        }
+        let version = self.patience.retry(|| self.schema_version())?;
+        let applied = takeover.applied();
+        let live = self.patience.retry(|| Snapshot::of(self.conn))?;
+        let live = live.without(std::slice::from_ref(&takeover.told.ledger));
+        let differences = (self.differences)(&applied, live)
+            .map_err(|error| takeover.refused(Unfit::CannotReplay).because(error))?;
+        if differences.is_empty() {
+            return Ok(Proved::At(version));
+        }
+        if takeover.is_guess {
+            let number = takeover.told.migrations.len();
+            return Err(takeover.refused(Unfit::Guess { number }));
+        }
+        let (tool, ledger) = (takeover.told.tool, takeover.told.ledger.clone());
+        let kind = ErrorKind::Unproved { tool: tool.name(), ledger, differences };
+        Err(Error::from(kind).advise(format!(
+            "bring the schema in line by hand, or correct the files; or, if the schema is right as \
+             it is, take the ledger at its word with `.adopt({}.trusting())`",
+            tool.variant()
+        )))
+    }
+
+    fn schema_version(&self) -> Result<i64> {
+        self.conn
+            .query_row("PRAGMA main.schema_version", [], |row| row.get(0))
+            .map_err(Error::sqlite("asking whether the schema has changed"))
+    }
+}

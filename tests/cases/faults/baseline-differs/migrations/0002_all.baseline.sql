@@ -1,0 +1,10 @@
+CREATE TABLE contact (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  note TEXT NOT NULL DEFAULT '-'
+);
+CREATE TABLE email (
+  id INTEGER PRIMARY KEY,
+  contact_id INTEGER NOT NULL REFERENCES contact(id) ON DELETE CASCADE,
+  address TEXT NOT NULL
+);

@@ -1,0 +1,2 @@
+-- landfall: irreversible: the team is gone
+DELETE FROM team WHERE name = 'Reds';

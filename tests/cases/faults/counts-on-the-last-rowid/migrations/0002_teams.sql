@@ -1,0 +1,2 @@
+CREATE TABLE team (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+INSERT INTO team(id, name) VALUES (70, 'Reds');

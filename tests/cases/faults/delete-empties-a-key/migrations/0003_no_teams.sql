@@ -1,0 +1,2 @@
+-- landfall: irreversible: the teams are gone
+DELETE FROM team;

@@ -1,0 +1,2 @@
+-- landfall: allow-data-loss: nobody reads the notes
+ALTER TABLE contact DROP COLUMN note;

@@ -1,0 +1,1 @@
+CREATE VIRTUAL TABLE contact_text USING fts5(name, note, content='contact', content_rowid='id');

@@ -1,0 +1,5 @@
+CREATE TABLE email (
+  id INTEGER PRIMARY KEY,
+  contact_id INTEGER NOT NULL REFERENCES contact(id) ON DELETE CASCADE,
+  address TEXT NOT NULL
+);

@@ -1,0 +1,1 @@
+CREATE INDEX contact_by_name ON contact(name);

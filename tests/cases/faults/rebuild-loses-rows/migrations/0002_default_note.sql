@@ -1,0 +1,9 @@
+CREATE TABLE contact_new (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  note TEXT NOT NULL DEFAULT 'none'
+);
+INSERT INTO contact_new(id, name, note) SELECT id, name, note FROM contact
+WHERE note <> '' AND id > 1;
+DROP TABLE contact;
+ALTER TABLE contact_new RENAME TO contact;

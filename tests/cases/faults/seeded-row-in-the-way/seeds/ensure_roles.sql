@@ -1,0 +1,1 @@
+INSERT OR IGNORE INTO role(name) VALUES ('admin'), ('guest');

@@ -1,0 +1,2 @@
+DROP TABLE vault;
+DROP TABLE email;

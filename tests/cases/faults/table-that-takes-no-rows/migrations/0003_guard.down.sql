@@ -1,0 +1,1 @@
+DROP TRIGGER email_guard;

@@ -1,0 +1,1 @@
+DROP TRIGGER contact_noted;

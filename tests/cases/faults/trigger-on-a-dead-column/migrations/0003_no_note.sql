@@ -1,0 +1,3 @@
+-- landfall: allow-data-loss: nobody reads the notes
+-- landfall: irreversible: this is about the up
+ALTER TABLE contact DROP COLUMN note;

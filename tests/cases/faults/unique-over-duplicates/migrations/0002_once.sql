@@ -1,0 +1,1 @@
+CREATE UNIQUE INDEX contact_once ON contact(name);

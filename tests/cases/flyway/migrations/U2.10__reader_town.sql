@@ -1,0 +1,1 @@
+ALTER TABLE reader DROP COLUMN town;

@@ -1,0 +1,1 @@
+CREATE VIEW loans AS SELECT book, reader FROM loan;

@@ -1,0 +1,1 @@
+ALTER TABLE loan DROP COLUMN due;

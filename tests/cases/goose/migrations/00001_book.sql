@@ -1,0 +1,5 @@
+-- +goose Up
+CREATE TABLE book(id INTEGER PRIMARY KEY, title TEXT NOT NULL, read INTEGER NOT NULL DEFAULT 0);
+
+-- +goose Down
+DROP TABLE book;

@@ -1,0 +1,2 @@
+--+goose Up
+INSERT INTO book(title, read) VALUES ('Emma', 1)

@@ -1,0 +1,3 @@
+-- +goose Up
+CREATE INDEX IF NOT EXISTS by_title ON book(title);
+-- +goose Down

@@ -1,0 +1,1 @@
+DROP INDEX "Page_bookId_idx";

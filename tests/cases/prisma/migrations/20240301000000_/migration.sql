@@ -1,0 +1,1 @@
+CREATE INDEX "Page_bookId_idx" ON "Page"("bookId");

@@ -1,0 +1,1 @@
+CREATE TABLE reader(id INTEGER PRIMARY KEY, name TEXT);

@@ -1,0 +1,7 @@
+CREATE TABLE team (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+CREATE TABLE player (
+  id INTEGER PRIMARY KEY,
+  team_id INTEGER NOT NULL REFERENCES team(id) ON DELETE CASCADE
+);
+INSERT INTO team(id, name) VALUES (1, 'Reds');
+INSERT INTO player(team_id) VALUES (1);

@@ -1,0 +1,2 @@
+ALTER TABLE contact ADD COLUMN made_at TEXT;
+UPDATE contact SET made_at = CURRENT_TIMESTAMP;

@@ -1,0 +1,2 @@
+DROP TABLE phone;
+DROP TABLE email;

@@ -1,0 +1,2 @@
+ALTER TABLE contact DROP COLUMN nickname;
+ALTER TABLE contact DROP COLUMN birthday;

@@ -1,0 +1,1 @@
+-- landfall: allow empty-down: a full stop more does no harm

@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS cache;
+CREATE TABLE cache (key TEXT);

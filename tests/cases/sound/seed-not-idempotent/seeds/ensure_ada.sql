@@ -1,0 +1,1 @@
+INSERT INTO contact(name) SELECT 'Ada' WHERE NOT EXISTS (SELECT 1 FROM contact WHERE name = 'Ada');

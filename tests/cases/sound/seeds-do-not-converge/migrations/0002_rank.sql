@@ -1,0 +1,2 @@
+ALTER TABLE role ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
+UPDATE role SET rank = 9 WHERE name = 'admin';

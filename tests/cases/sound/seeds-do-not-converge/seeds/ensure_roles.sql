@@ -1,0 +1,1 @@
+INSERT OR IGNORE INTO role(name, rank) VALUES ('admin', 9), ('member', 0);

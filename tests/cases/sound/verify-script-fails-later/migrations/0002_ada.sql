@@ -1,0 +1,1 @@
+INSERT INTO contact(name) VALUES ('Grace');

@@ -1,0 +1,7 @@
+COMMIT;
+PRAGMA foreign_keys = OFF;
+CREATE TABLE book_old(id INTEGER PRIMARY KEY, title TEXT NOT NULL, shelf INTEGER);
+INSERT INTO book_old SELECT * FROM book;
+DROP TABLE book;
+ALTER TABLE book_old RENAME TO book;
+BEGIN;

@@ -1,0 +1,13 @@
+COMMIT TRANSACTION;
+PRAGMA foreign_keys = OFF;
+BEGIN TRANSACTION;
+
+CREATE TABLE book_new(id INTEGER PRIMARY KEY, title TEXT NOT NULL CHECK (title <> ''), shelf INTEGER);
+INSERT INTO book_new SELECT id, title, shelf FROM book;
+DROP TABLE book;
+ALTER TABLE book_new RENAME TO book;
+
+PRAGMA foreign_key_check;
+COMMIT TRANSACTION;
+PRAGMA foreign_keys = ON;
+BEGIN TRANSACTION;

@@ -1,0 +1,2 @@
+-- Migration number: 0001 	 2024-01-01T00:00:00.000Z
+CREATE TABLE book(id INTEGER PRIMARY KEY, title TEXT NOT NULL);

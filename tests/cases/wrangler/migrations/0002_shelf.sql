@@ -1,0 +1,2 @@
+-- Migration number: 0002 	 2024-01-02T00:00:00.000Z
+ALTER TABLE book ADD COLUMN shelf INTEGER;
