@@ -142,11 +142,11 @@ fn look(conn: &Connection, tables: &Tables) -> rusqlite::Result<Look> {
         }
         let values = [of, name, row.get_ref(2)?, row.get_ref(3)?];
         let is_applied = matches!(of, ValueRef::Integer(_));
-        let of = if is_applied { &mut applied } else { &mut rest };
-        values.into_iter().for_each(|value| put(value, of));
+        let hash = if is_applied { &mut applied } else { &mut rest };
+        values.into_iter().for_each(|value| put(value, hash));
     }
     let applied = applied.finish();
-    rest.write_u64(applied);
+    rest.fold(5, applied);
     Ok(Look { seal, word, contents: rest.finish(), applied })
 }
 

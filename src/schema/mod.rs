@@ -46,7 +46,8 @@ use table::{Index, Table, Trigger, View};
 /// What the schema of a database's `main` means: tables, indexes, views and triggers.
 ///
 /// These never count: what is SQLite's own (`sqlite_…`), the tables that a virtual table keeps for
-/// itself, ledgers of landfall's of any prefix, Litestream's tables, and what hangs on any of them.
+/// itself, ledgers of landfall's of any prefix and of other tools, Litestream's tables, and what hangs on
+/// any of them.
 #[derive(Clone)]
 pub struct Snapshot {
     objects: Objects,

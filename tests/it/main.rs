@@ -22,6 +22,7 @@ mod killed;
 mod layouts;
 mod layouts_bad;
 mod ledgers;
+mod lint;
 mod lockfile;
 mod logging;
 mod losses;
