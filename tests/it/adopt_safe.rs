@@ -67,7 +67,7 @@ fn stages(ledger: &str, migrator: &Migrator) -> Vec<String> {
 #[test]
 fn never_in_between_when_interrupted_at_any_step() {
     let all = std::env::var_os("LANDFALL_EVERY_STEP").is_some();
-    let ways = LEDGERS.map(|(ledger, adopt)| (ledger, adopt.trusting(), 17));
+    let ways = LEDGERS.map(|(ledger, adopt)| (ledger, adopt.trusting(), 37));
     let proved = LEDGERS.map(|(ledger, adopt)| (ledger, Adoption::from(adopt), 331));
     for (ledger, adopt, stride) in ways.into_iter().chain(proved) {
         let migrator = taking(adopt.clone());
@@ -244,6 +244,24 @@ fn eight_processes_take_over_once() {
             let deeds = "SELECT action, count(*) FROM schema_history GROUP BY action";
             assert_eq!(rows(&conn, deeds), ["adopt|1", "apply|1", "seed|1"], "{mode}, {adopt}");
         }
+    }
+}
+
+/// A file that was empty at the first look is the other tool's by the time that the lock is held.
+#[test]
+fn a_tool_that_comes_in_between_is_taken_over_all_the_same() {
+    for (ledger, adopt) in LEDGERS {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.db");
+        let conn = Connection::open(&path).unwrap();
+        let migrator = taking(adopt).on_event(move |event| {
+            if matches!(event, Event::Planned { .. }) {
+                fill(&Connection::open(&path).unwrap(), ledger);
+            }
+        });
+        let report = migrator.apply(&conn).unwrap();
+        assert_eq!(report.adopted.unwrap().migrations.len(), 3, "{adopt}");
+        assert_eq!((report.applied.len(), report.seeds.len()), (1, 1), "{adopt}");
     }
 }
 
