@@ -263,6 +263,18 @@ fn a_tool_that_comes_in_between_is_taken_over_all_the_same() {
         assert_eq!(report.adopted.unwrap().migrations.len(), 3, "{adopt}");
         assert_eq!((report.applied.len(), report.seeds.len()), (1, 1), "{adopt}");
     }
+    // With nothing applied what is to be done is the same, and their table is in the way.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.db");
+    let conn = Connection::open(&path).unwrap();
+    let (create, _) = DBMATE.split_once("INSERT INTO").unwrap();
+    let migrator = taking(Adopt::Dbmate).on_event(move |event| {
+        if matches!(event, Event::Planned { .. }) {
+            Connection::open(&path).unwrap().execute_batch(create).unwrap();
+        }
+    });
+    let report = migrator.apply(&conn).unwrap();
+    assert_eq!((report.adopted.unwrap().migrations.len(), report.applied.len()), (0, 4));
 }
 
 fn backups(dir: &tempfile::TempDir) -> Backup {
@@ -280,6 +292,7 @@ fn what_changes_before_the_lock_is_looked_at_again() {
         ("ALTER TABLE person DROP COLUMN born; UPDATE schema_migrations SET version = 2", Ok(2)),
         ("CREATE TABLE extra(x)", Err("table `extra` should not be there")),
         ("UPDATE schema_migrations SET dirty = 1", Err("its `dirty` is 1")),
+        ("UPDATE schema_migrations SET version = 2", Err("has a column `born` too many")),
     ];
     for (change, outcome) in changes {
         let dir = tempfile::tempdir().unwrap();
