@@ -508,7 +508,12 @@ impl Migrator {
 
     /// Looks once: the waiting, if somebody is in the way, is for what comes after a no. Drift is
     /// looked at only where it matters, and counts as none where it does not.
-    fn sight(&self, conn: &Connection, ledger: &Ledger<'_>, prints: Fingerprints) -> Result<Sight> {
+    pub(crate) fn sight(
+        &self,
+        conn: &Connection,
+        ledger: &Ledger<'_>,
+        prints: Fingerprints,
+    ) -> Result<Sight> {
         let patience = Patience::new(conn, self.wait, None)?;
         let watches = self.drifted != Drifted::Ignore;
         let sight =

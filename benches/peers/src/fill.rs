@@ -22,6 +22,9 @@ pub fn fill(measured: &Path, document: &Path) -> Result<()> {
         if !title.starts_with("### ") {
             continue;
         }
+        if !lines.clone().any(|line| line == END) {
+            return Err(format!("{}: `{title}` has no end", document.display()).into());
+        }
         let before: Vec<&str> = lines.by_ref().take_while(|line| *line != END).collect();
         match section(&measured, title) {
             Some(section) => filled.push_str(&format!("\n{section}\n\n")),

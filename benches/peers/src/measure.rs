@@ -333,7 +333,7 @@ fn at_once(drawn: &mut Numbers) -> Result<()> {
     let names =
         [LANDFALL, RUSQLITE_MIGRATION, REFINERY, REFINERY_GROUPED, DIESEL, DIESEL_WAITING, SQLX];
     for name in names {
-        let starts = processes::at_once(name, SIZE, ROUNDS)?;
+        let starts = processes::at_once(name, SIZE, rounds::rounds(ROUNDS))?;
         note(drawn, AT_ONCE, name, SIZE, starts.failed as f64)?;
         let most = starts.errors.iter().max_by_key(|(_, count)| **count);
         let said = most.map_or(String::new(), |(error, _)| format!("`{error}`"));
