@@ -155,6 +155,12 @@ impl<'a> Run<'a> {
         let mut plan = self.take_over(first, proved)?;
         let mut made = Made::WithoutLock;
         while !plan.is_empty() {
+            if plan.takeover.is_some() {
+                // The other tool has been here since the first look.
+                let proved = self.job.prove(&plan)?;
+                (plan, made) = (self.take_over(plan, proved)?, Made::WithoutLock);
+                continue;
+            }
             if let (Some(name), Some(step)) = (plan.gate(), plan.steps.first()) {
                 self.gate(name, &self.job.label(step))?;
                 (plan, made) = (self.plan_patiently()?, Made::WithoutLock);
