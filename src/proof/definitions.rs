@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::finding::{Check, Finding};
 use crate::lint::Hit;
 use crate::migration::Target;
+use crate::migrator::Migrator;
 
 /// A baseline at this version makes what the migrations up to it make.
 pub(super) fn baseline(
@@ -25,8 +26,10 @@ pub(super) fn baseline(
     };
     let file = Some(baseline.script.file.as_str());
     let program = lab.starting_from(baseline.version);
-    let up = |conn: &Connection| program.apply_to(conn, Target::Version(baseline.version));
-    let (conn, result) = lab.strictly(&lab.scratch(Keys::On)?, Keys::On, hits, up)?;
+    let to = Target::Version(baseline.version);
+    let up = |program: &Migrator, conn: &Connection| program.apply_to(conn, to);
+    let programs = (&program, lab.strict(&program)?);
+    let (conn, result) = lab.strictly(&lab.scratch(Keys::On)?, Keys::On, programs, hits, up)?;
     if let Err(error) = result {
         let what = "the baseline fails on an empty database";
         findings.push(finding(Check::Definitions, "baseline-fails", file, what, &error));

@@ -10,6 +10,8 @@ use crate::error::Result;
 use crate::finding::{Check, Finding};
 use crate::lint::Hit;
 use crate::migration::Target;
+use crate::migrator::Migrator;
+use crate::plan::DataLoss;
 use crate::source::Entry;
 use crate::sql::action::Change;
 use crate::sql::{Action, Rule};
@@ -39,8 +41,9 @@ pub(super) fn look(
         Way::Missing => return Ok(false),
     };
     let careless = lab.careless();
-    let down = |conn: &Connection| careless.revert(conn, Target::Steps(1));
-    let (conn, back) = lab.strictly(conn, Keys::On, hits, down)?;
+    let strict = lab.strict_at(passage.stage).map(|strict| strict.data_loss(DataLoss::Allow));
+    let down = |program: &Migrator, conn: &Connection| program.revert(conn, Target::Steps(1));
+    let (conn, back) = lab.strictly(conn, Keys::On, (&careless, strict), hits, down)?;
     let rows = passage.rows;
     if let Err(error) = back {
         let code = if rows.is_empty() { "down-fails" } else { "down-fails-with-rows" };

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::finding::{Check, Finding};
 use crate::lint::Hit;
 use crate::migration::{Target, Version};
+use crate::migrator::Migrator;
 
 pub(super) struct Empty<'l> {
     lab: &'l Lab,
@@ -18,15 +19,15 @@ pub(super) struct Empty<'l> {
     pub(super) version: Option<Version>,
     pub(super) state: State,
     before: State,
-    /// Foreign keys off, and no string in double quotes.
-    strict: Connection,
+    /// Foreign keys off.
+    without_keys: Connection,
     /// Whether a migration is known to end otherwise without foreign keys.
     keys_matter: bool,
 }
 
 impl<'l> Empty<'l> {
     pub(super) fn new(lab: &'l Lab) -> Result<Self> {
-        let (conn, strict) = (lab.scratch(Keys::On)?, lab.scratch(Keys::Off)?);
+        let (conn, without_keys) = (lab.scratch(Keys::On)?, lab.scratch(Keys::Off)?);
         let state = lab.state(&conn)?;
         Ok(Empty {
             lab,
@@ -34,7 +35,7 @@ impl<'l> Empty<'l> {
             version: None,
             before: state.clone(),
             state,
-            strict,
+            without_keys,
             keys_matter: false,
         })
     }
@@ -58,30 +59,32 @@ impl<'l> Empty<'l> {
         self.version = Some(stage.version);
         let state = self.lab.state(&self.conn)?;
         self.before = std::mem::replace(&mut self.state, state);
-        self.step_strictly(stage, findings, hits)?;
+        self.step_without_keys(stage, findings, hits)?;
         Ok(true)
     }
 
-    fn step_strictly(
+    fn step_without_keys(
         &mut self,
         stage: &Stage,
         findings: &mut Vec<Finding>,
         hits: &mut Vec<Hit>,
     ) -> Result<()> {
         let to = Target::Version(stage.version);
-        let up = |conn: &Connection| self.lab.bare().apply_to(conn, to);
-        let (conn, result) = self.lab.strictly(&self.strict, Keys::Off, hits, up)?;
-        self.strict = conn;
+        let up = |program: &Migrator, conn: &Connection| program.apply_to(conn, to);
+        let programs = (self.lab.bare(), self.lab.strict_at(stage));
+        let (conn, result) =
+            self.lab.strictly(&self.without_keys, Keys::Off, programs, hits, up)?;
+        self.without_keys = conn;
         if let Err(error) = result {
             let what = "it fails on a connection that does not enforce foreign keys";
             let file = Some(stage.file.as_str());
             let code = "fails-without-foreign-keys";
             findings.push(finding(Check::Empty, code, file, what, &error));
             self.keys_matter = true;
-            self.strict = self.lab.copy(&self.conn, Keys::Off)?;
+            self.without_keys = self.lab.copy(&self.conn, Keys::Off)?;
             return Ok(());
         }
-        let state = self.lab.state(&self.strict)?;
+        let state = self.lab.state(&self.without_keys)?;
         let differences = differences(&self.state, &state);
         if !differences.is_empty() {
             let what = format!(
@@ -94,7 +97,7 @@ impl<'l> Empty<'l> {
             let code = "differs-by-foreign-keys";
             findings.push(found(Check::Empty, code, file, what, advice));
             self.keys_matter = true;
-            self.strict = self.lab.copy(&self.conn, Keys::Off)?;
+            self.without_keys = self.lab.copy(&self.conn, Keys::Off)?;
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 
 use super::contents::Contents;
 use super::shape::{Order, Shape, Shapes};
@@ -16,8 +15,9 @@ use crate::migration::{Target, Version};
 use crate::migrator::Migrator;
 use crate::plan::DataLoss;
 use crate::seed::{Item, Need, Registry};
+use crate::source::set::Baseline;
 use crate::source::{Entry, Set, Source};
-use crate::sql::{Requirement, Rule};
+use crate::sql::{Requirement, Rule, Script};
 
 /// Whether a scratch connection enforces foreign keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub(crate) struct Lab {
     bare: Migrator,
     pub(crate) stages: Vec<Stage>,
     shapes: Shapes,
+    /// As `bare`, with double quotes for names alone.
+    strict: Option<Migrator>,
 }
 
 /// What a database is like at one place on the way.
@@ -63,8 +65,15 @@ impl Lab {
         bare.seeds = registry.seeds_of(|item| {
             awaited.iter().any(|name| name == item.name()).then_some(Need::Required)
         });
-        let mut lab =
-            Lab { set, registry, whole, bare, stages: Vec::new(), shapes: Shapes::default() };
+        let mut lab = Lab {
+            set,
+            registry,
+            whole,
+            bare,
+            stages: Vec::new(),
+            shapes: Shapes::default(),
+            strict: None,
+        };
         let replayed = lab.without_baselines();
         let starts_from_baseline = match replayed.migrations.first() {
             _ if lab.set.baselines.is_empty() => false,
@@ -95,6 +104,7 @@ impl Lab {
             .map(|(version, file)| Stage { version, file: file.clone() })
             .collect();
         lab.bare.source = Source::read(Arc::new(parts));
+        lab.strict = lab.strict(&lab.bare)?;
         Ok(lab)
     }
 
@@ -129,27 +139,25 @@ impl Lab {
         a.contents == b.contents && a.shape.differences(&b.shape, Order::Counts).is_empty()
     }
 
-    /// Does something on a copy, at first with no string in double quotes: where only that is in the
-    /// way it is told, and done on another copy.
+    /// Does something on a copy. Where there is a strict program, that does it before on another one,
+    /// and where only it fails, a string stands in double quotes.
     pub(crate) fn strictly<T>(
         &self,
         of: &Connection,
         keys: Keys,
+        (program, strict): (&Migrator, Option<Migrator>),
         hits: &mut Vec<Hit>,
-        deed: impl Fn(&Connection) -> Result<T>,
+        deed: impl Fn(&Migrator, &Connection) -> Result<T>,
     ) -> Result<(Connection, Result<T>)> {
-        let conn = self.copy(of, keys)?;
-        set_quotes(&conn, Quotes::OfNames)?;
-        let refused = match deed(&conn) {
-            Ok(done) => {
-                set_quotes(&conn, Quotes::OfStringsToo)?;
-                return Ok((conn, Ok(done)));
-            }
-            Err(error) => error,
+        let refused = match strict {
+            Some(strict) => deed(&strict, &self.copy(of, keys)?).err(),
+            None => None,
         };
         let conn = self.copy(of, keys)?;
-        let result = deed(&conn);
-        if let (Ok(_), Some(file)) = (&result, refused.file()) {
+        let result = deed(program, &conn);
+        if let (Ok(_), Some(refused)) = (&result, refused)
+            && let Some(file) = refused.file()
+        {
             hits.push(Hit {
                 rule: Rule::DoubleQuotedString,
                 file: file.to_owned(),
@@ -158,6 +166,37 @@ impl Lab {
             });
         }
         Ok((conn, result))
+    }
+
+    /// The strict program for a stage, up and down, if its scripts hold double quotes.
+    pub(crate) fn strict_at(&self, stage: &Stage) -> Option<Migrator> {
+        let has = |script: &Script| script.has_double_quotes();
+        let entry = self.set.get(stage.version);
+        let up = entry.and_then(|entry| entry.task.script()).is_some_and(has);
+        let down = entry.and_then(|entry| entry.down.as_deref()).is_some_and(has);
+        let baseline =
+            |baseline: &Baseline| baseline.version == stage.version && has(&baseline.script);
+        let holds_any = up || down || self.set.baselines.iter().any(baseline);
+        self.strict.clone().filter(|_| holds_any)
+    }
+
+    /// A program that takes double quotes for those of names alone. None where no script holds any.
+    pub(crate) fn strict(&self, program: &Migrator) -> Result<Option<Migrator>> {
+        let mut set = Set::clone(&*program.source.load()?);
+        let mut any = false;
+        for script in set.scripts_mut().filter(|script| script.has_double_quotes()) {
+            (*script, any) = (script.in_backticks(), true);
+        }
+        let registry = Registry::read(&program.seeds, &program.environments)?;
+        let seeds = registry.iter().filter_map(|item| registry.seed(item.name())?.script.as_ref());
+        any |= seeds.into_iter().any(|script| script.has_double_quotes());
+        if !any {
+            return Ok(None);
+        }
+        let mut strict = self.migrator(program, Arc::new(set));
+        let registry = registry.reading(Script::in_backticks);
+        strict.seeds = registry.seeds_of(|item| Some(item.conditions().need));
+        Ok(Some(strict))
     }
 
     /// Whether a table is the ledger's.
@@ -237,21 +276,6 @@ impl Lab {
     pub(crate) fn has_seeds(&self) -> bool {
         !self.registry.is_empty()
     }
-}
-
-/// What SQLite takes double quotes for: <https://sqlite.org/quirks.html#dblquote>.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Quotes {
-    OfNames,
-    OfStringsToo,
-}
-
-fn set_quotes(conn: &Connection, quotes: Quotes) -> Result<()> {
-    let of_strings = quotes == Quotes::OfStringsToo;
-    let set = |what| conn.set_db_config(what, of_strings).map(drop);
-    set(DbConfig::SQLITE_DBCONFIG_DQS_DML)
-        .and_then(|()| set(DbConfig::SQLITE_DBCONFIG_DQS_DDL))
-        .map_err(Error::sqlite("switching strings in double quotes"))
 }
 
 fn set_keys(conn: &Connection, keys: Keys) -> Result<()> {

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::finding::{Check, Finding};
 use crate::held::{Held, HeldBack};
 use crate::lint::Hit;
+use crate::migrator::Migrator;
 use crate::seed::Item;
 
 /// A new database with everything done.
@@ -28,11 +29,12 @@ pub(super) fn end(
 ) -> Result<Option<End>> {
     let mut made = Vec::new();
     for _ in 0..2 {
-        let whole = |conn: &Connection| {
-            let report = lab.whole().apply(conn)?;
-            lab.whole().run_backfills(conn).map(|_| report)
+        let whole = |program: &Migrator, conn: &Connection| {
+            let report = program.apply(conn)?;
+            program.run_backfills(conn).map(|_| report)
         };
-        let (conn, result) = lab.strictly(conn, Keys::On, hits, whole)?;
+        let programs = (lab.whole(), lab.strict(lab.whole())?);
+        let (conn, result) = lab.strictly(conn, Keys::On, programs, hits, whole)?;
         let report = match result {
             Ok(report) => report,
             Err(error) => {

@@ -91,7 +91,7 @@ fn seed(name: String, script: Script, edited: Edited) -> Result<Seed> {
 const IN_SEED: [&str; 7] =
     ["after", "allow", "environment", "optional", "sentinel", "undo", "when-schema-at-least"];
 
-fn deed(script: Arc<Script>) -> Deed {
+pub(super) fn deed(script: Arc<Script>) -> Deed {
     Arc::new(move |tx| {
         for statement in script.in_transaction() {
             run(tx, &script, script.sql(statement), statement.start)?;

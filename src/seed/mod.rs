@@ -237,6 +237,11 @@ impl Seed {
         self
     }
 
+    /// The same seed with another text of its file's to run.
+    pub(crate) fn reading(&self, script: Script) -> Seed {
+        Seed { deed: files::deed(Arc::new(script)), ..self.clone() }
+    }
+
     /// Whether what has run is an earlier text of its file.
     pub(crate) fn is_edited(&self, sentinel: &Sentinel) -> bool {
         match (&self.content, &sentinel.content) {

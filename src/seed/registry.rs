@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::held::{Held, HeldBack, Progress};
 use crate::ledger::Sentinel;
 use crate::migration::Version;
+use crate::sql::Script;
 
 /// Every seed and backfill, each after those that it comes after.
 #[derive(Clone, Debug, Default)]
@@ -134,6 +135,19 @@ impl Registry {
             });
         }
         seeds
+    }
+
+    /// The same items, each seed from a file with another text to run.
+    pub(crate) fn reading(&self, text: impl Fn(&Script) -> Script) -> Registry {
+        let mut registry = self.clone();
+        for item in &mut registry.items {
+            if let Item::Seed(seed) = item
+                && let Some(script) = &seed.script
+            {
+                **seed = seed.reading(text(script));
+            }
+        }
+        registry
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -189,6 +189,21 @@ impl Set {
         }
     }
 
+    /// Every script, to be changed.
+    pub(crate) fn scripts_mut(&mut self) -> impl Iterator<Item = &mut Script> {
+        let of_migrations = self.migrations.iter_mut().flat_map(|entry| {
+            let up = match &mut entry.task {
+                Task::Sql(script) => Some(script.as_mut()),
+                Task::Code(_) => None,
+            };
+            let down = entry.down.as_deref_mut();
+            [up, down, entry.verify.as_deref_mut()].into_iter().flatten()
+        });
+        let baselines = self.baselines.iter_mut().map(|baseline| &mut baseline.script);
+        let repeatables = self.repeatables.iter_mut().map(|repeatable| &mut repeatable.script);
+        of_migrations.chain(baselines).chain(repeatables)
+    }
+
     /// Whether any table's children are acted on.
     pub(crate) fn acts_on_children(&self) -> bool {
         !self.actions.is_empty()

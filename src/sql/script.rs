@@ -9,7 +9,7 @@ use super::directive::{self, Directives};
 use super::position::Position;
 use super::section::{self, Tool};
 use super::split::split_tokens;
-use super::token::{Kind, Token, tokens_in};
+use super::token::{Kind, Token, tokens, tokens_in};
 
 /// A statement: where it stands and what it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,6 +215,27 @@ impl Script {
         })
     }
 
+    /// Whether any token of its stands in double quotes.
+    pub(crate) fn has_double_quotes(&self) -> bool {
+        self.text.contains('"')
+            && tokens(&self.text).any(|token| is_in_double_quotes(token.text(&self.text)))
+    }
+
+    /// The same with what stands in double quotes in backticks, where SQLite takes it for a name and
+    /// nothing else: <https://sqlite.org/quirks.html#dblquote>. Every place stays where it is.
+    pub(crate) fn in_backticks(&self) -> Script {
+        let mut text = String::with_capacity(self.text.len());
+        for token in tokens(&self.text) {
+            let word = token.text(&self.text);
+            let inside = word.strip_prefix('"').and_then(|word| word.strip_suffix('"'));
+            match inside.filter(|_| is_in_double_quotes(word)) {
+                Some(inside) => text.extend(["`", inside, "`"]),
+                None => text.push_str(word),
+            }
+        }
+        Script { text: text.into(), ..self.clone() }
+    }
+
     pub(crate) fn sql(&self, statement: &Statement) -> &str {
         self.text.get(statement.start..statement.end).unwrap_or_default()
     }
@@ -321,6 +342,12 @@ fn is_pragma(statement: &Statement) -> bool {
 /// Whether it begins or ends a transaction.
 fn ends(statement: &Statement) -> bool {
     matches!(statement.action, Action::Control(control) if control != Control::Savepoint)
+}
+
+/// Whether a token is in double quotes, with nothing in it that backticks would make another name.
+fn is_in_double_quotes(word: &str) -> bool {
+    let inside = word.strip_prefix('"').and_then(|word| word.strip_suffix('"'));
+    inside.is_some_and(|inside| !inside.contains(['"', '`']))
 }
 
 /// `PRAGMA foreign_keys = value`, as SQLite reads the value: <https://sqlite.org/pragma.html>.
