@@ -17,6 +17,7 @@ mod drift;
 mod error;
 mod event;
 mod finding;
+mod fingerprint;
 mod fresh;
 mod held;
 mod ledger;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,13 @@ use crate::backup::Backup;
 use crate::drift::{Drifted, Watched};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::fingerprint::Fingerprint;
 use crate::fresh::OnConnect;
 use crate::ledger::{self, Ledger, Sight};
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Plan, Policies};
 use crate::report::{HistoryEntry, Report, Status};
+use crate::run::adopt::Proved;
 use crate::run::lock::{Ear, Listener, Patience};
 use crate::run::repair::{refuse_running, refuse_unadopted, repair};
 use crate::run::undo::Terms;
@@ -321,8 +323,10 @@ impl Migrator {
         let job = self.job(conn, &ledger, &set)?;
         let plan = job.patience.retry(|| job.plan(Goal::Up(Target::Latest)))?;
         job.patience.retry(|| preflight::refuse_texts(&job, &plan))?;
-        job.prove(&plan)?;
-        Ok(plan)
+        match job.prove(&plan)? {
+            Proved::Overtaken => self.plan(conn),
+            _ => Ok(plan),
+        }
     }
 
     /// Reads: how every migration and seed stands.
@@ -561,15 +565,15 @@ impl Migrator {
     }
 
     pub(crate) fn fingerprints(&self) -> Result<Fingerprints> {
-        let mut source = DefaultHasher::new();
+        let mut source = Fingerprint::new();
         env!("CARGO_PKG_VERSION").hash(&mut source);
         self.source.hash(&mut source)?;
         let source = source.finish();
-        let mut whole = DefaultHasher::new();
+        let mut whole = Fingerprint::new();
         (source, self.policies).hash(&mut whole);
         self.seeds.hash(&mut whole);
         self.environments.hash(&mut whole);
-        let mut drift = DefaultHasher::new();
+        let mut drift = Fingerprint::new();
         (source, &self.undrifting).hash(&mut drift);
         Ok(Fingerprints { whole: whole.finish(), drift: drift.finish() })
     }

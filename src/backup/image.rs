@@ -118,7 +118,11 @@ pub(super) fn check(path: &Path, prefix: &str) -> Result<(Connection, Applied), 
     if let Some(wrong) = wrong {
         return Err(format!("the file is damaged: {wrong}").into());
     }
-    let applied = Ledger::of(&conn, prefix, None)?.read()?;
+    let applied = match Ledger::of(&conn, prefix, None)?.read() {
+        // From before another tool's ledger was taken over.
+        Err(error) if error.is_foreign_ledger() => Applied::default(),
+        read => read?,
+    };
     Ok((conn, applied))
 }
 

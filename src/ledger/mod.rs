@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::migration::Version;
 use crate::report::{Compatibility, HistoryEntry};
 use crate::source::Entry;
-use crate::sql::{Script, quoted};
+use crate::sql::Script;
 pub(crate) use adopt::Takeover;
 pub(crate) use seal::{Moment, Sight};
 pub(crate) use undo::{ChangedRow, Record, Recorded, Recording};
@@ -128,7 +128,8 @@ impl<'c> Ledger<'c> {
         app_version: Option<&str>,
     ) -> Result<Self> {
         check_prefix(prefix)?;
-        let name = |what: &str| format!("main.{}", quoted(&format!("{prefix}_{what}")));
+        // The prefix has been found to be plain: there is nothing in it to quote.
+        let name = |what: &str| ["main.\"", prefix, "_", what, "\""].concat();
         Ok(Ledger {
             conn,
             tables: Tables {
@@ -268,19 +269,19 @@ impl<'c> Ledger<'c> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             self.tables.migrations
         );
-        let now = self.now()?;
         let mut statement = self.conn.prepare(&sql)?;
+        // What is bound stays bound: https://sqlite.org/c3ref/bind_blob.html
+        statement.raw_bind_parameter(6, self.now()?)?;
+        statement.raw_bind_parameter(8, &self.app_version)?;
         for row in rows {
-            statement.execute(params![
-                row.version.0,
-                row.name,
-                row.checksum,
-                row.down_sql,
-                row.compatibility == Compatibility::Compatible,
-                now,
-                microseconds(row.took),
-                self.app_version,
-            ])?;
+            statement.raw_bind_parameter(1, row.version.0)?;
+            statement.raw_bind_parameter(2, row.name)?;
+            statement.raw_bind_parameter(3, row.checksum)?;
+            statement.raw_bind_parameter(4, row.down_sql.as_deref())?;
+            let compatible = row.compatibility == Compatibility::Compatible;
+            statement.raw_bind_parameter(5, compatible)?;
+            statement.raw_bind_parameter(7, microseconds(row.took))?;
+            statement.raw_execute()?;
         }
         Ok(())
     }
@@ -316,7 +317,7 @@ impl<'c> Ledger<'c> {
             self.tables.migrations
         );
         let Entry { version, name, checksum, .. } = entry;
-        let down = entry.down.as_ref().map(Script::stored);
+        let down = entry.down.as_deref().map(Script::stored);
         let compatible = entry.compatibility == Compatibility::Compatible;
         self.conn
             .execute(&sql, params![version.0, name, checksum, down, compatible])
@@ -350,13 +351,17 @@ impl<'c> Ledger<'c> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             self.tables.history
         );
-        let now = self.now()?;
         let mut statement = self.conn.prepare(&sql)?;
+        statement.raw_bind_parameter(1, self.now()?)?;
+        statement.raw_bind_parameter(7, &self.app_version)?;
         for deed in deeds {
             let Deed { action, version, name, reason, detail } = deed;
-            let version = version.map(|version| version.0);
-            let app = &self.app_version;
-            statement.execute(params![now, action, version, name, reason, detail, app])?;
+            statement.raw_bind_parameter(2, action)?;
+            statement.raw_bind_parameter(3, version.map(|version| version.0))?;
+            statement.raw_bind_parameter(4, name)?;
+            statement.raw_bind_parameter(5, reason)?;
+            statement.raw_bind_parameter(6, detail)?;
+            statement.raw_execute()?;
         }
         Ok(())
     }

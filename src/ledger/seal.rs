@@ -1,13 +1,14 @@
 //! The seal: proof that nothing has changed since the last run, in one query. And the word that no
 //! drift was found, beside it.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::Hasher as _;
 
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row};
 
 use super::{Ledger, Tables};
 use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
 
 /// What the one query tells.
 struct Look {
@@ -15,7 +16,7 @@ struct Look {
     /// What is said of drift.
     word: Option<String>,
     contents: u64,
-    /// Over what is applied alone, where that is asked for.
+    /// Over what is applied alone.
     applied: u64,
 }
 
@@ -42,9 +43,7 @@ impl Ledger<'_> {
     /// Looks once, and where drift is asked for, by a number for what it is judged by, at the
     /// schema's version as well: <https://sqlite.org/pragma.html#pragma_schema_version>.
     pub(crate) fn sight(&self, fingerprint: u64, drift: Option<u64>) -> Sight {
-        let Ok(Look { seal, word, contents, applied }) =
-            look(self.conn, &self.tables, drift.is_some())
-        else {
+        let Ok(Look { seal, word, contents, applied }) = look(self.conn, &self.tables) else {
             return Sight::default();
         };
         let undrifted = || {
@@ -64,7 +63,7 @@ impl Ledger<'_> {
 
     /// Where the schema and what is applied stand, to be told from any other moment.
     pub(crate) fn moment(&self) -> rusqlite::Result<Moment> {
-        let Look { applied, .. } = look(self.conn, &self.tables, true)?;
+        let Look { applied, .. } = look(self.conn, &self.tables)?;
         Ok(Moment { applied, version: self.schema_version()? })
     }
 
@@ -81,7 +80,7 @@ impl Ledger<'_> {
     /// Stores the seal, unless it is there already. Inside a write transaction.
     pub(crate) fn seal(&self, fingerprint: u64) -> Result<()> {
         let store = || {
-            let Look { seal, contents, .. } = look(self.conn, &self.tables, false)?;
+            let Look { seal, contents, .. } = look(self.conn, &self.tables)?;
             let wanted = text(fingerprint, contents);
             if seal.as_ref() == Some(&wanted) {
                 return Ok(());
@@ -106,52 +105,62 @@ const DRIFT: &str = "drift";
 
 /// Reads the seal, and runs over every row that it vouches for: a ledger edited by hand is
 /// another ledger. What a row says beyond that (how long it took, its down script) decides
-/// nothing at a start.
-fn look(conn: &Connection, tables: &Tables, applied: bool) -> rusqlite::Result<Look> {
-    let sql = format!(
-        "SELECT 0, key, value, NULL, NULL FROM {state}
-         UNION ALL SELECT 1, version, name, checksum, compatible FROM {migrations}
-         UNION ALL SELECT 2, name, revision, state, NULL FROM {seeds}
-         UNION ALL SELECT 3, id, at, action, version FROM {history} WHERE 0",
-        state = tables.state,
-        migrations = tables.migrations,
-        seeds = tables.seeds,
-        history = tables.history,
-    );
-    let mut statement = conn.prepare(&sql)?;
+/// nothing at a start. No migration's version and no seed's name is NULL, so that every row tells
+/// which table it is of. Of the history only the table and its columns have to be there.
+///
+/// SQLite's own part, reading this text and stepping through the rows, is most of what it costs.
+/// Having SQLite put the rows together (`group_concat`) takes as long as handing them over.
+fn look(conn: &Connection, tables: &Tables) -> rusqlite::Result<Look> {
+    let sql = [
+        "SELECT version,name,checksum,compatible FROM ",
+        &tables.migrations,
+        " UNION ALL SELECT NULL,key,value,NULL FROM ",
+        &tables.state,
+        " UNION ALL SELECT name,revision,state,NULL FROM ",
+        &tables.seeds,
+        " UNION ALL SELECT id,at,action,version FROM ",
+        &tables.history,
+        " WHERE 0",
+    ];
+    let mut statement = conn.prepare(&sql.concat())?;
     let mut rows = statement.query([])?;
     let (mut seal, mut word) = (None, None);
-    let mut hasher = DefaultHasher::new();
-    let mut of_applied = DefaultHasher::new();
+    let (mut rest, mut applied) = (Fingerprint::new(), Fingerprint::new());
     while let Some(row) = rows.next()? {
-        let kind = row.get_ref(0)?;
-        if kind == ValueRef::Integer(0) {
-            let kept = match row.get_ref(1)? {
+        let (of, name) = (row.get_ref(0)?, row.get_ref(1)?);
+        if of == ValueRef::Null {
+            // Of two rows with one key the second counts as contents.
+            let kept = match name {
                 ValueRef::Text(key) if key == SEAL.as_bytes() => Some(&mut seal),
                 ValueRef::Text(key) if key == DRIFT.as_bytes() => Some(&mut word),
                 _ => None,
             };
-            if let Some(kept) = kept {
+            if let Some(kept @ None) = kept {
                 *kept = Some(row.get(2)?);
                 continue;
             }
         }
-        if applied && kind == ValueRef::Integer(1) {
-            hash(row, &mut of_applied)?;
-        }
-        hash(row, &mut hasher)?;
+        let values = [of, name, row.get_ref(2)?, row.get_ref(3)?];
+        let is_applied = matches!(of, ValueRef::Integer(_));
+        let hash = if is_applied { &mut applied } else { &mut rest };
+        values.into_iter().for_each(|value| put(value, hash));
     }
-    Ok(Look { seal, word, contents: hasher.finish(), applied: of_applied.finish() })
+    let applied = applied.finish();
+    rest.fold(5, applied);
+    Ok(Look { seal, word, contents: rest.finish(), applied })
 }
 
-fn hash(row: &Row<'_>, hasher: &mut DefaultHasher) -> rusqlite::Result<()> {
-    for column in 0..5 {
-        match row.get_ref(column)? {
-            ValueRef::Integer(number) => number.hash(hasher),
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.hash(hasher),
-            ValueRef::Real(number) => number.to_bits().hash(hasher),
-            ValueRef::Null => 0u8.hash(hasher),
-        }
+/// Each type by itself: a text of digits is no number.
+fn put(value: ValueRef<'_>, contents: &mut Fingerprint) {
+    let (kind, number) = match value {
+        ValueRef::Null => (0, 0),
+        ValueRef::Integer(number) => (1, number.cast_unsigned()),
+        ValueRef::Real(number) => (2, number.to_bits()),
+        ValueRef::Text(bytes) => (3, bytes.len() as u64),
+        ValueRef::Blob(bytes) => (4, bytes.len() as u64),
+    };
+    contents.fold(kind, number);
+    if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = value {
+        contents.write(bytes);
     }
-    Ok(())
 }

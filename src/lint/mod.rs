@@ -20,7 +20,7 @@ pub(crate) struct Hit {
 }
 
 impl Hit {
-    fn at(rule: Rule, script: &Script, byte: usize, what: String) -> Self {
+    pub(crate) fn at(rule: Rule, script: &Script, byte: usize, what: String) -> Self {
         let position = Some(script.position(byte));
         Hit { rule, file: script.file.clone(), position, what }
     }
@@ -40,8 +40,8 @@ fn scripts<'a>(set: &'a Set, seeds: &'a Registry) -> Vec<(Kind, &'a Script)> {
     let mut all = Vec::new();
     for entry in &set.migrations {
         all.extend(entry.task.script().map(|script| (Kind::Up, script)));
-        all.extend(entry.down.as_ref().map(|script| (Kind::Down, script)));
-        all.extend(entry.verify.as_ref().map(|script| (Kind::Other, script)));
+        all.extend(entry.down.as_deref().map(|script| (Kind::Down, script)));
+        all.extend(entry.verify.as_deref().map(|script| (Kind::Other, script)));
     }
     all.extend(set.baselines.iter().map(|baseline| (Kind::Other, &baseline.script)));
     all.extend(set.repeatables.iter().map(|repeatable| (Kind::Other, &repeatable.script)));
@@ -50,6 +50,14 @@ fn scripts<'a>(set: &'a Set, seeds: &'a Registry) -> Vec<(Kind, &'a Script)> {
         Item::Backfill(_) => None,
     }));
     all
+}
+
+/// Where a script's first statement stands.
+pub(crate) fn beginning(set: &Set, seeds: &Registry, file: &str) -> Option<Position> {
+    let scripts = scripts(set, seeds);
+    let (_, script) = scripts.into_iter().find(|(_, script)| script.file == file)?;
+    let first = script.statements.first().map_or(0, |statement| statement.start);
+    Some(script.position(first))
 }
 
 /// What the texts of a set tell.

@@ -6,7 +6,7 @@ use crate::error::{ErrorKind, Result};
 use crate::ledger::{Record, Recorded, Row};
 use crate::migration::{Target, Version};
 use crate::report::Compatibility;
-use crate::source::{Entry, set};
+use crate::source::{Entry, text};
 
 impl Planner<'_> {
     pub(super) fn down(&self, target: Target) -> Result<Plan> {
@@ -91,11 +91,11 @@ impl Planner<'_> {
         if let (Some(record), false) = (record, has_down) {
             return Ok(undo_step(Some(row.version), &row.name, record, row.compatibility));
         }
-        let script = match (entry.and_then(|entry| entry.down.as_ref()), &row.down_sql) {
+        let script = match (entry.and_then(|entry| entry.down.as_deref()), &row.down_sql) {
             (Some(down), _) => down.clone(),
             (None, Some(sql)) if entry.is_none() => {
                 let file = format!("{}_{}.down (stored in the ledger)", row.version, row.name);
-                set::read_stored(file, sql.clone())?
+                text::read_stored(file, sql.clone())?
             }
             _ => {
                 let forgotten = entry.filter(|entry| entry.undo).map(|_| {

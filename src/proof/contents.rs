@@ -121,17 +121,17 @@ fn rows_of(conn: &Connection, table: &str, clock: &Clock) -> rusqlite::Result<Ro
 /// The days around now: a value that names one is a time of the run.
 struct Clock {
     days: Vec<String>,
-    unix: i64,
+    unix: f64,
     julian: f64,
 }
 
-const DAY: i64 = 86_400;
+const DAY: f64 = 86_400.0;
 
 impl Clock {
     fn now(conn: &Connection) -> rusqlite::Result<Self> {
         conn.query_row(
             "SELECT date('now', '-1 day'), date('now'), date('now', '+1 day'),
-                    CAST(strftime('%s', 'now') AS INTEGER), julianday('now')",
+                    CAST(strftime('%s', 'now') AS REAL), julianday('now')",
             [],
             |row| {
                 Ok(Clock {
@@ -147,20 +147,25 @@ impl Clock {
         match value {
             ValueRef::Null => 0.hash(hasher),
             ValueRef::Integer(number) => {
-                let near = |unit: i64| (number / unit).abs_diff(self.unix) <= DAY.unsigned_abs();
-                let is_now = near(1) || near(1_000) || near(1_000_000) || near(1_000_000_000);
-                (1, if is_now { None } else { Some(number) }).hash(hasher);
+                (1, if self.is_now(number as f64) { None } else { Some(number) }).hash(hasher);
             }
             ValueRef::Real(number) => {
-                let is_now = (number - self.julian).abs() <= 1.0
-                    || (number - self.unix as f64).abs() <= DAY as f64;
-                (2, if is_now { None } else { Some(number.to_bits()) }).hash(hasher);
+                (2, if self.is_now(number) { None } else { Some(number.to_bits()) }).hash(hasher);
             }
             ValueRef::Text(text) => {
-                let is_now = self.days.iter().any(|day| text.starts_with(day.as_bytes()));
+                let number = || std::str::from_utf8(text).ok()?.parse().ok();
+                let is_now = self.days.iter().any(|day| text.starts_with(day.as_bytes()))
+                    || number().is_some_and(|number| self.is_now(number));
                 (3, if is_now { None } else { Some(text) }).hash(hasher);
             }
             ValueRef::Blob(blob) => (4, blob).hash(hasher),
         }
+    }
+
+    /// Whether a number is a time near now: a Julian day, or what has passed since 1970 in seconds or
+    /// their thousandths.
+    fn is_now(&self, number: f64) -> bool {
+        let near = |unit: f64| (number / unit - self.unix).abs() <= DAY;
+        (number - self.julian).abs() <= 1.0 || [1.0, 1e3, 1e6, 1e9].into_iter().any(near)
     }
 }

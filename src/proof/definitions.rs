@@ -1,28 +1,33 @@
 //! Baselines, repeatables, verify scripts.
 
+use rusqlite::Connection;
+
 use super::empty::{Empty, differences};
-use super::lab::{Keys, Lab, Stop};
+use super::lab::{Keys, Lab, Stage};
 use super::seeds::End;
 use super::told::{finding, found, list};
 use crate::error::Result;
 use crate::finding::{Check, Finding};
+use crate::lint::Hit;
 use crate::migration::Target;
 
 /// A baseline at this version makes what the migrations up to it make.
 pub(super) fn baseline(
     lab: &Lab,
-    stop: &Stop,
+    stage: &Stage,
     empty: &Empty<'_>,
     findings: &mut Vec<Finding>,
+    hits: &mut Vec<Hit>,
 ) -> Result<()> {
-    let baseline = lab.set.baselines.iter().find(|baseline| baseline.version == stop.version);
-    let Some(baseline) = baseline.filter(|baseline| baseline.script.file != stop.file) else {
+    let baseline = lab.set.baselines.iter().find(|baseline| baseline.version == stage.version);
+    let Some(baseline) = baseline.filter(|baseline| baseline.script.file != stage.file) else {
         return Ok(());
     };
     let file = Some(baseline.script.file.as_str());
-    let conn = lab.scratch(Keys::On)?;
-    let program = lab.from_baseline(baseline.version);
-    if let Err(error) = program.apply_to(&conn, Target::Version(baseline.version)) {
+    let program = lab.starting_from(baseline.version);
+    let up = |conn: &Connection| program.apply_to(conn, Target::Version(baseline.version));
+    let (conn, result) = lab.strictly(&lab.scratch(Keys::On)?, Keys::On, hits, up)?;
+    if let Err(error) = result {
         let what = "the baseline fails on an empty database";
         findings.push(finding(Check::Definitions, "baseline-fails", file, what, &error));
         return Ok(());
@@ -42,26 +47,20 @@ pub(super) fn baseline(
 
 /// Repeatables run once more, and verify scripts at the end.
 pub(super) fn again(lab: &Lab, end: &End, findings: &mut Vec<Finding>) -> Result<()> {
-    if !lab.set.repeatables.is_empty() {
+    for repeatable in &lab.set.repeatables {
         let conn = lab.copy(&end.conn, Keys::On)?;
-        match lab.with_repeatables_edited()?.apply(&conn) {
-            Err(error) => {
-                let what = "a repeatable fails when it runs again";
-                let code = "repeatable-fails-again";
-                findings.push(finding(Check::Definitions, code, None, what, &error));
-            }
-            Ok(_) => {
-                let differences = differences(&end.state, &lab.state(&conn)?);
-                if !differences.is_empty() {
-                    let what = format!(
-                        "the repeatables change something when they run again: {}",
-                        list(&differences)
-                    );
-                    let advice = "let them only define: DROP … IF EXISTS and CREATE, no rows";
-                    let code = "repeatable-changes-again";
-                    findings.push(found(Check::Definitions, code, None, what, advice));
-                }
-            }
+        let file = Some(repeatable.script.file.as_str());
+        if let Err(error) = lab.with_edited(&repeatable.name)?.apply(&conn) {
+            let (code, what) = ("repeatable-fails-again", "it fails when it runs again");
+            findings.push(finding(Check::Definitions, code, file, what, &error));
+            continue;
+        }
+        let differences = differences(&end.state, &lab.state(&conn)?);
+        if !differences.is_empty() {
+            let what = format!("it changes something when it runs again: {}", list(&differences));
+            let advice = "let it only define: DROP … IF EXISTS and CREATE, no rows";
+            let code = "repeatable-changes-again";
+            findings.push(found(Check::Definitions, code, file, what, advice));
         }
     }
     if let Err(error) = lab.whole().verify(&end.conn) {

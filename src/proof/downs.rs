@@ -3,21 +3,20 @@
 use rusqlite::Connection;
 
 use super::contents::{Contents, Rows, shown};
-use super::lab::{Keys, Lab, State, Stop};
+use super::lab::{Keys, Lab, Stage, State};
 use super::shape::Order;
 use super::told::{finding, found, list};
 use crate::error::Result;
 use crate::finding::{Check, Finding};
 use crate::lint::Hit;
 use crate::migration::Target;
-use crate::plan::DataLoss;
 use crate::source::Entry;
 use crate::sql::action::Change;
 use crate::sql::{Action, Rule};
 
 /// A migration's way up, as it was gone.
 pub(super) struct Passage<'a> {
-    pub(super) stop: &'a Stop,
+    pub(super) stage: &'a Stage,
     pub(super) before: &'a State,
     pub(super) after: &'a State,
     /// What to say of the database: nothing, or that it has rows.
@@ -33,14 +32,15 @@ pub(super) fn look(
     findings: &mut Vec<Finding>,
     hits: &mut Vec<Hit>,
 ) -> Result<bool> {
-    let Some(entry) = lab.set.get(passage.stop.version) else { return Ok(true) };
+    let Some(entry) = lab.entry(passage.stage) else { return Ok(true) };
     let file = match way_back(entry, passage, findings, hits) {
         Way::Back(file) => file,
         Way::Nothing => return Ok(true),
         Way::Missing => return Ok(false),
     };
-    let conn = lab.copy(conn, Keys::On)?;
-    let back = lab.bare().clone().data_loss(DataLoss::Allow).revert(&conn, Target::Steps(1));
+    let careless = lab.careless();
+    let down = |conn: &Connection| careless.revert(conn, Target::Steps(1));
+    let (conn, back) = lab.strictly(conn, Keys::On, hits, down)?;
     let rows = passage.rows;
     if let Err(error) = back {
         let code = if rows.is_empty() { "down-fails" } else { "down-fails-with-rows" };
@@ -167,7 +167,7 @@ fn again(
     findings: &mut Vec<Finding>,
 ) -> Result<bool> {
     let rows = passage.rows;
-    let up = lab.careless().apply_to(conn, Target::Version(passage.stop.version));
+    let up = lab.careless().apply_to(conn, Target::Version(passage.stage.version));
     if let Err(error) = up {
         let what = format!("after its down{rows} the up fails");
         findings.push(finding(Check::Downs, "up-again-fails", Some(file), &what, &error));

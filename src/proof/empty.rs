@@ -1,17 +1,15 @@
 //! The way up on empty databases: one by one, with foreign keys on and off, and all at once.
 
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 
 use super::downs::{self, Passage};
-use super::lab::{Keys, Lab, State, Stop};
+use super::lab::{Keys, Lab, Stage, State};
 use super::shape::Order;
 use super::told::{finding, found, list};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::finding::{Check, Finding};
 use crate::lint::Hit;
 use crate::migration::{Target, Version};
-use crate::sql::Rule;
 
 pub(super) struct Empty<'l> {
     lab: &'l Lab,
@@ -44,60 +42,45 @@ impl<'l> Empty<'l> {
     /// Goes one version up. Whether it could.
     pub(super) fn step(
         &mut self,
-        stop: &Stop,
+        stage: &Stage,
         findings: &mut Vec<Finding>,
         hits: &mut Vec<Hit>,
     ) -> Result<bool> {
-        let to = Target::Version(stop.version);
+        let to = Target::Version(stage.version);
         if let Err(error) = self.lab.bare().apply_to(&self.conn, to) {
             let what = "it fails on an empty database";
-            let file = Some(stop.file.as_str());
-            findings.push(finding(Check::Empty, "fails-when-empty", file, what, &error));
+            let file = Some(stage.file.as_str());
+            let finding = finding(Check::Empty, "fails-when-empty", file, what, &error);
+            let advice = format!("{}; what comes after it was not looked at", finding.advice);
+            findings.push(Finding { advice, ..finding });
             return Ok(false);
         }
-        self.version = Some(stop.version);
+        self.version = Some(stage.version);
         let state = self.lab.state(&self.conn)?;
         self.before = std::mem::replace(&mut self.state, state);
-        self.step_strictly(stop, findings, hits)?;
+        self.step_strictly(stage, findings, hits)?;
         Ok(true)
     }
 
     fn step_strictly(
         &mut self,
-        stop: &Stop,
+        stage: &Stage,
         findings: &mut Vec<Finding>,
         hits: &mut Vec<Hit>,
     ) -> Result<()> {
-        let to = Target::Version(stop.version);
-        let quotes = |conn: &Connection, on: bool| {
-            let set = |what| conn.set_db_config(what, on).map(drop);
-            set(DbConfig::SQLITE_DBCONFIG_DQS_DML)
-                .and_then(|()| set(DbConfig::SQLITE_DBCONFIG_DQS_DDL))
-                .map_err(Error::sqlite("switching strings in double quotes"))
-        };
-        let copy = self.lab.copy(&self.strict, Keys::Off)?;
-        quotes(&self.strict, false)?;
-        if let Err(refused) = self.lab.bare().apply_to(&self.strict, to) {
-            self.strict = copy;
-            match self.lab.bare().apply_to(&self.strict, to) {
-                Ok(_) => hits.push(Hit {
-                    rule: Rule::DoubleQuotedString,
-                    file: refused.file().unwrap_or(&stop.file).to_owned(),
-                    position: refused.position(),
-                    what: "a string stands in double quotes here".to_owned(),
-                }),
-                Err(error) => {
-                    let what = "it fails on a connection that does not enforce foreign keys";
-                    let file = Some(stop.file.as_str());
-                    let code = "fails-without-foreign-keys";
-                    findings.push(finding(Check::Empty, code, file, what, &error));
-                    self.keys_matter = true;
-                    self.strict = self.lab.copy(&self.conn, Keys::Off)?;
-                    return Ok(());
-                }
-            }
+        let to = Target::Version(stage.version);
+        let up = |conn: &Connection| self.lab.bare().apply_to(conn, to);
+        let (conn, result) = self.lab.strictly(&self.strict, Keys::Off, hits, up)?;
+        self.strict = conn;
+        if let Err(error) = result {
+            let what = "it fails on a connection that does not enforce foreign keys";
+            let file = Some(stage.file.as_str());
+            let code = "fails-without-foreign-keys";
+            findings.push(finding(Check::Empty, code, file, what, &error));
+            self.keys_matter = true;
+            self.strict = self.lab.copy(&self.conn, Keys::Off)?;
+            return Ok(());
         }
-        quotes(&self.strict, true)?;
         let state = self.lab.state(&self.strict)?;
         let differences = differences(&self.state, &state);
         if !differences.is_empty() {
@@ -107,7 +90,7 @@ impl<'l> Empty<'l> {
             );
             let advice = "do not count on ON DELETE and ON UPDATE: say in the script itself what is \
                           to happen to the rows of other tables";
-            let file = Some(stop.file.as_str());
+            let file = Some(stage.file.as_str());
             let code = "differs-by-foreign-keys";
             findings.push(found(Check::Empty, code, file, what, advice));
             self.keys_matter = true;
@@ -119,11 +102,11 @@ impl<'l> Empty<'l> {
     /// Down and up again. Whether all was well.
     pub(super) fn down(
         &self,
-        stop: &Stop,
+        stage: &Stage,
         findings: &mut Vec<Finding>,
         hits: &mut Vec<Hit>,
     ) -> Result<bool> {
-        let passage = Passage { stop, before: &self.before, after: &self.state, rows: "" };
+        let passage = Passage { stage, before: &self.before, after: &self.state, rows: "" };
         downs::look(self.lab, &self.conn, &passage, findings, hits)
     }
 

@@ -4,7 +4,7 @@
 use rusqlite::Connection;
 
 use super::empty::differences;
-use super::lab::{Keys, Lab, State, Stop};
+use super::lab::{Keys, Lab, Stage, State};
 use super::seeds::End;
 use super::told::{finding, found, list};
 use crate::error::Result;
@@ -20,7 +20,7 @@ pub(super) struct Fronts<'l> {
 struct Front {
     conn: Connection,
     /// The versions that it stands for.
-    from: Vec<Version>,
+    from: Vec<Option<Version>>,
     state: State,
     /// What has run, so that the end runs the rest.
     sown: Vec<String>,
@@ -33,7 +33,9 @@ impl<'l> Fronts<'l> {
 
     /// Another database, which an older program has brought to a version and seeded.
     pub(super) fn start(&mut self, plain: &Connection, at: Option<Version>) -> Result<()> {
-        let Some(at) = at.filter(|_| self.is_wanted) else { return Ok(()) };
+        if !self.is_wanted {
+            return Ok(());
+        }
         let conn = self.lab.copy(plain, Keys::On)?;
         // A seed that fails was not there yet: it is for a later version.
         if self.lab.program_at(at)?.apply(&conn).is_err() {
@@ -70,13 +72,13 @@ impl<'l> Fronts<'l> {
     }
 
     /// Each of them goes one version up.
-    pub(super) fn step(&mut self, stop: &Stop, findings: &mut Vec<Finding>) -> Result<()> {
+    pub(super) fn step(&mut self, stage: &Stage, findings: &mut Vec<Finding>) -> Result<()> {
         let mut open = Vec::new();
         for mut front in std::mem::take(&mut self.open) {
-            let to = Target::Version(stop.version);
+            let to = Target::Version(stage.version);
             if let Err(error) = self.lab.careless().apply_to(&front.conn, to) {
                 let what = format!("it fails on a database seeded at version {}", front.versions());
-                let (code, file) = ("fails-after-seeds", Some(stop.file.as_str()));
+                let (code, file) = ("fails-after-seeds", Some(stage.file.as_str()));
                 findings.push(finding(Check::Convergence, code, file, &what, &error));
                 continue;
             }
@@ -112,7 +114,8 @@ impl<'l> Fronts<'l> {
                               revision so that it corrects them, or hold the seed back until the \
                               version it is written for with `when_schema_at_least`";
                 let code = "seeds-do-not-converge";
-                findings.push(found(Check::Convergence, code, None, what, advice));
+                let file = front.file(self.lab);
+                findings.push(found(Check::Convergence, code, file, what, advice));
             }
         }
         Ok(())
@@ -120,10 +123,19 @@ impl<'l> Fronts<'l> {
 }
 
 impl Front {
+    /// The file of the seed that has run, if it is one.
+    fn file<'l>(&self, lab: &'l Lab) -> Option<&'l str> {
+        let [only] = self.sown.as_slice() else { return None };
+        let script = lab.registry.seed(only)?.script.as_deref()?;
+        Some(script.file.as_str())
+    }
+
+    /// `3`, `3 to 5`; what nothing was applied to counts as 0.
     fn versions(&self) -> String {
+        let shown = |version: &Option<Version>| version.map_or(0, Version::get);
         match self.from.as_slice() {
-            [only] => only.to_string(),
-            [first, .., last] => format!("{first} to {last}"),
+            [only] => shown(only).to_string(),
+            [first, .., last] => format!("{} to {}", shown(first), shown(last)),
             [] => String::new(),
         }
     }

@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::contents::Contents;
 use super::shape::{Order, Shape, Shapes};
 use crate::error::{Error, Result};
 use crate::fresh::copied;
 use crate::ledger::{self, Ledger};
+use crate::lint::Hit;
 use crate::migration::{Target, Version};
 use crate::migrator::Migrator;
 use crate::plan::DataLoss;
 use crate::seed::{Item, Need, Registry};
-use crate::source::{Set, Source};
-use crate::sql::Requirement;
+use crate::source::{Entry, Set, Source};
+use crate::sql::{Requirement, Rule};
 
 /// Whether a scratch connection enforces foreign keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub(crate) enum Keys {
 
 /// One step of the way up: a migration, or the baseline that the set starts from.
 #[derive(Clone, Debug)]
-pub(crate) struct Stop {
+pub(crate) struct Stage {
     pub(crate) version: Version,
     pub(crate) file: String,
 }
@@ -38,7 +40,7 @@ pub(crate) struct Lab {
     whole: Migrator,
     /// Versioned migrations alone, and the backfills that they wait for.
     bare: Migrator,
-    pub(crate) stops: Vec<Stop>,
+    pub(crate) stages: Vec<Stage>,
     shapes: Shapes,
 }
 
@@ -62,7 +64,7 @@ impl Lab {
             awaited.iter().any(|name| name == item.name()).then_some(Need::Required)
         });
         let mut lab =
-            Lab { set, registry, whole, bare, stops: Vec::new(), shapes: Shapes::default() };
+            Lab { set, registry, whole, bare, stages: Vec::new(), shapes: Shapes::default() };
         let replayed = lab.without_baselines();
         let starts_from_baseline = match replayed.migrations.first() {
             _ if lab.set.baselines.is_empty() => false,
@@ -78,7 +80,7 @@ impl Lab {
         lab.whole.source = Source::read(Arc::new(parts.clone()));
         parts.repeatables.clear();
         let from = parts.baselines.last().map(|baseline| baseline.version);
-        lab.stops = parts
+        lab.stages = parts
             .baselines
             .last()
             .map(|baseline| (baseline.version, &baseline.script.file))
@@ -90,7 +92,7 @@ impl Lab {
                     .filter(|entry| Some(entry.version) > from)
                     .map(|entry| (entry.version, &entry.label)),
             )
-            .map(|(version, file)| Stop { version, file: file.clone() })
+            .map(|(version, file)| Stage { version, file: file.clone() })
             .collect();
         lab.bare.source = Source::read(Arc::new(parts));
         Ok(lab)
@@ -127,6 +129,37 @@ impl Lab {
         a.contents == b.contents && a.shape.differences(&b.shape, Order::Counts).is_empty()
     }
 
+    /// Does something on a copy, at first with no string in double quotes: where only that is in the
+    /// way it is told, and done on another copy.
+    pub(crate) fn strictly<T>(
+        &self,
+        of: &Connection,
+        keys: Keys,
+        hits: &mut Vec<Hit>,
+        deed: impl Fn(&Connection) -> Result<T>,
+    ) -> Result<(Connection, Result<T>)> {
+        let conn = self.copy(of, keys)?;
+        set_quotes(&conn, Quotes::OfNames)?;
+        let refused = match deed(&conn) {
+            Ok(done) => {
+                set_quotes(&conn, Quotes::OfStringsToo)?;
+                return Ok((conn, Ok(done)));
+            }
+            Err(error) => error,
+        };
+        let conn = self.copy(of, keys)?;
+        let result = deed(&conn);
+        if let (Ok(_), Some(file)) = (&result, refused.file()) {
+            hits.push(Hit {
+                rule: Rule::DoubleQuotedString,
+                file: file.to_owned(),
+                position: refused.position(),
+                what: "a string stands in double quotes here".to_owned(),
+            });
+        }
+        Ok((conn, result))
+    }
+
     /// Whether a table is the ledger's.
     pub(crate) fn is_ours(&self, table: &str) -> bool {
         ledger::owned(&self.whole.prefix).any(|ours| ours.eq_ignore_ascii_case(table))
@@ -141,6 +174,11 @@ impl Lab {
 
     pub(crate) fn ledger<'c>(&self, conn: &'c Connection) -> Result<Ledger<'c>> {
         self.whole.ledger_of(conn)
+    }
+
+    /// The migration of a stage; none where that is a baseline.
+    pub(crate) fn entry(&self, stage: &Stage) -> Option<&Entry> {
+        self.set.get(stage.version).filter(|entry| entry.label == stage.file)
     }
 
     /// Versioned migrations, no repeatables, no seeds but backfills that are waited for.
@@ -158,27 +196,27 @@ impl Lab {
         &self.whole
     }
 
-    /// What the program was at a version: the migrations up to it, and every seed that could run.
-    pub(crate) fn program_at(&self, version: Version) -> Result<Migrator> {
+    /// What the program was at a version, or before the first: the migrations up to it, and every
+    /// seed that could run.
+    pub(crate) fn program_at(&self, version: Option<Version>) -> Result<Migrator> {
         let mut set = Set::clone(&*self.bare.source.load()?);
-        set.migrations.retain(|entry| entry.version <= version);
-        set.baselines.retain(|baseline| baseline.version <= version);
+        set.migrations.retain(|entry| Some(entry.version) <= version);
+        set.baselines.retain(|baseline| Some(baseline.version) <= version);
         let mut program = self.migrator(&self.whole, Arc::new(set));
         program.seeds = self.registry.seeds_of(|_| Some(Need::Optional));
         Ok(program)
     }
 
-    /// The whole set with its repeatables edited, so that each runs again.
-    pub(crate) fn with_repeatables_edited(&self) -> Result<Migrator> {
+    /// The whole set with one repeatable edited, so that it runs again.
+    pub(crate) fn with_edited(&self, name: &str) -> Result<Migrator> {
         let mut set = Set::clone(&*self.whole.source.load()?);
-        for repeatable in &mut set.repeatables {
-            repeatable.script.checksum.push('+');
-        }
+        let of_name = set.repeatables.iter_mut().filter(|repeatable| repeatable.name == name);
+        of_name.for_each(|repeatable| repeatable.script.checksum.push('+'));
         Ok(self.migrator(&self.whole, Arc::new(set)))
     }
 
     /// A program that starts from one baseline.
-    pub(crate) fn from_baseline(&self, version: Version) -> Migrator {
+    pub(crate) fn starting_from(&self, version: Version) -> Migrator {
         let mut set = Set::clone(&self.set);
         set.baselines.retain(|baseline| baseline.version == version);
         set.migrations.retain(|entry| entry.version > version);
@@ -199,6 +237,21 @@ impl Lab {
     pub(crate) fn has_seeds(&self) -> bool {
         !self.registry.is_empty()
     }
+}
+
+/// What SQLite takes double quotes for: <https://sqlite.org/quirks.html#dblquote>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quotes {
+    OfNames,
+    OfStringsToo,
+}
+
+fn set_quotes(conn: &Connection, quotes: Quotes) -> Result<()> {
+    let of_strings = quotes == Quotes::OfStringsToo;
+    let set = |what| conn.set_db_config(what, of_strings).map(drop);
+    set(DbConfig::SQLITE_DBCONFIG_DQS_DML)
+        .and_then(|()| set(DbConfig::SQLITE_DBCONFIG_DQS_DDL))
+        .map_err(Error::sqlite("switching strings in double quotes"))
 }
 
 fn set_keys(conn: &Connection, keys: Keys) -> Result<()> {

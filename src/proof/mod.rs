@@ -53,18 +53,20 @@ impl Terms<'_> {
 /// Makes every check that is wanted. An error is one of ours: no database could be made at all.
 pub(crate) fn prove(terms: &Terms<'_>) -> Result<Proof> {
     let mut proof = Proof::default();
-    let loaded = terms.migrator.check().and_then(|()| Lab::new(terms.migrator));
-    let lab = match loaded {
+    let lab = match Lab::new(terms.migrator) {
         Ok(lab) => lab,
         Err(error) => {
             proof.findings.push(finding(Check::Set, "does-not-load", None, "", &error));
             return Ok(proof);
         }
     };
+    if let Err(error) = terms.migrator.check() {
+        proof.findings.push(finding(Check::Set, "stale-sign-off", None, "", &error));
+    }
     if terms.wants(Check::Set) {
         proof.findings.extend(folder::compare(terms)?);
     }
-    proof.migrations = lab.stops.len();
+    proof.migrations = lab.stages.len();
     proof.seeds = lab.registry.iter().count();
     let mut hits = lint::hits(&lab.set, &lab.registry);
     let went = way_up(&lab, terms, &mut proof, &mut hits)?;
@@ -83,6 +85,11 @@ pub(crate) fn prove(terms: &Terms<'_>) -> Result<Proof> {
     };
     proof.findings.extend(lint::settle(&lab.set, &lab.registry, hits, was_looked_for));
     proof.findings.retain(|finding| terms.wants(finding.check));
+    for finding in &mut proof.findings {
+        if let (Some(file), None) = (&finding.file, finding.position) {
+            finding.position = lint::beginning(&lab.set, &lab.registry, file);
+        }
+    }
     Ok(proof)
 }
 
@@ -97,24 +104,25 @@ fn way_up(lab: &Lab, terms: &Terms<'_>, proof: &mut Proof, hits: &mut Vec<Hit>) 
     let mut empty = empty::Empty::new(lab)?;
     let mut populated = populated::Populated::new(lab, terms)?;
     let mut fronts = fronts::Fronts::new(lab, terms.wants(Check::Convergence));
-    for stop in &lab.stops {
+    for stage in &lab.stages {
         fronts.start(&empty.conn, empty.version)?;
         let findings = &mut proof.findings;
-        if !empty.step(stop, findings, hits)? {
+        if !empty.step(stage, findings, hits)? {
             return Ok(Went::NotAllTheWay);
         }
-        let is_down_sound = !terms.wants(Check::Downs) || empty.down(stop, findings, hits)?;
+        let is_down_sound = !terms.wants(Check::Downs) || empty.down(stage, findings, hits)?;
         if populated.is_wanted() {
-            populated.step(stop, &empty, is_down_sound, findings, hits)?;
+            populated.step(stage, &empty, is_down_sound, findings, hits)?;
         }
-        fronts.step(stop, findings)?;
+        fronts.step(stage, findings)?;
         if terms.wants(Check::Definitions) {
-            definitions::baseline(lab, stop, &empty, findings)?;
+            definitions::baseline(lab, stage, &empty, findings, hits)?;
         }
     }
+    populated.end(&mut proof.findings);
     proof.rows = populated.rows();
     empty.end(&mut proof.findings)?;
-    let Some(end) = seeds::end(lab, &empty.conn, &mut proof.findings)? else {
+    let Some(end) = seeds::end(lab, &empty.conn, &mut proof.findings, hits)? else {
         return Ok(Went::NotAllTheWay);
     };
     fronts.end(&end, &mut proof.findings)?;

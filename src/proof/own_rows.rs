@@ -83,6 +83,12 @@ impl SampleRows {
         self.passed_over.iter().any(|(name, _)| name.eq_ignore_ascii_case(table))
     }
 
+    /// The tables that are named.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &str> {
+        let given = self.given.iter().map(|given| given.table.as_str());
+        given.chain(self.passed_over.iter().map(|(table, _)| table.as_str()))
+    }
+
     /// The tables that get none, and why.
     pub(crate) fn passed_over(&self) -> &[(String, String)] {
         &self.passed_over

@@ -8,7 +8,7 @@ use super::Terms;
 use super::contents::{Rows, shown};
 use super::downs::{self, Passage};
 use super::empty::Empty;
-use super::lab::{Keys, Lab, State, Stop};
+use super::lab::{Keys, Lab, Stage, State};
 use super::rows::{Filled, Which};
 use super::told::{finding, found, list};
 use crate::error::{ErrorKind, Result};
@@ -17,8 +17,9 @@ use crate::lint::Hit;
 use crate::migration::{Target, Version};
 use crate::report::Report;
 use crate::source::Entry;
+use crate::sql::action::Change;
 use crate::sql::losses::Losses;
-use crate::sql::{Action, Rule, Verb, quoted};
+use crate::sql::{Action, Object, Rule, Statement, Verb, quoted};
 
 pub(super) struct Populated<'l> {
     lab: &'l Lab,
@@ -53,7 +54,7 @@ impl<'l> Populated<'l> {
     /// at.
     pub(super) fn step(
         &mut self,
-        stop: &Stop,
+        stage: &Stage,
         empty: &Empty<'_>,
         looks_at_down: bool,
         findings: &mut Vec<Finding>,
@@ -64,8 +65,8 @@ impl<'l> Populated<'l> {
         let before = lab.state(&self.conn)?;
         let was_stale = stale_indexes(&self.conn);
         let conn = lab.copy(&self.conn, Keys::On)?;
-        let entry = lab.set.get(stop.version);
-        let report = match self.go_up(&conn, stop, findings)? {
+        let entry = lab.entry(stage);
+        let report = match self.go_up(&conn, stage, findings)? {
             Some((conn, report)) => {
                 self.conn = conn;
                 report
@@ -73,16 +74,18 @@ impl<'l> Populated<'l> {
             None => {
                 // It goes on from what an empty database becomes.
                 self.conn = lab.copy(&empty.conn, Keys::On)?;
-                self.version = stop.version;
+                self.version = stage.version;
                 return Ok(());
             }
         };
-        self.version = stop.version;
-        warned(&report, stop, hits);
+        self.version = stage.version;
+        if let Some(entry) = entry {
+            warned(entry, &report, hits);
+        }
         for index in stale_indexes(&self.conn) {
             if !was_stale.contains(&index) {
                 let what = format!("the full text index `{index}` does not fit its rows");
-                let (rule, file) = (Rule::StaleFullText, stop.file.clone());
+                let (rule, file) = (Rule::StaleFullText, stage.file.clone());
                 hits.push(Hit { rule, file, position: None, what });
             }
         }
@@ -93,7 +96,7 @@ impl<'l> Populated<'l> {
         self.fill(Which::New, findings)?;
         if looks_at_down && self.terms.wants(Check::Downs) {
             let after = lab.state(&self.conn)?;
-            let passage = Passage { stop, before: &before, after: &after, rows: WITH_ROWS };
+            let passage = Passage { stage, before: &before, after: &after, rows: WITH_ROWS };
             downs::look(lab, &self.conn, &passage, findings, hits)?;
         }
         Ok(())
@@ -103,10 +106,10 @@ impl<'l> Populated<'l> {
     fn go_up(
         &self,
         conn: &Connection,
-        stop: &Stop,
+        stage: &Stage,
         findings: &mut Vec<Finding>,
     ) -> Result<Option<(Connection, Report)>> {
-        let (lab, to, file) = (self.lab, Target::Version(stop.version), Some(stop.file.as_str()));
+        let (lab, to, file) = (self.lab, Target::Version(stage.version), Some(stage.file.as_str()));
         let error = match lab.bare().apply_to(conn, to) {
             Ok(report) => return Ok(Some((lab.copy(conn, Keys::On)?, report))),
             Err(error) => error,
@@ -146,25 +149,49 @@ impl<'l> Populated<'l> {
                  `.none(\"{0}\", \"<reason>\")` there",
                 unfilled.table
             );
-            findings.push(found(Check::Rows, "not-filled", None, what, &advice));
+            let file = maker(lab, &unfilled.table, self.version);
+            findings.push(found(Check::Rows, "not-filled", file, what, &advice));
         }
         Ok(())
     }
+
+    /// Tells of rows that were given for tables which there never were.
+    pub(super) fn end(&self, findings: &mut Vec<Finding>) {
+        for table in self.terms.rows.tables().filter(|table| !self.filled.has_met(table)) {
+            let what = format!("rows are given for `{table}`, and there is no such table");
+            let advice = "correct its name, or take it out";
+            findings.push(found(Check::Rows, "rows-for-nothing", None, what, advice));
+        }
+    }
 }
 
-/// What the runner says of rebuilds.
-fn warned(report: &Report, stop: &Stop, hits: &mut Vec<Hit>) {
+/// The last script up to a version that makes a table of this name, or gives it to one.
+fn maker<'l>(lab: &'l Lab, table: &str, at: Version) -> Option<&'l str> {
+    let makes = |statement: &Statement| match &statement.action {
+        Action::Create { what: Object::Table, name, .. } => name.is(table),
+        Action::Alter { change: Change::RenameTable(to), .. } => to.eq_ignore_ascii_case(table),
+        _ => false,
+    };
+    let entries = lab.set.migrations.iter().rev().filter(|entry| entry.version <= at);
+    let mut scripts = entries.filter_map(|entry| entry.task.script());
+    let last = scripts.find(|script| script.statements.iter().any(makes));
+    last.map(|script| script.file.as_str())
+}
+
+/// What the runner says of rebuilds: `<file>: after the rebuild of `t` …`.
+fn warned(entry: &Entry, report: &Report, hits: &mut Vec<Hit>) {
+    let Some(script) = entry.task.script() else { return };
+    let start = format!("{}: after the rebuild of `", script.file);
     for warning in &report.warnings {
-        let what = warning.strip_prefix(&stop.file).and_then(|rest| rest.strip_prefix(": "));
-        let Some(what) = what.filter(|what| what.starts_with("after the rebuild")) else {
-            continue;
+        let Some(rest) = warning.strip_prefix(&start) else { continue };
+        let table = rest.split('`').next().unwrap_or_default();
+        let drops = |statement: &&Statement| match &statement.action {
+            Action::Drop { what: Object::Table, name } => name.is(table),
+            _ => false,
         };
-        hits.push(Hit {
-            rule: Rule::LostInRebuild,
-            file: stop.file.clone(),
-            position: None,
-            what: what.to_owned(),
-        });
+        let at = script.statements.iter().find(drops).map_or(0, |statement| statement.start);
+        let what = format!("after the rebuild of `{rest}");
+        hits.push(Hit::at(Rule::LostInRebuild, script, at, what));
     }
 }
 

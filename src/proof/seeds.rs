@@ -7,6 +7,8 @@ use super::lab::{Keys, Lab, State};
 use super::told::{finding, found, list};
 use crate::error::Result;
 use crate::finding::{Check, Finding};
+use crate::held::{Held, HeldBack};
+use crate::lint::Hit;
 use crate::seed::Item;
 
 /// A new database with everything done.
@@ -22,15 +24,25 @@ pub(super) fn end(
     lab: &Lab,
     conn: &Connection,
     findings: &mut Vec<Finding>,
+    hits: &mut Vec<Hit>,
 ) -> Result<Option<End>> {
     let mut made = Vec::new();
     for _ in 0..2 {
-        let conn = lab.copy(conn, Keys::On)?;
-        let result = lab.whole().apply(&conn).and_then(|_| lab.whole().run_backfills(&conn));
-        if let Err(error) = result {
-            let what = "on a new database it fails";
-            findings.push(finding(Check::Empty, "fails-at-the-end", None, what, &error));
-            return Ok(None);
+        let whole = |conn: &Connection| {
+            let report = lab.whole().apply(conn)?;
+            lab.whole().run_backfills(conn).map(|_| report)
+        };
+        let (conn, result) = lab.strictly(conn, Keys::On, hits, whole)?;
+        let report = match result {
+            Ok(report) => report,
+            Err(error) => {
+                let what = "on a new database it fails";
+                findings.push(finding(Check::Empty, "fails-at-the-end", None, what, &error));
+                return Ok(None);
+            }
+        };
+        if made.is_empty() {
+            findings.extend(report.held.iter().filter_map(failed));
         }
         let state = lab.state(&conn)?;
         made.push((conn, state));
@@ -46,6 +58,13 @@ pub(super) fn end(
         findings.push(found(Check::Seeds, "seeds-draw", None, what, advice));
     }
     Ok(Some(End { conn, state, drawn }))
+}
+
+/// An optional seed that fails on a new database, where the start goes on all the same.
+fn failed(held: &Held) -> Option<Finding> {
+    let HeldBack::Failed { why } = &held.why else { return None };
+    let what = format!("the optional seed `{}` fails on a new database: {why}", held.name);
+    Some(found(Check::Seeds, "optional-seed-fails", None, what, "correct it, or take it out"))
 }
 
 /// Each seed and backfill once more, its sentinel taken away.

@@ -42,13 +42,15 @@ impl Run<'_> {
         if !job.begins_something(&job.plan_from(&applied, self.goal)?)? {
             return Ok(Some(lock));
         }
+        // Before a takeover the file has no ledger that a restore could know it by.
+        let newest = applied.migrations.last().filter(|_| applied.takeover.is_none());
         let made = backup.make(
             &folder,
             &Snapshot {
                 conn: &snapshot,
                 database: &database,
                 ledger: job.ledger,
-                newest: applied.migrations.last().map(|row| row.version),
+                newest: newest.map(|row| row.version),
                 wait: job.patience.limit(),
             },
             &|event| job.tell(event),

@@ -89,7 +89,7 @@ impl Run<'_> {
         };
         let of_entry = || {
             let entry = set.get(version)?;
-            let down = entry.down.as_ref().map(Script::stored);
+            let down = entry.down.as_deref().map(Script::stored);
             Some((entry.checksum.as_str(), down))
         };
         let (checksum, down_sql) = of_entry().or_else(of_baseline)?;

@@ -119,6 +119,16 @@ impl<'a> Patience<'a> {
     }
 }
 
+/// Begins to read: what is read until it is dropped is of one moment.
+pub(crate) fn read(conn: &Connection) -> Result<Transaction<'_>> {
+    let begun = Transaction::new_unchecked(conn, TransactionBehavior::Deferred);
+    begun.map_err(|error| {
+        // An interrupted BEGIN may have begun.
+        roll_back(conn);
+        Error::sqlite("beginning a transaction")(error)
+    })
+}
+
 /// No busy timeout, until dropped.
 struct BusyTimeout<'a> {
     conn: &'a Connection,

@@ -1,6 +1,6 @@
 //! Carries out what is planned: a plan and a connection become a report.
 
-mod adopt;
+pub(crate) mod adopt;
 mod aside;
 mod backfill;
 mod backup;
@@ -46,6 +46,9 @@ use crate::stop::Stop;
 use guard::Terms;
 use lock::{Ear, Patience};
 
+/// How a schema differs from what these make that are applied, in words.
+pub(crate) type Differences<'a> = dyn Fn(&Applied, Snapshot) -> Result<Vec<String>> + 'a;
+
 /// Everything a run has to know and does not change.
 pub(crate) struct Job<'a> {
     pub(crate) conn: &'a Connection,
@@ -58,7 +61,7 @@ pub(crate) struct Job<'a> {
     /// The ledger that is taken over where ours is not there yet.
     pub(crate) adopt: Option<&'a Adoption>,
     /// How a schema differs from what these make.
-    pub(crate) differences: Box<dyn Fn(&Applied, Snapshot) -> Result<Vec<String>> + 'a>,
+    pub(crate) differences: Box<Differences<'a>>,
     pub(crate) stop: Option<&'a Stop>,
     pub(crate) policies: Policies,
     pub(crate) backup: Option<&'a Backup>,
@@ -350,8 +353,12 @@ impl<'a> Job<'a> {
 
     /// What is applied, by our ledger or, where that is not there yet, by the one to be taken over.
     pub(crate) fn applied(&self) -> Result<Applied> {
-        let takeover = self.adopt.map(|adoption| self.ledger.takeover(self.set, adoption));
-        match takeover.transpose()?.flatten() {
+        let Some(adoption) = self.adopt else {
+            return self.ledger.read();
+        };
+        let _at_one_moment =
+            self.conn.is_autocommit().then(|| lock::read(self.conn)).transpose()?;
+        match self.ledger.takeover(self.set, adoption)? {
             Some(takeover) => Ok(takeover.applied()),
             None => self.ledger.read(),
         }
@@ -463,7 +470,7 @@ impl<'a> Job<'a> {
 
     pub(crate) fn verify_script(&self, work: &Work) -> Option<&Script> {
         match work {
-            Work::Migration(version) => self.set.get(*version)?.verify.as_ref(),
+            Work::Migration(version) => self.set.get(*version)?.verify.as_deref(),
             _ => None,
         }
     }

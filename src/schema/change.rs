@@ -18,12 +18,12 @@ use std::fmt;
 /// let wanted = snapshot("CREATE TABLE pet(id INTEGER PRIMARY KEY, age INT, name TEXT)")?;
 ///
 /// let changes = diff(&is, &wanted);
-/// assert_eq!(changes[0].kind, Kind::Column);
-/// assert_eq!(changes[0].to_string(), "table `pet` lacks the column `name` (name TEXT)");
-/// assert_eq!(changes[0].as_deed(), "add the column `name` to table `pet` (name TEXT)");
-/// assert_eq!(changes[0].statement(), Some("ALTER TABLE pet ADD COLUMN name TEXT"));
-/// assert_eq!(changes[1].to_string(), "column `age` of table `pet`: type TEXT instead of INT");
-/// assert_eq!(changes[1].statement(), None); // it takes a rebuild
+/// assert_eq!(changes[0].kind, Kind::Type);
+/// assert_eq!(changes[0].to_string(), "column `age` of table `pet`: type TEXT instead of INT");
+/// assert_eq!(changes[0].statement(), None); // it takes a rebuild
+/// assert_eq!(changes[1].to_string(), "table `pet` lacks the column `name` (name TEXT)");
+/// assert_eq!(changes[1].as_deed(), "add the column `name` to table `pet` (name TEXT)");
+/// assert_eq!(changes[1].statement(), Some("ALTER TABLE pet ADD COLUMN name TEXT"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,8 +147,8 @@ impl Change {
             (Some(_), None) if *kind == Kind::Column => {
                 format!("drop the column `{name}` of table `{table}`")
             }
-            (None, Some(text)) if !kind.is_of_column() => format!("add {text} to table `{table}`"),
-            (Some(text), None) if !kind.is_of_column() => {
+            (None, Some(text)) if is_part(*kind) => format!("add {text} to table `{table}`"),
+            (Some(text), None) if is_part(*kind) => {
                 format!("take {text} away from table `{table}`")
             }
             _ => {

@@ -10,7 +10,7 @@ use super::conditions::{Conditions, Need};
 use super::{Edited, Seed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{BoxError, Deed, Identity, Version};
-use crate::source::{embedded, set};
+use crate::source::{embedded, set, text};
 use crate::sql::{Action, Control, Position, Script, complaint};
 
 /// What SQLite refused in a seed's file, and where.
@@ -37,8 +37,8 @@ pub(super) fn read(dir: &Dir<'static>, edited: Edited) -> Result<Vec<Seed>> {
     let mut seeds = Vec::new();
     for file in files {
         let Some(name) = name(&file.path)? else { continue };
-        let text = set::text(&file.path, file.bytes)?;
-        let script = set::read(file.path, text)?;
+        let text = text::text(&file.path, file.bytes)?;
+        let script = text::read(file.path, text)?;
         seeds.push(seed(name, script, edited)?);
     }
     Ok(seeds)

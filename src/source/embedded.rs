@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
 use include_dir::{Dir, DirEntry};
 
 use super::File;
+use crate::fingerprint::Fingerprint;
 
 /// Every file below `dir`, by its path from there.
 pub(crate) fn files(dir: &Dir<'static>) -> Vec<File> {
@@ -40,7 +41,7 @@ pub(crate) fn hash(dir: &Dir<'static>, hasher: &mut impl Hasher) {
     let place = (entries.as_ptr().addr(), entries.len());
     let mut hashed = HASHED.lock().unwrap_or_else(PoisonError::into_inner);
     let hash = hashed.entry(place).or_insert_with(|| {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Fingerprint::new();
         hash_bytes(dir, &mut hasher);
         hasher.finish()
     });

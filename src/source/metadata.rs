@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::layout::Layout;
 use super::naming::METADATA;
-use super::{File, set};
+use super::{File, text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::Position;
 use crate::sql::script::{InTransaction, line_feeds};
@@ -19,7 +19,7 @@ pub(super) fn read(files: &[File], layout: Layout) -> Result<Metadata> {
         if let Some((folder, name)) = path.rsplit_once('/')
             && name.eq_ignore_ascii_case(METADATA)
         {
-            let text = line_feeds(set::text(&path, file.bytes.clone())?);
+            let text = line_feeds(text::text(&path, file.bytes.clone())?);
             found.insert(folder.to_owned(), in_transaction(&path, &text)?);
         }
     }

@@ -1,5 +1,6 @@
 //! Where migrations come from: files compiled in, a folder, code. Never sees a database.
 
+mod current;
 mod directory;
 pub(crate) mod embedded;
 mod glob;
@@ -9,6 +10,7 @@ pub(crate) mod naming;
 mod part;
 mod recognise;
 pub(crate) mod set;
+pub(crate) mod text;
 
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};

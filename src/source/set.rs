@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 
 use super::layout::Layout;
 use super::metadata::Metadata;
-use super::naming::{self, Names, Number, Role};
+use super::naming::{Names, Number, Role};
+use super::text::{bad_name, filled, in_sections, read, read_as, reading, refuse_nul, text};
 use super::{File, Told, metadata, recognise};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{Deed, Migration, Text, Up, Version};
 use crate::report::Compatibility;
 use crate::sql::action::{Change, Reference};
 use crate::sql::losses;
-use crate::sql::script::{Breakpoints, Fault, InTransaction, Marks, Reading, line_feeds};
-use crate::sql::template::{self, Variables};
-use crate::sql::{Action, Object, Position, Requirement, Script, section};
+use crate::sql::script::Reading;
+use crate::sql::template::Variables;
+use crate::sql::{Action, Object, Position, Requirement, Script};
 
 /// Every migration of an application, in numeric order.
 #[derive(Clone, Debug, Default)]
@@ -43,8 +44,8 @@ pub(crate) struct Entry {
     /// Its file, or what stands for it.
     pub(crate) label: String,
     pub(crate) task: Task,
-    pub(crate) down: Option<Script>,
-    pub(crate) verify: Option<Script>,
+    pub(crate) down: Option<Box<Script>>,
+    pub(crate) verify: Option<Box<Script>>,
     pub(crate) compatibility: Compatibility,
     /// Why it is compatible, where that was said in code.
     pub(crate) compatible: Option<String>,
@@ -172,7 +173,7 @@ impl Set {
     /// Refuses a sign-off in a script that holds nothing to sign off.
     pub(crate) fn refuse_stale_sign_offs(&self) -> Result<()> {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
-        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_ref());
+        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_deref());
         let repeatables = self.repeatables.iter().map(|repeatable| &repeatable.script);
         let mut scripts = ups.chain(downs).chain(repeatables);
         let stale = scripts.find(|script| {
@@ -194,12 +195,16 @@ impl Set {
     }
 
     pub(crate) fn actions_on_children_of(&self, table: &str) -> Actions {
-        self.actions.get(&table.to_ascii_lowercase()).copied().unwrap_or_default()
+        let table = match table.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => Cow::Owned(table.to_ascii_lowercase()),
+            false => Cow::Borrowed(table),
+        };
+        self.actions.get(&*table).copied().unwrap_or_default()
     }
 
     pub(super) fn with_actions(mut self) -> Self {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
-        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_ref());
+        let downs = self.migrations.iter().filter_map(|entry| entry.down.as_deref());
         let baselines = self.baselines.iter().map(|baseline| &baseline.script);
         let references = ups.chain(downs).chain(baselines).flat_map(|script| &script.references);
         let mut actions: BTreeMap<String, Actions> = BTreeMap::new();
@@ -371,12 +376,12 @@ impl Shelf {
             })?;
             refuse_down_beside(entry, &script)?;
             refuse_misplaced(&script, "down script", &IN_DOWN)?;
-            entry.down = Some(script);
+            entry.down = Some(Box::new(script));
         }
         for (version, script) in std::mem::take(&mut self.verifies) {
             let entry = self.owner(version, &script)?;
             refuse_misplaced(&script, "verify script", &IN_VERIFY)?;
-            entry.verify = Some(script);
+            entry.verify = Some(Box::new(script));
         }
         self.migrations.values().try_for_each(refuse_unrecordable)?;
         let set = Set {
@@ -482,145 +487,6 @@ fn put<K: Ord, V>(
     }
     map.insert(key, value);
     Ok(())
-}
-
-/// The script in a text, its faults told with their place.
-pub(crate) fn read(file: String, sql: Cow<'static, str>) -> Result<Script> {
-    read_as(file, sql, Reading::default())
-}
-
-/// The same of a text that the ledger has kept: one section of a file is all that it is.
-pub(crate) fn read_stored(file: String, sql: String) -> Result<Script> {
-    let reading = Reading { marks: Marks::Pass, ..Reading::default() };
-    read_as(file, sql.into(), reading)
-}
-
-fn read_as(file: String, sql: Cow<'static, str>, reading: Reading) -> Result<Script> {
-    // The text moves into the script: a fault is told from a copy, which only a fault costs.
-    Script::read(file.as_str(), sql.clone(), reading).map_err(|fault| faulty(&file, sql, fault))
-}
-
-fn faulty(file: &str, sql: Cow<'static, str>, fault: Fault) -> Error {
-    let text = line_feeds(sql);
-    let position = Position::of(&text, fault.at);
-    let line = text.lines().nth(position.line - 1).unwrap_or_default();
-    let (name, why) = (file.to_owned(), fault.why);
-    let kind = match fault.is_directive {
-        true => ErrorKind::Directive { file: name, position, why },
-        false => ErrorKind::BadText { file: name, position, why },
-    };
-    let error = Error::from(kind).in_line(file, position, line);
-    match fault.advice {
-        Some(advice) => error.advise(advice),
-        None => error,
-    }
-}
-
-/// The text with its placeholders filled, and LF as its line ends.
-fn filled(file: &str, text: Cow<'static, str>, variables: &Variables) -> Result<Cow<'static, str>> {
-    let text = line_feeds(text);
-    match template::fill(&text, variables) {
-        Ok(None) => Ok(text),
-        Ok(Some(filled)) => Ok(Cow::Owned(filled)),
-        Err(fault) => Err(faulty(file, text, fault)),
-    }
-}
-
-/// The up and the down script of one file.
-fn in_sections(
-    path: &str,
-    text: Cow<'static, str>,
-    tool: section::Tool,
-) -> Result<(Script, Option<Script>)> {
-    let cut = section::cut(&text, tool).map_err(|fault| faulty(path, text.clone(), fault))?;
-    let read = |section: section::Section| {
-        let reading = Reading {
-            part: Some(section.part),
-            marks: Marks::Of(tool),
-            transaction: section.transaction,
-            ..Reading::default()
-        };
-        read_as(path.to_owned(), text.clone(), reading)
-    };
-    Ok((read(cut.up)?, cut.down.map(read).transpose()?))
-}
-
-/// What the layout says of a script besides its text.
-fn reading(path: &str, text: &str, layout: Layout, metadata: &Metadata) -> Reading {
-    let first = text.lines().next().unwrap_or_default();
-    let sqlx = first
-        .strip_prefix("-- no-transaction")
-        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'));
-    let transaction = match layout {
-        Layout::Landfall | Layout::Sqlx | Layout::GolangMigrate if sqlx => InTransaction::No,
-        Layout::Diesel => {
-            let path = path.replace('\\', "/");
-            let said = path.rsplit_once('/').and_then(|(folder, _)| metadata.get(folder));
-            said.copied().unwrap_or_default()
-        }
-        _ => InTransaction::Yes,
-    };
-    let breakpoints = match layout {
-        Layout::Drizzle => Breakpoints::End,
-        _ => Breakpoints::Comments,
-    };
-    Reading { transaction, breakpoints, ..Reading::default() }
-}
-
-fn bad_name(path: &str, why: String, layout: Layout) -> Error {
-    let error = Error::from(ErrorKind::BadName { file: path.to_owned(), why });
-    let file = path.replace('\\', "/");
-    match layout {
-        _ if !naming::is_sql(&file) => error.advise(format!(
-            "say what it does with `.with(Migration::code(<version>, \"<name>\", …))`, and pass over \
-             the file with `.ignore(\"{file}\")`"
-        )),
-        Layout::Landfall => error,
-        _ => error.advise(format!(
-            "name it `{}`, move it out of the folder, or pass over it with `.ignore(\"{file}\")`; \
-             the folder was taken for {layout}'s, and `.layout(…)` says otherwise",
-            layout.example()
-        )),
-    }
-}
-
-pub(crate) fn text(file: &str, bytes: Cow<'static, [u8]>) -> Result<Cow<'static, str>> {
-    let not_utf8 = |valid: &[u8]| ErrorKind::NotUtf8 {
-        file: file.to_owned(),
-        line: valid.iter().filter(|&&byte| byte == b'\n').count() + 1,
-        why: "it is not valid UTF-8",
-    };
-    let text = match bytes {
-        Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(error) => {
-                let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
-                return Err(not_utf8(valid).into());
-            }
-        },
-        Cow::Owned(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Cow::Owned(text),
-            Err(error) => {
-                let valid = error.as_bytes().get(..error.utf8_error().valid_up_to());
-                return Err(not_utf8(valid.unwrap_or_default()).into());
-            }
-        },
-    };
-    refuse_nul(file, &text)?;
-    Ok(text)
-}
-
-/// SQLite would stop reading at a NUL and pass over the rest in silence.
-fn refuse_nul(file: &str, text: &str) -> Result<()> {
-    match text.find('\0') {
-        Some(at) => Err(ErrorKind::NotUtf8 {
-            file: file.to_owned(),
-            line: Position::of(text, at).line,
-            why: "it holds a NUL",
-        }
-        .into()),
-        None => Ok(()),
-    }
 }
 
 /// What a file's name could not say, a migration from code must not.

@@ -121,19 +121,22 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn advance(&mut self) -> &'a str {
         let word = self.peek();
-        self.tokens = self.tokens.get(1..).unwrap_or_default();
+        self.pass();
         word
     }
 
+    fn pass(&mut self) {
+        self.tokens = self.tokens.get(1..).unwrap_or_default();
+    }
+
     pub(crate) fn at(&self, keyword: &str) -> bool {
-        self.tokens.first().is_some_and(|token| token.kind == Kind::Word)
-            && self.peek().eq_ignore_ascii_case(keyword)
+        self.tokens.first().is_some_and(|token| token.is(keyword, self.text))
     }
 
     pub(crate) fn skip(&mut self, keyword: &str) -> bool {
         let here = self.at(keyword);
         if here {
-            self.advance();
+            self.pass();
         }
         here
     }
@@ -189,6 +192,26 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A word in upper case, to be compared with keywords. One longer than all of them is none.
+struct Keyword {
+    bytes: [u8; 9],
+    length: usize,
+}
+
+impl Keyword {
+    fn of(word: &str) -> Self {
+        let mut bytes = [0; 9];
+        for (to, from) in bytes.iter_mut().zip(word.bytes()) {
+            *to = from.to_ascii_uppercase();
+        }
+        Keyword { bytes, length: word.len() }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
 /// What the statement does.
 pub(crate) fn action(text: &str, statement: &Cut<'_>) -> Action {
     let mut reader = Reader { text, tokens: statement.tokens };
@@ -199,43 +222,42 @@ fn read(r: &mut Reader<'_>) -> Option<Action> {
     if r.at("WITH") {
         skip_with(r)?;
     }
-    let keyword = r.advance().to_ascii_uppercase();
-    Some(match keyword.as_str() {
-        "BEGIN" => Action::Control(Control::Begin),
-        "COMMIT" | "END" => Action::Control(Control::Commit),
-        "ROLLBACK" => {
+    Some(match Keyword::of(r.advance()).as_bytes() {
+        b"BEGIN" => Action::Control(Control::Begin),
+        b"COMMIT" | b"END" => Action::Control(Control::Commit),
+        b"ROLLBACK" => {
             r.skip("TRANSACTION");
             Action::Control(if r.at("TO") { Control::Savepoint } else { Control::Rollback })
         }
-        "SAVEPOINT" | "RELEASE" => Action::Control(Control::Savepoint),
-        "PRAGMA" => pragma(r)?,
-        "CREATE" => create(r)?,
-        "DROP" => drop(r)?,
-        "ALTER" => alter(r)?,
-        "INSERT" => {
+        b"SAVEPOINT" | b"RELEASE" => Action::Control(Control::Savepoint),
+        b"PRAGMA" => pragma(r)?,
+        b"CREATE" => create(r)?,
+        b"DROP" => drop(r)?,
+        b"ALTER" => alter(r)?,
+        b"INSERT" => {
             let replaces = r.skip("OR") && r.advance().eq_ignore_ascii_case("REPLACE");
             r.skip("INTO");
             let verb = if replaces { Verb::Replace } else { Verb::Insert };
             Action::Write { verb, table: r.name()? }
         }
-        "REPLACE" => {
+        b"REPLACE" => {
             r.skip("INTO");
             Action::Write { verb: Verb::Replace, table: r.name()? }
         }
-        "UPDATE" => {
+        b"UPDATE" => {
             // `OR` may only be a keyword here: a table of that name has to be quoted.
             let replaces = r.skip("OR") && r.advance().eq_ignore_ascii_case("REPLACE");
             let verb = if replaces { Verb::UpdateOrReplace } else { Verb::Update };
             Action::Write { verb, table: r.name()? }
         }
-        "DELETE" => {
+        b"DELETE" => {
             r.skip("FROM");
             Action::Write { verb: Verb::Delete, table: r.name()? }
         }
-        "VACUUM" => Action::Vacuum,
-        "ATTACH" => Action::Attach,
-        "DETACH" => Action::Detach,
-        "SELECT" | "VALUES" | "EXPLAIN" | "ANALYZE" | "REINDEX" => Action::Query,
+        b"VACUUM" => Action::Vacuum,
+        b"ATTACH" => Action::Attach,
+        b"DETACH" => Action::Detach,
+        b"SELECT" | b"VALUES" | b"EXPLAIN" | b"ANALYZE" | b"REINDEX" => Action::Query,
         _ => return None,
     })
 }
@@ -300,13 +322,12 @@ fn create(r: &mut Reader<'_>) -> Option<Action> {
 }
 
 fn object(r: &mut Reader<'_>) -> Option<Object> {
-    let word = r.advance().to_ascii_uppercase();
-    Some(match word.as_str() {
-        "TABLE" => Object::Table,
-        "VIRTUAL" if r.skip("TABLE") => Object::VirtualTable,
-        "INDEX" => Object::Index,
-        "VIEW" => Object::View,
-        "TRIGGER" => Object::Trigger,
+    Some(match Keyword::of(r.advance()).as_bytes() {
+        b"TABLE" => Object::Table,
+        b"VIRTUAL" if r.skip("TABLE") => Object::VirtualTable,
+        b"INDEX" => Object::Index,
+        b"VIEW" => Object::View,
+        b"TRIGGER" => Object::Trigger,
         _ => return None,
     })
 }
@@ -325,23 +346,23 @@ fn alter(r: &mut Reader<'_>) -> Option<Action> {
         return None;
     }
     let table = r.name()?;
-    let verb = r.advance().to_ascii_uppercase();
+    let verb = Keyword::of(r.advance());
     let explicit = r.skip("COLUMN");
-    let change = match verb.as_str() {
+    let change = match verb.as_bytes() {
         // `RENAME TO name` ends there; `RENAME to TO name` renames a column called `to`.
-        "RENAME" if !explicit && r.at("TO") && r.tokens.len() == 2 => {
+        b"RENAME" if !explicit && r.at("TO") && r.tokens.len() == 2 => {
             r.advance();
             Change::RenameTable(r.identifier()?)
         }
-        "RENAME" => {
+        b"RENAME" => {
             let from = r.identifier()?;
             r.skip("TO");
             Change::RenameColumn { from, to: r.identifier()? }
         }
-        "ADD" if explicit || !(r.at("CONSTRAINT") || r.at("CHECK")) => {
+        b"ADD" if explicit || !(r.at("CONSTRAINT") || r.at("CHECK")) => {
             Change::AddColumn(r.identifier()?)
         }
-        "DROP" if explicit || !r.at("CONSTRAINT") => Change::DropColumn(r.identifier()?),
+        b"DROP" if explicit || !r.at("CONSTRAINT") => Change::DropColumn(r.identifier()?),
         _ => Change::Other,
     };
     Some(Action::Alter { table, change })
@@ -367,7 +388,7 @@ pub(crate) fn references(text: &str, statement: &Cut<'_>) -> Vec<Reference> {
                 last.on_update |= acts(&mut r);
             }
         } else {
-            r.advance();
+            r.pass();
         }
     }
     found

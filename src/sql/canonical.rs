@@ -9,35 +9,44 @@ use super::split::Cut;
 /// whether the last one is closed by a semicolon.
 #[derive(Debug, Default)]
 pub(crate) struct Canonical {
-    text: String,
+    bytes: Vec<u8>,
 }
 
 impl Canonical {
     /// Tokens are divided by a NUL, which no script holds: two scripts have one canonical text
     /// only if they have the same tokens.
     pub(crate) fn push(&mut self, source: &str, statement: &Cut<'_>) {
-        if self.text.is_empty() {
+        if self.bytes.is_empty() {
             // Most tokens are followed by white space, and all here by a NUL.
-            self.text.reserve(source.len() + source.len() / 8);
+            self.bytes.reserve(source.len() + source.len() / 8);
         }
         for token in statement.tokens {
-            self.text.push_str(token.text(source));
-            self.text.push('\0');
+            match token.bytes(source) {
+                [mark] => self.bytes.extend_from_slice(&[*mark, 0]),
+                bytes => {
+                    self.bytes.extend_from_slice(bytes);
+                    self.bytes.push(0);
+                }
+            }
         }
-        self.text.push_str(";\0");
+        self.bytes.extend_from_slice(b";\0");
     }
 
     /// `sha256:<hex>`.
     pub(crate) fn checksum(&self) -> String {
-        checksum_of(&self.text)
+        checksum_of_bytes(&self.bytes)
     }
 }
 
 /// `sha256:<hex>` of a text as it is.
 pub(crate) fn checksum_of(text: &str) -> String {
+    checksum_of_bytes(text.as_bytes())
+}
+
+fn checksum_of_bytes(bytes: &[u8]) -> String {
     let mut checksum = String::with_capacity(7 + 64);
     checksum.push_str("sha256:");
-    for byte in Sha256::digest(text.as_bytes()) {
+    for byte in Sha256::digest(bytes) {
         for nibble in [byte >> 4, byte & 15] {
             checksum.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
         }

@@ -128,7 +128,7 @@ impl Script {
             tokens_in(&text, part.clone()),
             is_end,
             |token, after_first| {
-                if token.kind != Kind::Comment || fault.is_some() {
+                if fault.is_some() {
                     return;
                 }
                 let comment = token.text(&text);

@@ -100,14 +100,14 @@ impl Cut<'_> {
     }
 }
 
-/// Hands over each statement of a script in turn, and every token, significant or not, as it
-/// passes. Empty statements are passed over.
+/// Hands over each statement of a script in turn, and each comment as it passes, with whether a
+/// statement has begun before it. Empty statements are passed over.
 pub(crate) fn split(
     text: &str,
-    on_token: impl FnMut(Token, bool),
+    on_comment: impl FnMut(Token, bool),
     on_statement: impl FnMut(&Cut<'_>),
 ) {
-    split_tokens(text, tokens(text), |_| false, on_token, on_statement);
+    split_tokens(text, tokens(text), |_| false, on_comment, on_statement);
 }
 
 /// The same of some tokens of the text, where `is_end` says which comments end a statement,
@@ -116,21 +116,27 @@ pub(crate) fn split_tokens(
     text: &str,
     tokens: Tokens<'_>,
     is_end: impl Fn(&str) -> bool,
-    mut on_token: impl FnMut(Token, bool),
+    mut on_comment: impl FnMut(Token, bool),
     mut on_statement: impl FnMut(&Cut<'_>),
 ) {
     let mut state = State::Start;
     let mut pending: Vec<Token> = Vec::with_capacity(64);
     let mut any = false;
     for token in tokens {
-        on_token(token, any);
         state = match token.kind {
-            Kind::Comment if is_end(token.text(text)) => State::Start,
-            _ if !token.is_significant() => continue,
+            Kind::Space => continue,
+            Kind::Comment => {
+                on_comment(token, any);
+                if !is_end(token.text(text)) {
+                    continue;
+                }
+                State::Start
+            }
+            // Nothing else gets out of the state that most tokens are met in.
+            kind if state == State::Plain && kind != Kind::Semicolon => State::Plain,
             _ => state.after(Input::of(token, text)),
         };
-        let ends = state == State::Start;
-        if !ends {
+        if state != State::Start {
             any = true;
             pending.push(token);
         } else if !pending.is_empty() {

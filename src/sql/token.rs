@@ -40,6 +40,17 @@ impl Token {
     pub(crate) fn text(self, source: &str) -> &str {
         source.get(self.start..self.end).unwrap_or_default()
     }
+
+    pub(crate) fn bytes(self, source: &str) -> &[u8] {
+        source.as_bytes().get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Whether it is this keyword, which is written in ASCII.
+    pub(crate) fn is(self, keyword: &str, source: &str) -> bool {
+        self.kind == Kind::Word
+            && self.end - self.start == keyword.len()
+            && self.bytes(source).eq_ignore_ascii_case(keyword.as_bytes())
+    }
 }
 
 /// The tokens of a text, one after another, covering every byte of it.
@@ -61,6 +72,7 @@ pub(crate) fn tokens_in(text: &str, part: Range<usize>) -> Tokens<'_> {
 impl Iterator for Tokens<'_> {
     type Item = Token;
 
+    #[inline]
     fn next(&mut self) -> Option<Token> {
         let start = self.at;
         let first = *self.bytes.get(start)?;
@@ -76,9 +88,8 @@ impl Tokens<'_> {
     }
 
     fn take_while(&mut self, wanted: impl Fn(u8) -> bool) {
-        while self.bytes.get(self.at).is_some_and(|&b| wanted(b)) {
-            self.at += 1;
-        }
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        self.at += rest.iter().position(|&b| !wanted(b)).unwrap_or(rest.len());
     }
 
     fn take(&mut self, bytes: usize, kind: Kind) -> Kind {
@@ -117,6 +128,7 @@ impl Tokens<'_> {
             }
             b'$' | b'@' | b':' | b'#' => self.variable(),
             b';' => self.take(1, Kind::Semicolon),
+            b'(' | b')' | b',' => self.take(1, Kind::Mark),
             _ if is_word(first) => {
                 self.take_while(is_word);
                 Kind::Word
@@ -209,8 +221,20 @@ fn is_space(byte: u8) -> bool {
 }
 
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+    WORD.get(usize::from(byte)).copied().unwrap_or_default()
 }
+
+/// Which bytes can stand in a word. Most bytes of a script are looked up here.
+static WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let (mut byte, mut rest) = (0_u8, table.as_mut_slice());
+    while let Some((is_word, others)) = rest.split_first_mut() {
+        *is_word = matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'$' | 0x80..);
+        byte = byte.wrapping_add(1);
+        rest = others;
+    }
+    table
+};
 
 /// The name that an identifier token stands for, its quotes taken off.
 pub(crate) fn unquoted(token: &str) -> String {

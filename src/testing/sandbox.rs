@@ -51,7 +51,7 @@ pub fn sandbox<T>(migrator: &Migrator, test: impl FnOnce(&Connection) -> T) -> R
         Some(conn) => conn,
         None => migrator.open_in_memory()?,
     };
-    conn.execute_batch(LEND).map_err(Error::sqlite("beginning a test's transaction"))?;
+    run(&conn, LEND).map_err(Error::sqlite("beginning a test's transaction"))?;
     let lent = Lent { conn: Some(conn), identity: Some(identity) };
     let returned = lent.conn.as_ref().map(test);
     match (returned, lent.give_back()) {
@@ -72,8 +72,13 @@ thread_local! {
 
 /// The savepoint goes with its transaction, so that `COMMIT; BEGIN` does not pass for nothing:
 /// <https://sqlite.org/lang_savepoint.html>.
-const LEND: &str = "BEGIN; SAVEPOINT landfall_sandbox";
-const TAKE_BACK: &str = "RELEASE landfall_sandbox; ROLLBACK";
+const LEND: [&str; 2] = ["BEGIN", "SAVEPOINT landfall_sandbox"];
+const TAKE_BACK: [&str; 2] = ["RELEASE landfall_sandbox", "ROLLBACK"];
+
+/// Through the connection's cache: a test that asks little should not wait for these to be parsed.
+fn run(conn: &Connection, statements: [&str; 2]) -> rusqlite::Result<()> {
+    statements.into_iter().try_for_each(|sql| conn.prepare_cached(sql)?.execute([]).map(drop))
+}
 
 /// How many a thread keeps.
 const KEPT: usize = 4;
@@ -95,7 +100,7 @@ impl Lent {
         let (Some(conn), Some(identity)) = (self.conn.take(), self.identity.take()) else {
             return false;
         };
-        if conn.execute_batch(TAKE_BACK).is_err() {
+        if run(&conn, TAKE_BACK).is_err() {
             return false;
         }
         let sandbox = Sandbox { identity, conn };

@@ -1,6 +1,8 @@
 //! One binary, a module per promise.
 
 mod adopt;
+mod adopt_bad;
+mod adopt_safe;
 mod backfills;
 mod backups;
 mod bad_sets;
@@ -15,10 +17,12 @@ mod environment;
 mod fresh;
 mod fuzz_corpus;
 mod interrupted;
+mod kept;
 mod killed;
 mod layouts;
 mod layouts_bad;
 mod ledgers;
+mod lint;
 mod lockfile;
 mod logging;
 mod losses;
@@ -33,6 +37,7 @@ mod rehearse_copies;
 mod repeatables;
 mod review;
 mod schema;
+mod schema_random;
 mod seal;
 mod seeds;
 mod sources;

@@ -178,3 +178,64 @@ fn an_error_seals_nothing() {
         assert!(!at_once);
     }
 }
+
+#[test]
+fn a_value_of_another_type_is_another_value() {
+    const ANEW: &str = "CREATE TABLE anew AS SELECT * FROM schema_migrations;
+                        DROP TABLE schema_migrations;
+                        ALTER TABLE anew RENAME TO schema_migrations;";
+    for edit in [
+        "UPDATE schema_migrations SET compatible = x'30' WHERE version = 3",
+        "UPDATE schema_migrations SET compatible = 'no' WHERE version = 3",
+        "UPDATE schema_migrations SET compatible = NULL WHERE version = 3",
+        "UPDATE schema_migrations SET compatible = 0.5 WHERE version = 3",
+        "UPDATE schema_migrations SET name = CAST(name AS BLOB) WHERE version = 3",
+        "UPDATE schema_migrations SET name = name || char(0) WHERE version = 3",
+        "UPDATE schema_migrations SET name = checksum, checksum = name WHERE version = 3",
+        "UPDATE schema_migrations SET name = name || substr(checksum, 1, 1),
+             checksum = substr(checksum, 2) WHERE version = 3",
+        "INSERT INTO schema_migrations (version) VALUES (NULL)",
+        "INSERT INTO schema_migrations (version, name, checksum) VALUES (NULL, 'seal', 'x')",
+        "INSERT INTO schema_migrations (version, name, checksum)
+             SELECT NULL, key, value FROM schema_state WHERE key = 'seal'",
+        "INSERT INTO schema_migrations SELECT * FROM schema_migrations WHERE version = 3",
+        "UPDATE schema_state SET key = 'Format' WHERE key = 'format'",
+        "UPDATE schema_seeds SET revision = '2x'",
+    ] {
+        let (conn, _dir, migrator) = sealed();
+        conn.execute_batch(ANEW).unwrap();
+        conn.execute_batch(edit).unwrap();
+        assert!(!start(&conn, &migrator).1, "{edit}");
+    }
+}
+
+#[test]
+fn every_byte_of_a_set_counts() {
+    let mut seen = std::collections::BTreeMap::new();
+    let mut sealed_as = |what: String, migrations: Vec<Migration>| {
+        let conn = memory();
+        Migrator::from_migrations(migrations).apply(&conn).unwrap();
+        let seal = one(&conn, "SELECT substr(value, 1, 16) FROM schema_state WHERE key = 'seal'");
+        let other = seen.insert(seal, what.clone());
+        assert_eq!(other, None, "{what} has the same seal");
+    };
+    for length in [7, 8, 15, 16, 17, 33] {
+        let text = |at: usize| {
+            let letters = (0..length).map(|n| if n == at { 'b' } else { 'a' });
+            format!("SELECT '{}'", letters.collect::<String>())
+        };
+        for at in 0..=length {
+            let what = format!("{length} letters, another at {at}");
+            sealed_as(what, vec![Migration::sql(1, "one", text(at))]);
+        }
+    }
+    for (name, sql) in [("one", "SELECT 12"), ("one1", "SELECT 2"), ("on", "SELECT 12")] {
+        sealed_as(format!("{name}: {sql}"), vec![Migration::sql(1, name, sql)]);
+        let down = Migration::sql(1, name, sql).down("SELECT 12");
+        sealed_as(format!("{name}: {sql}, and a way back"), vec![down]);
+    }
+    for spaces in 1..20 {
+        let sql = format!("SELECT{}1", " ".repeat(spaces));
+        sealed_as(format!("{spaces} spaces"), vec![Migration::sql(1, "one", sql)]);
+    }
+}

@@ -1,11 +1,13 @@
 //! landfall beside other tools that migrate a SQLite database, on the same migrations.
 //!
-//! `measure` prints Markdown tables and writes the numbers down for `plot`, which draws them. The
-//! other two commands are what `measure` starts in processes of their own.
+//! `measure` prints Markdown tables and writes the numbers down for `plot`, which draws them; `fill`
+//! puts what was printed into a document. The other two commands are what `measure` starts in processes of their own.
 
 #[path = "../../generate.rs"]
 #[allow(dead_code)] // not every benchmark measures with every kind
 mod generate;
+mod fill;
+mod fresh;
 mod measure;
 mod plot;
 mod processes;
@@ -35,13 +37,14 @@ fn run(arguments: &[&str]) -> Result<()> {
     match *arguments {
         ["measure", numbers] => measure::all(Path::new(numbers)),
         ["plot", numbers, folder] => plot::draw(Path::new(numbers), Path::new(folder)),
+        ["fill", measured, document] => fill::fill(Path::new(measured), Path::new(document)),
         ["do", tool, size, path, ref steps @ ..] => {
             processes::perform(tool, size.parse()?, path, steps)
         }
         ["boot", tool, size, path, start] => {
             processes::boot(tool, size.parse()?, path, start.parse()?)
         }
-        _ => Err("measure <numbers> | plot <numbers> <folder>".into()),
+        _ => Err("measure <numbers> | plot <numbers> <folder> | fill <measured> <document>".into()),
     }
 }
 

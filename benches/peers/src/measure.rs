@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::Result;
+use crate::fresh;
 use crate::processes::{self, APPLY, ASK};
 use crate::rounds::{self, Way, timed};
 use crate::tools::{self, *};
@@ -23,23 +24,32 @@ pub const COLD: &str = "cold apply in memory";
 /// In microseconds.
 pub const NOTHING_TO_DO: &str = "nothing to do";
 
+/// In microseconds.
+pub const FOR_A_TEST: &str = "a fresh database for a test";
+
+/// In ratios to bare SQL.
+const FILE: &str = "fresh file";
+
+/// In failures.
+const AT_ONCE: &str = "at once";
+
 pub fn all(numbers: &Path) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut drawn = Numbers::new();
     machine()?;
     in_memory(&mut drawn)?;
-    fresh_file(folder.path())?;
+    fresh_file(folder.path(), &mut drawn)?;
     nothing_to_do(folder.path(), &mut drawn)?;
-    at_once()?;
+    for_tests(&mut drawn)?;
+    memory(folder.path())?;
+    at_once(&mut drawn)?;
+    gist(&drawn)?;
     std::fs::write(numbers, drawn)?;
     Ok(())
 }
 
 fn machine() -> Result<()> {
-    println!(
-        "{} cores. The SQLite that each of them runs on:\n",
-        std::thread::available_parallelism()?
-    );
+    println!("### The SQLite that each of them runs on\n");
     println!("| tool | SQLite | journal | synchronous | foreign keys | waits for a lock |");
     println!("|---|---|---|---|---|---|");
     let folder = tempfile::tempdir()?;
@@ -63,10 +73,10 @@ fn machine() -> Result<()> {
 }
 
 fn in_memory(drawn: &mut Numbers) -> Result<()> {
-    println!("### Every migration, on a fresh database in memory\n");
+    println!("### Every migration of each tool, in memory\n");
     let mut table = Table::new(&SIZES);
     for size in SIZES {
-        let names: Vec<&str> = [BARE].into_iter().chain(TOOLS).collect();
+        let names: Vec<&str> = [BARE, FLOOR].into_iter().chain(TOOLS).collect();
         let tools = made(&names, size)?;
         let mut ways: Vec<Way<'_>> =
             tools.iter().map(|tool| -> Way<'_> { Box::new(|| cold(&**tool, IN_MEMORY)) }).collect();
@@ -77,10 +87,10 @@ fn in_memory(drawn: &mut Numbers) -> Result<()> {
         }
     }
     table.print("| ratio ");
-    println!("### The same in instructions\n");
+    println!("### Every migration in memory, in instructions\n");
     // A thousand would take callgrind a minute for each tool.
     in_instructions(
-        &[BARE, LANDFALL, RUSQLITE_MIGRATION, REFINERY, DIESEL, SQLX],
+        &[BARE, FLOOR, LANDFALL, RUSQLITE_MIGRATION, REFINERY, DIESEL, SQLX],
         &[10, 100],
         |tool, size| processes::instructions(tool, size, IN_MEMORY, &[APPLY]),
     )
@@ -109,12 +119,13 @@ fn in_instructions(
     Ok(())
 }
 
-fn fresh_file(folder: &Path) -> Result<()> {
+fn fresh_file(folder: &Path, drawn: &mut Numbers) -> Result<()> {
     const SIZE: usize = 100;
-    println!("### {SIZE} migrations, on a fresh file with SQLite's default journal\n");
+    println!("### {SIZE} migrations of each tool, on a fresh file\n");
     println!("| tool | time | ratio | fsync and fdatasync |");
     println!("|---|---:|---:|---:|");
-    let names = [BARE, LANDFALL, RUSQLITE_MIGRATION, REFINERY, REFINERY_GROUPED, DIESEL, SQLX];
+    let names =
+        [BARE, FLOOR, LANDFALL, RUSQLITE_MIGRATION, REFINERY, REFINERY_GROUPED, DIESEL, SQLX];
     let path = folder.join("fresh.db");
     let place = text(path.clone())?;
     let tools = made(&names, SIZE)?;
@@ -135,6 +146,17 @@ fn fresh_file(folder: &Path) -> Result<()> {
             None => "not counted, no strace".to_owned(),
         };
         println!("| {name} | {} | {:.2} | {syncs} |", time.cell(), time.ratio(&times[0]));
+        note(drawn, FILE, name, SIZE, time.ratio(&times[0]))?;
+    }
+    println!();
+    println!("### fsync and fdatasync of a fresh file, over the number of migrations\n");
+    println!("| tool | 10 | 100 | 1000 |");
+    println!("|---|---:|---:|---:|");
+    for name in [BARE, LANDFALL] {
+        let count = |size| processes::syncs(name, size, folder);
+        let counts = SIZES.into_iter().map(count).collect::<Result<Vec<_>>>()?;
+        let shown = counts.into_iter().map(|count| count.map_or("?".to_owned(), |n| n.to_string()));
+        println!("| {name} | {} |", shown.collect::<Vec<_>>().join(" | "));
     }
     println!();
     Ok(())
@@ -188,7 +210,7 @@ fn nothing_to_do(folder: &Path, drawn: &mut Numbers) -> Result<()> {
     }
     println!("### A boot with nothing to do: apply alone, where the schema is parsed already\n");
     alone.print("| beside landfall ");
-    println!("### The same in instructions\n");
+    println!("### Apply alone with nothing to do, in instructions\n");
     in_instructions(&names, &SIZES, |name, size| {
         let at = names.iter().position(|known| *known == name).ok_or("no file for this tool")?;
         processes::instructions(name, size, &file(folder, at, size)?, &[ASK, APPLY])
@@ -227,7 +249,78 @@ fn start(
     Ok(took)
 }
 
-fn at_once() -> Result<()> {
+/// Replayed, copied, lent.
+fn for_tests(drawn: &mut Numbers) -> Result<()> {
+    println!("### A fresh database in memory and a first query\n");
+    let mut table = Table::new(&SIZES);
+    let mut beside = Table::new(&SIZES);
+    for size in SIZES {
+        let times = fresh::race(size, if size < 1000 { 61 } else { 9 })?;
+        let image = &times[1];
+        for (name, time) in fresh::NAMES.iter().zip(&times) {
+            table.put(name, format!("{} | {:.0}", time.cell(), times[0].ratio(time)));
+            note(drawn, FOR_A_TEST, name, size, time.median().as_secs_f64() * 1e6)?;
+        }
+        for (at, name) in [(2, fresh::BACKED_UP), (3, fresh::OPEN_IN_MEMORY)] {
+            let times = &times[at];
+            beside.put(name, format!("{} | {:.2}", times.cell(), times.ratio(image)));
+        }
+    }
+    table.print("| times faster ");
+    println!("### Copies of a migrated database, beside an image that is deserialized\n");
+    beside.print("| ratio ");
+    Ok(())
+}
+
+fn memory(folder: &Path) -> Result<()> {
+    const SIZE: usize = 1000;
+    println!("### Peak memory of a process that applies {SIZE} migrations\n");
+    println!("| tool | in memory | ratio | into a file | ratio |");
+    println!("|---|---:|---:|---:|---:|");
+    let mut first = None;
+    for name in [BARE].iter().chain(&TOOLS) {
+        let path = folder.join("peak.db");
+        let in_memory = processes::peak(name, SIZE, IN_MEMORY)? as f64;
+        let in_file = processes::peak(name, SIZE, &text(path.clone())?)? as f64;
+        std::fs::remove_file(path)?;
+        let (memory, file) = *first.get_or_insert((in_memory, in_file));
+        println!(
+            "| {name} | {:.1} MiB | {:.2} | {:.1} MiB | {:.2} |",
+            in_memory / 1024.0,
+            in_memory / memory,
+            in_file / 1024.0,
+            in_file / file
+        );
+    }
+    println!();
+    Ok(())
+}
+
+/// What a reader in a hurry wants to know, from what was noted.
+fn gist(drawn: &Numbers) -> Result<()> {
+    println!("### What 100 migrations cost, in short\n");
+    println!("| | {} |", TOOLS.join(" | "));
+    println!("|---|{}", "---:|".repeat(TOOLS.len()));
+    let row = |what: &str, measure: &str, shown: fn(f64) -> String| {
+        let cell = |tool: &&str| {
+            let start = format!("{measure}\t{tool}\t100\t");
+            let value = drawn.lines().find_map(|line| line.strip_prefix(&start))?;
+            Some(shown(value.parse().ok()?))
+        };
+        let cells: Vec<String> = TOOLS.iter().map(|tool| cell(tool).unwrap_or_default()).collect();
+        println!("| {what} | {} |", cells.join(" | "));
+    };
+    let ratio = |ratio: f64| if ratio < 9.995 { format!("{ratio:.2}") } else { format!("{ratio:.1}") };
+    row("all of them, in memory", COLD, ratio);
+    row("all of them, a new file", FILE, ratio);
+    row("nothing to do", NOTHING_TO_DO, |micros| format!("{micros:.0} µs"));
+    let failed = "of 160 starts, eight at once on a new file, failed";
+    row(failed, AT_ONCE, |failed| format!("{failed:.0}"));
+    println!();
+    Ok(())
+}
+
+fn at_once(drawn: &mut Numbers) -> Result<()> {
     const SIZE: usize = 100;
     const ROUNDS: usize = 20;
     println!(
@@ -240,7 +333,8 @@ fn at_once() -> Result<()> {
     let names =
         [LANDFALL, RUSQLITE_MIGRATION, REFINERY, REFINERY_GROUPED, DIESEL, DIESEL_WAITING, SQLX];
     for name in names {
-        let starts = processes::at_once(name, SIZE, ROUNDS)?;
+        let starts = processes::at_once(name, SIZE, rounds::rounds(ROUNDS))?;
+        note(drawn, AT_ONCE, name, SIZE, starts.failed as f64)?;
         let most = starts.errors.iter().max_by_key(|(_, count)| **count);
         let said = most.map_or(String::new(), |(error, _)| format!("`{error}`"));
         println!(

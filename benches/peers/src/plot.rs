@@ -4,14 +4,22 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::Result;
-use crate::measure::{COLD, NOTHING_TO_DO};
+use crate::fresh::{DESERIALIZED, OPEN_IN_MEMORY, SANDBOX};
+use crate::measure::{COLD, FOR_A_TEST, NOTHING_TO_DO};
 use crate::tools::{
-    DIESEL, LANDFALL, REFINERY, RUSQLITE_MIGRATION, RUSQLITE_MIGRATION_FOLDER, SQLX,
+    BARE, DIESEL, LANDFALL, REFINERY, RUSQLITE_MIGRATION, RUSQLITE_MIGRATION_FOLDER, SQLX,
 };
 
+/// Landfall's own are drawn with a thicker line.
+const OURS: [&str; 3] = [LANDFALL, OPEN_IN_MEMORY, SANDBOX];
+
 /// A tool's name, its colours on light and on dark, and whether its line is dashed.
-const SERIES: [(&str, &str, &str, bool); 6] = [
+const SERIES: [(&str, &str, &str, bool); 10] = [
     (LANDFALL, "#1d4ed8", "#7aa7ff", false),
+    (OPEN_IN_MEMORY, "#1d4ed8", "#7aa7ff", false),
+    (SANDBOX, "#0f766e", "#2dd4bf", false),
+    (DESERIALIZED, "#c2410c", "#fb923c", true),
+    (BARE, "#57606a", "#9198a1", false),
     (RUSQLITE_MIGRATION, "#c2410c", "#fb923c", false),
     (RUSQLITE_MIGRATION_FOLDER, "#c2410c", "#fb923c", true),
     (REFINERY, "#0f766e", "#2dd4bf", false),
@@ -59,6 +67,7 @@ pub fn draw(numbers: &Path, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("cold-apply.svg"), cold_apply(&numbers).svg()?)?;
     std::fs::write(folder.join("nothing-to-do.svg"), nothing_to_do(&numbers).svg()?)?;
+    std::fs::write(folder.join("for-a-test.svg"), for_a_test(&numbers).svg()?)?;
     Ok(())
 }
 
@@ -85,11 +94,26 @@ fn nothing_to_do(numbers: &[Number<'_>]) -> Chart {
         title: "A start with nothing to do",
         subtitle: "Apply alone, the schema parsed already, over the number of migrations",
         scale: Scale::Decades,
-        unit: |micros| match micros {
-            ..1000.0 => format!("{micros:.0} µs"),
-            _ => format!("{} ms", (micros / 100.0).round() / 10.0),
-        },
+        unit: time,
         lines: lines(numbers, NOTHING_TO_DO),
+    }
+}
+
+fn for_a_test(numbers: &[Number<'_>]) -> Chart {
+    Chart {
+        title: "A fresh database in memory, for a test",
+        subtitle: "Until the first query is answered, over the number of migrations",
+        scale: Scale::Decades,
+        unit: time,
+        lines: lines(numbers, FOR_A_TEST),
+    }
+}
+
+fn time(micros: f64) -> String {
+    match micros {
+        ..1000.0 => format!("{micros:.0} µs"),
+        ..1_000_000.0 => format!("{} ms", (micros / 100.0).round() / 10.0),
+        _ => format!("{} s", (micros / 100_000.0).round() / 10.0),
     }
 }
 
@@ -183,7 +207,7 @@ impl Chart {
 
     fn line(&self, svg: &mut String, series: usize, points: &[(f64, f64)]) -> Result<()> {
         let (tool, _, _, dashed) = SERIES[series];
-        let width = if tool == LANDFALL { 3.0 } else { 1.75 };
+        let width = if OURS.contains(&tool) { 3.0 } else { 1.75 };
         let dash = if dashed { r#" stroke-dasharray="5 4""# } else { "" };
         let at = |(size, value): &(f64, f64)| format!("{:.1},{:.1}", x(*size), self.y(*value));
         let path: Vec<String> = points.iter().map(at).collect();
@@ -223,7 +247,7 @@ impl Chart {
         for ((y, series, value), place) in ends.iter().zip(places) {
             let (from, to, text) = (x(1000.0), LABELS - 6.0, place + 4.0);
             let name = SERIES[*series].0;
-            let class = if name == LANDFALL { "landfall" } else { "tool" };
+            let class = if OURS.contains(&name) { "landfall" } else { "tool" };
             writeln!(
                 svg,
                 r#"<path class="s{series}" style="fill:none" d="M{from} {y:.1}H{RIGHT}L{to} {place:.1}"/>"#

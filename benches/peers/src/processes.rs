@@ -20,6 +20,7 @@ const HEAD_START: Duration = Duration::from_millis(150);
 /// What a process can be told to do after it opened a database.
 pub const APPLY: &str = "apply";
 pub const ASK: &str = "ask";
+pub const PEAK: &str = "peak";
 
 /// Runs in a process of its own.
 pub fn perform(tool: &str, size: usize, path: &str, steps: &[&str]) -> Result<()> {
@@ -29,6 +30,7 @@ pub fn perform(tool: &str, size: usize, path: &str, steps: &[&str]) -> Result<()
         match *step {
             APPLY => db.apply()?,
             ASK => drop(db.ask(FIRST_QUERY)?),
+            PEAK => println!("{}", own_peak()?),
             _ => return Err(format!("no step is called {step}").into()),
         }
     }
@@ -47,6 +49,22 @@ pub fn boot(tool: &str, size: usize, path: &str, start: u64) -> Result<()> {
     db.apply()?;
     db.ask(FIRST_QUERY)?;
     db.close()
+}
+
+/// The most memory that this process had at any time, in KiB, as Linux tells it.
+fn own_peak() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+    Ok(number.ok_or("the system does not tell")?.parse()?)
+}
+
+/// The most memory that a process has in which the tool applies everything, in KiB.
+pub fn peak(tool: &str, size: usize, path: &str) -> Result<u64> {
+    let output = Command::new(std::env::current_exe()?)
+        .args(["do", tool, &size.to_string(), path, APPLY, PEAK])
+        .output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
 
 /// How often a tool has the disk write through while it applies everything to a new file. Nothing

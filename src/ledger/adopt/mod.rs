@@ -79,16 +79,41 @@ pub(crate) fn is_ledger(name: &str, columns: &[&str]) -> bool {
         || format::FORMATS.iter().any(|format| names(format) && columns_of(format))
 }
 
+/// SQLite renames no table while any view or trigger is broken.
+fn not_renamed(error: rusqlite::Error) -> Error {
+    let is_about_another = error.to_string().contains("error in ");
+    let error = Error::sqlite("renaming the ledger of another tool")(error);
+    match is_about_another {
+        true => error.advise(
+            "SQLite renames no table while a view or trigger does not work: mend or drop it; or \
+             give landfall's tables another name with `ledger(\"<prefix>\")`",
+        ),
+        false => error,
+    }
+}
+
+/// What the table is called that was named for it, before it is taken over and after.
+pub(crate) fn tables_of(adoption: &Adoption) -> Vec<String> {
+    let Some(table) = &adoption.table else { return Vec::new() };
+    let tools = format::FORMATS.iter().map(|format| format.tool);
+    let its = tools.filter(|tool| adoption.tool == Adopt::Auto || adoption.tool == *tool);
+    std::iter::once(table.clone()).chain(its.map(|tool| renamed(table, tool))).collect()
+}
+
 /// What a table is called once ours has its name.
 fn renamed(table: &str, tool: Adopt) -> String {
     format!("{table}_{}", tool.name().to_ascii_lowercase().replace('-', "_"))
 }
 
 impl Ledger<'_> {
-    /// What there is to be taken over; nothing where our ledger is there already.
+    /// What there is to be taken over; nothing where our ledger is there already. Read inside a
+    /// transaction: their table may be renamed and ours made between two looks.
     pub(crate) fn takeover(&self, set: &Set, adoption: &Adoption) -> Result<Option<Takeover>> {
         let ours = foreign::inspect(self.conn, &self.tables.prefix);
-        if ours.as_ref().is_ok_and(|found| *found != foreign::Found::default()) {
+        if let Ok(found) = ours
+            && found != foreign::Found::default()
+            && !self.is_only_restored(found)?
+        {
             return Ok(None);
         }
         let Some(found) = read::find(self.conn, adoption)? else {
@@ -126,6 +151,20 @@ impl Ledger<'_> {
         Ok(Some(Takeover { told, is_guess, rows }))
     }
 
+    /// Whether ours is there for no more than to say that a backup was put back, one from before
+    /// theirs was taken over.
+    fn is_only_restored(&self, found: foreign::Found) -> Result<bool> {
+        if !found.migrations || !found.history {
+            return Ok(false);
+        }
+        let sql = format!(
+            "SELECT NOT EXISTS (SELECT 1 FROM {})
+                AND NOT EXISTS (SELECT 1 FROM {} WHERE action NOT IN ('restore', 'backup'))",
+            self.tables.migrations, self.tables.history
+        );
+        self.conn.query_row(&sql, [], |row| row.get(0)).map_err(Error::sqlite("reading the ledger"))
+    }
+
     /// The name that a table gets, if nothing has it.
     fn free_name(&self, found: &Found) -> Result<String> {
         let name = renamed(found.ledger(), found.tool());
@@ -141,9 +180,7 @@ impl Ledger<'_> {
         if let Some(name) = &told.renamed_to {
             let sql =
                 format!("ALTER TABLE main.{} RENAME TO {}", quoted(&told.ledger), quoted(name));
-            self.conn
-                .execute_batch(&sql)
-                .map_err(Error::sqlite("renaming the ledger of another tool"))?;
+            self.conn.execute_batch(&sql).map_err(not_renamed)?;
         }
         self.create()?;
         self.write_taken(takeover).map_err(Error::sqlite("writing the ledger"))?;

@@ -6,7 +6,7 @@ mod insert;
 mod table;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
 
@@ -33,6 +33,8 @@ pub(crate) struct Unfilled {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filled {
     known: BTreeMap<String, String>,
+    /// Every table that there was, in lower case.
+    met: BTreeSet<String>,
     /// How many rows were made.
     pub(crate) rows: usize,
 }
@@ -47,6 +49,11 @@ pub(crate) enum Which {
 }
 
 impl Filled {
+    /// Whether there ever was a table of this name.
+    pub(crate) fn has_met(&self, table: &str) -> bool {
+        self.met.contains(&table.to_ascii_lowercase())
+    }
+
     /// Writes: gives rows to the tables that `wanted` names.
     pub(crate) fn fill(
         &mut self,
@@ -63,6 +70,7 @@ impl Filled {
             let tables = table::in_order(conn, is_ours)?;
             let mut unfilled = Vec::new();
             for table in &tables {
+                self.met.insert(table.key());
                 let known = self.known.get(&table.key());
                 let is_changed = known != Some(&table.signature);
                 let wanted = match which {

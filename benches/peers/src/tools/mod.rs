@@ -5,7 +5,8 @@
 
 mod bare;
 mod diesel;
-mod landfall;
+mod floor;
+pub mod landfall;
 mod on_rusqlite;
 mod refinery;
 mod rusqlite_migration;
@@ -33,6 +34,7 @@ pub trait Database {
 pub const IN_MEMORY: &str = ":memory:";
 
 pub const BARE: &str = "bare SQL";
+pub const FLOOR: &str = "bare SQL with a ledger";
 pub const LANDFALL: &str = "landfall";
 pub const RUSQLITE_MIGRATION: &str = "rusqlite_migration";
 pub const RUSQLITE_MIGRATION_FOLDER: &str = "rusqlite_migration, folder";
@@ -46,6 +48,7 @@ pub fn tool(name: &str, size: usize) -> Result<Box<dyn Tool>> {
     let scripts = set::scripts(size);
     Ok(match name {
         BARE => Box::new(bare::tool(&scripts)),
+        FLOOR => Box::new(floor::tool(&scripts)),
         LANDFALL => Box::new(landfall::tool(&scripts)),
         RUSQLITE_MIGRATION => Box::new(rusqlite_migration::from_slice(&scripts)),
         RUSQLITE_MIGRATION_FOLDER => Box::new(rusqlite_migration::from_directory(&scripts)),
