@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use landfall::rusqlite::config::DbConfig;
 use landfall::rusqlite::functions::FunctionFlags;
 use landfall::rusqlite::{self, Connection, OpenFlags};
 use landfall::{Backup, ErrorKind, Migration, Migrator, Seeds};
@@ -228,6 +229,18 @@ fn what_decides_what_a_statement_does_is_the_same_on_the_copy() {
             }
         }
     }
+}
+
+#[test]
+fn a_string_in_double_quotes_is_on_the_copy_what_it_is_on_the_connection() {
+    let conn = memory();
+    let migrator = set(&[(1, "quotes", "CREATE TABLE t AS SELECT \"text\" AS x", "")]);
+    assert!(migrator.rehearse(&conn).unwrap().error.is_none());
+    // What SQLite compiles in has these names in every release of rusqlite.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false).unwrap();
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false).unwrap();
+    let error = migrator.rehearse(&conn).unwrap().error.unwrap();
+    assert_eq!(migrator.apply(&conn).unwrap_err().to_string(), error.to_string());
 }
 
 #[test]
