@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use landfall::testing::verify;
-use landfall::{Migration, Migrator, Seeds};
+use landfall::{Migration, Migrator, Seed, Seeds};
 
 /// Of five migrations one makes a table that refers to the one before, one adds a column, one an
 /// index, one changes rows, and one rebuilds the table.
@@ -68,10 +68,11 @@ fn migration(n: usize) -> Migration {
 }
 
 fn migrator(size: usize) -> Migrator {
-    let seeds = Seeds::new().ensure("entities", |tx| {
+    let seed = Seed::new("entities", |tx| {
         tx.execute("INSERT OR IGNORE INTO entity_0(name) VALUES ('first'), ('second')", [])
             .map(drop)
     });
+    let seeds = Seeds::new().add(seed.when_schema_at_least(4));
     Migrator::from_migrations((0..size).map(migration)).seeds(seeds)
 }
 

@@ -54,7 +54,7 @@ impl Migrator {
         let conn = self.in_memory()?;
         conn.pragma_update(None, "foreign_keys", enforces)
             .map_err(Error::sqlite("configuring the connection"))?;
-        self.scratch().run_part(&conn, &set).map_err(|error| of_a_replay(error))?;
+        self.scratch().run_part(&conn, &set).map_err(of_a_replay)?;
         Ok(Replay { conn, untold: part.untold })
     }
 
@@ -174,8 +174,8 @@ impl<'a> Part<'a> {
 /// The newest baseline up to there that stands for migrations of which the set holds none.
 fn in_place_of_all(set: &Set, last: Option<Version>) -> Option<Version> {
     let first = set.migrations.first().map(|entry| entry.version);
-    let versions = set.baselines.iter().map(|baseline| baseline.version);
-    versions.filter(|v| first.is_none_or(|first| first > *v) && Some(*v) <= last).last()
+    let mut versions = set.baselines.iter().map(|baseline| baseline.version);
+    versions.rfind(|v| first.is_none_or(|first| first > *v) && Some(*v) <= last)
 }
 
 fn is_of(row: &Row, name: &str, script: &Script) -> bool {

@@ -24,7 +24,7 @@ pub(super) fn baseline(
         return Ok(());
     };
     let file = Some(baseline.script.file.as_str());
-    let program = lab.from_baseline(baseline.version);
+    let program = lab.starting_from(baseline.version);
     let up = |conn: &Connection| program.apply_to(conn, Target::Version(baseline.version));
     let (conn, result) = lab.strictly(&lab.scratch(Keys::On)?, Keys::On, hits, up)?;
     if let Err(error) = result {

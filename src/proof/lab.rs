@@ -216,7 +216,7 @@ impl Lab {
     }
 
     /// A program that starts from one baseline.
-    pub(crate) fn from_baseline(&self, version: Version) -> Migrator {
+    pub(crate) fn starting_from(&self, version: Version) -> Migrator {
         let mut set = Set::clone(&self.set);
         set.baselines.retain(|baseline| baseline.version == version);
         set.migrations.retain(|entry| entry.version > version);

@@ -172,9 +172,9 @@ fn maker<'l>(lab: &'l Lab, table: &str, at: Version) -> Option<&'l str> {
         Action::Alter { change: Change::RenameTable(to), .. } => to.eq_ignore_ascii_case(table),
         _ => false,
     };
-    let scripts = lab.set.migrations.iter().filter(|entry| entry.version <= at);
-    let scripts = scripts.filter_map(|entry| entry.task.script());
-    let last = scripts.filter(|script| script.statements.iter().any(makes)).last();
+    let entries = lab.set.migrations.iter().rev().filter(|entry| entry.version <= at);
+    let mut scripts = entries.filter_map(|entry| entry.task.script());
+    let last = scripts.find(|script| script.statements.iter().any(makes));
     last.map(|script| script.file.as_str())
 }
 

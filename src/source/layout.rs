@@ -75,6 +75,24 @@ impl Layout {
         }
     }
 
+    /// Whose folder it is, as far as that can be told where nobody has said.
+    pub(crate) fn whose(self) -> &'static str {
+        match self {
+            Layout::Landfall => "landfall's",
+            Layout::GolangMigrate => "golang-migrate's",
+            Layout::Sqlx => "golang-migrate's or sqlx's",
+            Layout::Refinery => "refinery's",
+            Layout::Flyway => "Flyway's or refinery's",
+            Layout::Diesel => "diesel's",
+            Layout::RusqliteMigration => "rusqlite_migration's",
+            Layout::Prisma => "Prisma's",
+            Layout::Drizzle => "drizzle's",
+            Layout::Goose => "goose's",
+            Layout::Dbmate => "dbmate's",
+            Layout::SqlMigrate => "sql-migrate's",
+        }
+    }
+
     /// What a migration's file is called, for the advice.
     pub(crate) fn example(self) -> &'static str {
         match self {

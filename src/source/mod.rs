@@ -1,5 +1,6 @@
 //! Where migrations come from: files compiled in, a folder, code. Never sees a database.
 
+mod current;
 mod directory;
 pub(crate) mod embedded;
 mod glob;

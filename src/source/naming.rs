@@ -94,7 +94,7 @@ impl Names {
             _ => false,
         };
         match is_code(file) && runs {
-            true => Err(format!("it is code that {} would run", self.layout)),
+            true => Err("it is a migration in code, which cannot be run from a file".to_owned()),
             false => Ok(()),
         }
     }

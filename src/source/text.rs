@@ -109,8 +109,9 @@ pub(super) fn bad_name(path: &str, why: String, layout: Layout) -> Error {
         Layout::Landfall => error,
         _ => error.advise(format!(
             "name it `{}`, move it out of the folder, or pass over it with `.ignore(\"{file}\")`; \
-             the folder was taken for {layout}'s, and `.layout(…)` says otherwise",
-            layout.example()
+             the folder was taken for {}, and `.layout(…)` says otherwise",
+            layout.example(),
+            layout.whose()
         )),
     }
 }

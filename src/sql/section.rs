@@ -53,9 +53,9 @@ impl Tool {
     /// What its marks begin with.
     fn prefix(self) -> &'static str {
         match self {
-            Tool::Goose => "+goose ",
+            Tool::Goose => "+goose",
             Tool::Dbmate => "migrate:",
-            Tool::SqlMigrate => "+migrate ",
+            Tool::SqlMigrate => "+migrate",
         }
     }
 
@@ -71,11 +71,15 @@ impl Tool {
     /// What follows the prefix of a mark of its own.
     fn said(self, comment: &str) -> Option<String> {
         let said = comment.strip_prefix("--")?.trim_start().to_ascii_lowercase();
-        let rest = said.strip_prefix(self.prefix())?.trim();
-        // A comment may begin with the word `migrate:`; dbmate knows these two.
-        let word = rest.split_whitespace().next().unwrap_or_default();
-        let is_mark = self != Tool::Dbmate || matches!(word, "up" | "down");
-        is_mark.then(|| rest.to_owned())
+        let rest = said.strip_prefix(self.prefix())?;
+        let mut words = rest.split_whitespace();
+        let is_mark = match self {
+            // A comment may begin with the word `migrate:`; dbmate knows these two.
+            Tool::Dbmate => matches!(words.clone().next(), Some("up" | "down")),
+            _ => rest.starts_with(char::is_whitespace),
+        };
+        let first = words.next().filter(|_| is_mark)?;
+        Some(words.fold(first.to_owned(), |said, word| format!("{said} {word}")))
     }
 
     fn read(self, said: &str) -> Option<Word> {
@@ -114,7 +118,7 @@ pub(crate) fn tool_of(comment: &str) -> Option<Tool> {
 
 /// The tool whose marks a text holds.
 pub(crate) fn tool_in(text: &str) -> Option<Tool> {
-    let may = Tool::ALL.into_iter().any(|tool| text.contains(tool.prefix().trim_end()));
+    let may = Tool::ALL.into_iter().any(|tool| text.contains(tool.prefix()));
     let mut comments = may.then(|| tokens(text)).into_iter().flatten();
     comments.find_map(|token| match token.kind {
         Kind::Comment => tool_of(token.text(text)),

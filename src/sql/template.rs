@@ -93,8 +93,8 @@ fn fill_quoted(
 fn placeholder(text: &str) -> Option<Placeholder<'_>> {
     let (open, close) = if text.starts_with("{{") { ("{{", "}}") } else { ("${", "}") };
     let within = text.strip_prefix(open)?;
-    let end = within.find(close);
     let line = within.lines().next().unwrap_or_default();
+    let end = line.find(close);
     let (inner, length) = match end {
         Some(end) => (within.get(..end)?, open.len() + end + close.len()),
         // It is not closed: what it is, the rest of its line has to tell.

@@ -6,12 +6,10 @@ mod sandbox;
 mod schema_file;
 mod verify;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::migrator::Migrator;
-use crate::source::Source;
 
 pub use crate::finding::Findings;
 pub use lockfile::lockfile;
@@ -36,25 +34,8 @@ pub use verify::{Check, Finding, SampleRows, Verified, Verify, verify};
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Stale`] naming the first file that is only on one side or differs;
-/// [`ErrorKind::Source`] if the folder cannot be read.
+/// [`ErrorKind::Stale`](crate::ErrorKind::Stale) naming the first file that is only on one side or differs;
+/// [`ErrorKind::Source`](crate::ErrorKind::Source) if the folder cannot be read.
 pub fn embedded_is_current(migrator: &Migrator, folder: impl AsRef<Path>) -> Result<()> {
-    let embedded = deciding_files(migrator.source())?;
-    let on_disk = deciding_files(&migrator.source().in_folder(folder.as_ref().to_owned()))?;
-    let paths = embedded.keys().chain(on_disk.keys());
-    for path in paths {
-        let why = match (embedded.get(path), on_disk.get(path)) {
-            (Some(a), Some(b)) if a == b => continue,
-            (Some(_), Some(_)) => "is not what the program was compiled with",
-            (Some(_), None) => "is compiled into the program, and no longer in the folder",
-            (None, _) => "is in the folder, and not compiled into the program",
-        };
-        return Err(ErrorKind::Stale { file: path.clone(), why }.into());
-    }
-    Ok(())
-}
-
-fn deciding_files(source: &Source) -> Result<BTreeMap<String, Vec<u8>>> {
-    let files = source.deciding_files()?.into_iter();
-    Ok(files.map(|file| (file.path.replace('\\', "/"), file.bytes.into_owned())).collect())
+    migrator.source().refuse_stale(folder.as_ref())
 }

@@ -14,14 +14,11 @@ pub use crate::proof::own_rows::SampleRows;
 /// Reads no database of the application's: proves a set of migrations, with its seeds, on scratch
 /// databases in memory, once it is told to with [`unwrap`](Verify::unwrap) or [`run`](Verify::run).
 ///
+/// What the application's functions and scripts do besides, to files say, they do here too.
+///
 /// ```
-/// # fn migrator() -> landfall::Migrator { landfall::Migrator::from_dir("migrations-example") }
-/// #[test]
-/// # fn only_to_show() {}
-/// fn migrations_are_sound() {
-///     landfall::testing::verify(&migrator()).unwrap();
-/// }
-/// # migrations_are_sound();
+/// # let migrator = landfall::Migrator::from_dir("migrations-example");
+/// landfall::testing::verify(&migrator).unwrap(); // the whole of a test
 /// ```
 pub fn verify(migrator: &Migrator) -> Verify {
     Verify {
@@ -101,7 +98,7 @@ impl Verify {
         assert!(found.is_none(), "{}", found.unwrap_or_default());
     }
 
-    /// Makes the checks. No database of the application's is opened, and nothing is written to disk.
+    /// Makes the checks. No database of the application's is opened.
     ///
     /// # Errors
     ///

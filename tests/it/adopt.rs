@@ -857,3 +857,30 @@ fn a_migration_that_the_set_lacks_is_for_the_policies_to_decide() {
     let state = &missing.status(&conn).unwrap().migrations[1];
     assert_eq!((state.name.as_str(), state.state), ("letter", State::Missing));
 }
+
+#[test]
+fn a_rehearsal_takes_over_on_the_copy() {
+    for case in &CASES {
+        let conn = database(case.ledger);
+        let before = everything(&conn);
+        let rehearsal = migrator(case.versions).adopt(case.adopt).rehearse(&conn).unwrap();
+        assert!(rehearsal.to_string().contains("note"), "{}: {rehearsal}", case.adopt);
+        assert_eq!(everything(&conn), before, "{}", case.adopt);
+    }
+}
+
+#[test]
+fn what_was_taken_over_is_no_drift() {
+    for case in CASES.iter().filter(|case| case.adopt != Adopt::RusqliteMigration) {
+        for table in [case.table, "ours", "schema_migrations"] {
+            let plain = case.ledger.replace(&format!("\"{}\"", case.table), case.table);
+            let conn = database(&plain.replace(case.table, table));
+            let adopt =
+                if table == case.table { case.adopt.into() } else { Adopt::Auto.table(table) };
+            let migrator = migrator(case.versions).adopt(adopt);
+            migrator.apply(&conn).unwrap();
+            let drift = migrator.drift(&conn).unwrap();
+            assert!(drift.is_empty(), "{}, {table}: {drift:?}", case.adopt);
+        }
+    }
+}

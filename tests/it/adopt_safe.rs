@@ -166,14 +166,17 @@ fn a_child_that_takes_over() {
         }
     }
     let events = AtomicU64::new(0);
-    taking(Adopt::Auto)
+    let done = taking(Adopt::Auto)
         .on_event(move |_| {
             if events.fetch_add(1, Ordering::Relaxed) + 1 == event {
                 std::process::abort();
             }
         })
-        .apply(&conn)
-        .unwrap();
+        .apply(&conn);
+    if let Err(error) = done {
+        std::fs::write(path.with_extension("error"), format!("{error:?}")).unwrap();
+        panic!("{error:?}");
+    }
 }
 
 #[test]
@@ -181,8 +184,8 @@ fn a_process_that_dies_at_any_point_is_made_up_for() {
     for (mode, ledger, adopt, variable, stride) in [
         ("DELETE", SQLX, Adopt::Sqlx, "LANDFALL_DIE_AT_EVENT", 1),
         ("WAL", DBMATE, Adopt::Dbmate, "LANDFALL_DIE_AT_EVENT", 1),
-        ("DELETE", DBMATE, Adopt::Dbmate, "LANDFALL_DIE_AT_STEP", 97),
-        ("WAL", SQLX, Adopt::Sqlx, "LANDFALL_DIE_AT_STEP", 131),
+        ("DELETE", DBMATE, Adopt::Dbmate, "LANDFALL_DIE_AT_STEP", 397),
+        ("WAL", SQLX, Adopt::Sqlx, "LANDFALL_DIE_AT_STEP", 431),
     ] {
         let stages = stages(ledger, &taking(adopt));
         let mut died = 0;
@@ -233,7 +236,8 @@ fn eight_processes_take_over_once() {
             }
             std::fs::write(path.with_extension("go"), "").unwrap();
             for child in &mut children {
-                assert!(child.wait().unwrap().success(), "{mode}, {adopt}: a start failed");
+                let why = || std::fs::read_to_string(path.with_extension("error"));
+                assert!(child.wait().unwrap().success(), "{mode}, {adopt}: {:?}", why());
             }
             let conn = Connection::open(&path).unwrap();
             assert_eq!(state(&conn), *stages(ledger, &taking(adopt)).last().unwrap());

@@ -19,8 +19,10 @@ fn case(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name)
 }
 
+/// Those of the folders that are another tool's.
 fn names() -> Vec<String> {
-    let dirs = CASES.dirs().map(|dir| dir.path().to_string_lossy().into_owned());
+    let dirs = CASES.dirs().filter(|dir| dir.get_dir(dir.path().join("migrations")).is_some());
+    let dirs = dirs.map(|dir| dir.path().to_string_lossy().into_owned());
     let mut names: Vec<String> = dirs.collect();
     names.sort();
     assert_eq!(names.len(), 14);
@@ -513,8 +515,8 @@ fn what_is_no_migration_is_passed_over_when_that_is_said() {
         "`dev/more/seed_2.sql` is not understood: the only subfolder that may hold .sql files is \
          `repeatable`; nothing was changed\n\
          what to do: name it `0001_name.sql` or `0001_name.up.sql`, move it out of the folder, or \
-         pass over it with `.ignore(\"dev/more/seed_2.sql\")`; the folder was taken for sqlx's, \
-         and `.layout(…)` says otherwise"
+         pass over it with `.ignore(\"dev/more/seed_2.sql\")`; the folder was taken for golang-migrate's \
+         or sqlx's, and `.layout(…)` says otherwise"
     );
     for globs in [
         &["schema.sql", "dev"] as &[&str],
@@ -692,7 +694,7 @@ fn a_thousand_files_with_sections_are_one_set() {
 }
 
 /// The same history in the words of each who has had to get around foreign keys.
-const REBUILDS: [(&str, &str); 7] = [
+const REBUILDS: [(&str, &str); 8] = [
     ("plain", "{body}"),
     ("pragmas", "PRAGMA foreign_keys = OFF;\n{body}\nPRAGMA foreign_keys = ON;"),
     ("wrapped", "PRAGMA foreign_keys = 0;\nBEGIN;\n{body}\nCOMMIT;\nPRAGMA foreign_keys = 1;"),
@@ -704,6 +706,10 @@ const REBUILDS: [(&str, &str); 7] = [
     ),
     ("left_off", "END;\nPRAGMA foreign_keys = OFF;\n{body}\nBEGIN IMMEDIATE;"),
     ("directive", "-- landfall: foreign-keys off\n{body}"),
+    (
+        "outside",
+        "-- no-transaction\nPRAGMA foreign_keys = OFF;\nBEGIN;\n{body}\nCOMMIT;\nPRAGMA foreign_keys = ON;",
+    ),
 ];
 
 const BODY: &str = "\
@@ -784,7 +790,7 @@ fn a_file_that_escapes_the_runner_is_taken_back_as_one() {
         error.to_string(),
         "migration 2_rebuild.sql failed at line 7, column 1; nothing was changed"
     );
-    assert_eq!(migrator.plan(&conn).unwrap().to_string().contains("foreign keys off"), true);
+    assert!(migrator.plan(&conn).unwrap().to_string().contains("foreign keys off"));
 }
 
 /// The lines are compiled by the example below the table.

@@ -265,6 +265,13 @@ fn sections_that_cannot_be_meant_are_refused_at_their_place() {
     );
     says(
         "1_a.sql",
+        "--  +GOOSE\tUp\nSELECT 1;\n-- +goose  no \t transaction\n-- +goose up\n",
+        (4, 1),
+        "`-- +goose up` is there twice: the first is in line 1",
+        make_one,
+    );
+    says(
+        "1_a.sql",
         "-- +goose Up\nSELECT 1;\n-- migrate:down\nSELECT 1;\n",
         (3, 1),
         "this is a section of dbmate, and every section of the file would run, its down section \
@@ -381,7 +388,7 @@ fn a_file_of_another_form_than_was_said_is_refused() {
         refused(&migrator).advice(),
         Some(
             "name it `V1__name.sql`, move it out of the folder, or pass over it with \
-             `.ignore(\"schema.sql\")`; the folder was taken for Flyway's, and `.layout(…)` says \
+             `.ignore(\"schema.sql\")`; the folder was taken for Flyway's or refinery's, and `.layout(…)` says \
              otherwise"
         )
     );
@@ -452,7 +459,7 @@ fn placeholders_without_a_value_are_refused_at_their_place() {
         "`${schema}` is a placeholder, and nothing says what stands for it",
         "say it of the migrator: `.variable(\"schema\", \"…\")`",
     );
-    for text in ["{{ if .X }}", "{{ range . }}", "{{ .X | upper }}", "{{ open", "{{}}"] {
+    for text in ["{{", "{{ if .X }}", "{{ range . }}", "{{ .X | upper }}", "{{ open", "{{}}"] {
         says(
             "1_a.sql",
             &format!("CREATE TABLE t(x);\n{text}\n"),
@@ -552,7 +559,8 @@ fn migrations_in_another_language_are_not_passed_over() {
     ]);
     assert_eq!(
         format!("{:#}", refused(&migrator)),
-        "`V2__b.rs` is not understood: it is code that Flyway would run; nothing was changed\n\
+        "`V2__b.rs` is not understood: it is a migration in code, which cannot be \
+         run from a file; nothing was changed\n\
          what to do: say what it does with `.with(Migration::code(<version>, \"<name>\", …))`, and \
          pass over the file with `.ignore(\"V2__b.rs\")`"
     );
@@ -564,7 +572,8 @@ fn migrations_in_another_language_are_not_passed_over() {
     ]);
     assert_eq!(
         refused(&migrator).to_string(),
-        "`2_b.go` is not understood: it is code that goose would run; nothing was changed"
+        "`2_b.go` is not understood: it is a migration in code, which cannot be run from a file; \
+         nothing was changed"
     );
     // Beside landfall's own files they are passed over, as any file that is not SQL.
     let (_dir, migrator) = folder(&[("1_a.sql", "SELECT 1"), ("2_b.go", ""), ("V2__b.rs", "")]);
@@ -580,4 +589,22 @@ fn a_down_section_beside_what_has_no_way_back_is_refused_at_the_section() {
         "`1_a.sql`, line 4, column 15: 1_a.sql calls itself irreversible, and here is its down; \
          nothing was changed"
     );
+}
+
+#[test]
+fn a_file_that_is_no_migration_is_named_with_a_way_past_it() {
+    for file in ["schema.sql", "seed.sql"] {
+        let files = [("0001_a.sql", "CREATE TABLE a(x)"), (file, "CREATE TABLE a(x)")];
+        let (_dir, migrator) = folder(&files);
+        let error = refused(&migrator);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "`{file}` is not understood: it does not start with a number; nothing was changed"
+            )
+        );
+        let advice = error.advice().unwrap();
+        assert!(advice.ends_with("or pass over it with `.ignore(\"<file>\")`"), "{advice}");
+        assert_eq!(migrator.ignore(file).apply(&memory()).unwrap().applied.len(), 1);
+    }
 }

@@ -298,6 +298,30 @@ fn a_file_that_is_there_is_left_alone_unless_it_is_empty() {
 }
 
 #[test]
+fn a_database_of_the_connection_is_no_place_for_the_copy_though_it_is_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, other) = (dir.path().join("app.db"), dir.path().join("other.db"));
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch(&format!("ATTACH '{}' AS other", other.display())).unwrap();
+    std::fs::write(&other, "").unwrap();
+    std::fs::write(dir.path().join("mine.db"), "").unwrap();
+    for name in ["app.db", "./app.db", "other.db"] {
+        let error = counting().rehearse_in(&conn, dir.path().join(name)).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::NotFresh { .. }), "{error:?}");
+    }
+    // An empty file that was there stays where the copy cannot be made.
+    conn.execute_batch("BEGIN").unwrap();
+    counting().rehearse_in(&conn, dir.path().join("mine.db")).unwrap_err();
+    conn.execute_batch("COMMIT").unwrap();
+    let bad = counting().on_connect(|_| Err(rusqlite::Error::InvalidQuery));
+    bad.rehearse_in(&conn, dir.path().join("mine.db")).unwrap_err();
+    bad.rehearse_in(&conn, dir.path().join("new.db")).unwrap_err();
+    assert_eq!(names(dir.path()), ["app.db", "mine.db", "other.db"]);
+    counting().rehearse_in(&conn, dir.path().join("mine.db")).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+}
+
+#[test]
 fn another_that_rehearses_there_is_not_disturbed_and_what_one_left_is_cleared() {
     let (dir, _, conn) = half_way("DELETE");
     let copy = dir.path().join("copy.db");

@@ -388,8 +388,11 @@ fn winding(tables: &[Table], dice: &mut Dice) -> Connection {
     dropped.iter().for_each(|sql| execute(&conn, sql));
     for (at, column) in &added {
         let mut hand = Hand { dice, wild: true };
-        let sql =
-            format!("ALTER TABLE {} ADD {} NULL", quoted(&early[*at].name), hand.column(&early, column));
+        let sql = format!(
+            "ALTER TABLE {} ADD {} NULL",
+            quoted(&early[*at].name),
+            hand.column(&early, column)
+        );
         execute(&conn, &sql);
     }
     renames.sort_by_key(|sql| sql.contains(" RENAME COLUMN "));

@@ -237,12 +237,15 @@ fn is_trigger(sql: &str) -> bool {
     words.by_ref().take(3).any(|word| word.eq_ignore_ascii_case("TRIGGER"))
 }
 
+/// A parent, our columns, and its columns where they are named.
+type ReadKey = (String, Vec<usize>, Vec<Option<String>>);
+
 fn keys(conn: &Connection, table: &Table) -> rusqlite::Result<Vec<Key>> {
     let mut statement = conn.prepare(
         "SELECT id, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1, 'main')
          ORDER BY id, seq",
     )?;
-    let mut found: BTreeMap<i64, (String, Vec<usize>, Vec<Option<String>>)> = BTreeMap::new();
+    let mut found: BTreeMap<i64, ReadKey> = BTreeMap::new();
     let mut rows = statement.query([&table.name])?;
     while let Some(row) = rows.next()? {
         let from: String = row.get(2)?;
