@@ -27,8 +27,8 @@ pub fn fill(measured: &Path, document: &Path) -> Result<()> {
         }
         let before: Vec<&str> = lines.by_ref().take_while(|line| *line != END).collect();
         match section(&measured, title) {
-            Some(section) => filled.push_str(&format!("\n{section}\n\n")),
-            None => {
+            Some(section) if !section.is_empty() => filled.push_str(&format!("\n{section}\n\n")),
+            _ => {
                 eprintln!("{}: `{title}` was not measured, and stays", document.display());
                 before.iter().for_each(|line| filled.push_str(&format!("{line}\n")));
             }
