@@ -14,8 +14,12 @@ fn run(stage: &Stage) -> Result<SchemaVersion> {
 #[test]
 fn a_file_of_rusqlite_migration_s_is_taken_over_and_stays_its_own() -> Result {
     for adopt in [Adopt::RusqliteMigration, Adopt::Auto] {
-        let stage =
-            Stage::with(&["01-person/up.sql", "02-letter/up.sql", "03-born/up.sql", "10-note/up.sql"])?;
+        let stage = Stage::with(&[
+            "01-person/up.sql",
+            "02-letter/up.sql",
+            "03-born/up.sql",
+            "10-note/up.sql",
+        ])?;
         let version = run(&stage)?;
         use_it(&stage.file())?;
         let report = take_over(&stage.new(), &stage.file(), adopt)?;

@@ -20,7 +20,8 @@ fn run(stage: &Stage) -> Result {
 #[test]
 fn a_file_of_sqlx_s_is_taken_over_and_stays_its_own() -> Result {
     let simple = ["1_person.sql", "2_letter.sql", "3_born.sql", "4_note.sql"];
-    let dated = ["20240101_person.sql", "20240102_letter.sql", "20240103_born.sql", "20240104_note.sql"];
+    let dated =
+        ["20240101_person.sql", "20240102_letter.sql", "20240103_born.sql", "20240104_note.sql"];
     let reversible = [
         "20240101000000_person.up.sql",
         "20240102000000_letter.up.sql",
