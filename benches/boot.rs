@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use landfall::include_dir::{Dir, DirEntry, File};
 use landfall::rusqlite::{self, Connection};
-use landfall::{DataLoss, Migration, Migrator, Target, Transactions};
+use landfall::{DataLoss, Drifted, Migration, Migrator, Target, Transactions};
 
 use generate::Kind;
 
@@ -93,6 +93,9 @@ type Way<'a> = Box<dyn FnMut() -> Result<Duration> + 'a>;
 
 /// Runs the ways in turn, one round of all of them unmeasured first.
 fn race<const N: usize>(rounds: usize, mut ways: [Way<'_>; N]) -> Result<[Times; N]> {
+    // `ROUNDS=1` tries whether everything runs.
+    let said = std::env::var("ROUNDS").ok().and_then(|said| said.parse().ok());
+    let rounds: usize = said.unwrap_or(rounds);
     let mut times = [const { Vec::new() }; N];
     for round in 0..=rounds {
         for turn in 0..N {
@@ -122,6 +125,8 @@ fn main() -> Result<()> {
             "guard" => return guard(),
             "undo" => return undo(),
             "many" => return many(),
+            "drift" => return drift(),
+            "drift-counts" => return drift_counts(),
             _ => {}
         }
     }
@@ -132,6 +137,7 @@ fn main() -> Result<()> {
     in_memory(&SIZES.map(|size| (size, set(Kind::TablesOnly, size))))?;
     fresh_file(&sets)?;
     nothing_to_do(&sets)?;
+    drift()?;
     guard()?;
     many()?;
     undo()
@@ -354,6 +360,83 @@ fn nothing_to_do(sets: &[(usize, Set)]) -> Result<()> {
         );
     }
     println!();
+    Ok(())
+}
+
+/// A boot with nothing to do that looks for drift: with the word that there is none, and without.
+fn drift() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    println!("### A boot with nothing to do that looks for drift, on a file\n");
+    println!(
+        "| migrations | open, apply | the same, refusing drift | ratio | warm | warm, refusing | ratio | after a change |"
+    );
+    println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
+    for size in SIZES {
+        let path = folder.path().join(format!("{size}.db"));
+        let plain = Migrator::from_embedded(&set(Kind::Realistic, size).embedded);
+        let refusing = plain.clone().drifted(Drifted::Refuse);
+        let warm = Connection::open(&path)?;
+        refusing.apply(&warm)?;
+        refusing.apply(&warm)?; // looks, and notes it
+        let opened = |migrator: &Migrator| {
+            let work = || {
+                let conn = Connection::open(&path)?;
+                assert!(migrator.apply(&conn)?.is_noop());
+                Ok(conn)
+            };
+            Ok(timed(work)?.0)
+        };
+        let again = |migrator: &Migrator| Ok(timed(|| Ok(migrator.apply(&warm)?))?.0);
+        let ways: [Way<'_>; 4] = [
+            Box::new(|| opened(&plain)),
+            Box::new(|| opened(&refusing)),
+            Box::new(|| again(&plain)),
+            Box::new(|| again(&refusing)),
+        ];
+        let [open, open_refusing, plain_again, refusing_again] = race(301, ways)?;
+        let looks = || {
+            warm.execute_batch("CREATE TABLE z(x); DROP TABLE z")?;
+            again(&refusing)
+        };
+        let [looked] = race(if size < 1000 { 31 } else { 9 }, [Box::new(looks)])?;
+        println!(
+            "| {size} | {} | {} | {} | {} | {} | {} | {} |",
+            open.cell(),
+            open_refusing.cell(),
+            open_refusing.ratio(&open),
+            plain_again.cell(),
+            refusing_again.cell(),
+            refusing_again.ratio(&plain_again),
+            looked.cell(),
+        );
+    }
+    println!();
+    Ok(())
+}
+
+/// One boot with nothing to do for a tool that counts instructions: `drift-counts ROUNDS POLICY`.
+fn drift_counts() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let after = arguments.iter().skip_while(|argument| *argument != "drift-counts").skip(1);
+    let after: Vec<&String> = after.collect();
+    let rounds: usize = after.first().map_or(Ok(100), |rounds| rounds.parse())?;
+    let policy = match after.get(1) {
+        Some(policy) if *policy == "refuse" => Drifted::Refuse,
+        _ => Drifted::Ignore,
+    };
+    let size = after.get(2).map_or(Ok(100), |size| size.parse())?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("counted.db");
+    let migrator = Migrator::from_embedded(&set(Kind::Realistic, size).embedded);
+    let conn = Connection::open(&path)?;
+    let refusing = migrator.clone().drifted(Drifted::Refuse);
+    refusing.apply(&conn)?;
+    refusing.apply(&conn)?;
+    let migrator = migrator.drifted(policy);
+    for _ in 0..rounds {
+        let conn = Connection::open(&path)?;
+        assert!(migrator.apply(&conn)?.is_noop());
+    }
     Ok(())
 }
 

@@ -179,6 +179,13 @@ impl Adopt {
     }
 }
 
+impl Adopted {
+    /// That it is still to be done.
+    pub(crate) fn pending(&self) -> String {
+        format!("the ledger of {}, `{}`, is to be taken over", self.tool, self.ledger)
+    }
+}
+
 impl fmt::Display for Adopt {
     /// The tool's name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

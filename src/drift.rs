@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{Applied, Ledger, Moment};
+use crate::ledger::{self, Applied, Ledger, Moment};
 use crate::migrator::{Fingerprints, Migrator};
 use crate::replay::{Extent, Replay};
 use crate::report::Report;
@@ -159,8 +159,9 @@ impl Migrator {
         enforces: bool,
     ) -> Result<Vec<Change>> {
         let Replay { conn, untold } = self.replay(Extent::Applied(applied), enforces)?;
+        let theirs = self.adopt.as_ref().map(ledger::adopt::tables_of).unwrap_or_default();
         let seen = |snapshot: Snapshot| {
-            let snapshot = snapshot.without(&untold);
+            let snapshot = snapshot.without(&untold).without(&theirs);
             self.undrifting.iter().fold(snapshot, |snapshot, names| snapshot.ignoring(names))
         };
         Ok(schema::diff(&seen(live), &seen(Snapshot::of(&conn)?)))

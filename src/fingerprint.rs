@@ -1,5 +1,5 @@
-//! A fast hash, the same in every program: it tells what happened to change. It is no defence
-//! against somebody who means harm and chooses the bytes.
+//! A fast hash, which depends on nothing but what is fed to it: it tells what happened to change. It
+//! is no defence against somebody who means harm and chooses the bytes.
 
 use std::hash::Hasher;
 
@@ -15,8 +15,8 @@ impl Fingerprint {
         Fingerprint(KEYS[0])
     }
 
-    /// Takes in two numbers. Both halves of a product depend on every bit of both factors. They are added themselves, so
-    /// that a factor of zero does not wipe out what came before.
+    /// Takes in two numbers. Both halves of a product depend on every bit of both factors. They are
+    /// added themselves, so that a factor of zero does not wipe out what came before.
     pub(crate) fn fold(&mut self, one: u64, other: u64) {
         let (one, other) = (one ^ KEYS[1], other ^ self.0);
         let product = u128::from(one) * u128::from(other);

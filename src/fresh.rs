@@ -165,11 +165,14 @@ impl Migrator {
     }
 }
 
+/// A function of the application that prepares a connection.
+type Prepare = dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync;
+
 /// What an application does to every connection that is opened for it.
 #[derive(Clone)]
 pub(crate) struct OnConnect {
     pub(crate) identity: Identity,
-    pub(crate) prepare: Arc<dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync>,
+    pub(crate) prepare: Arc<Prepare>,
 }
 
 /// Everything that decides what a fresh database is like.

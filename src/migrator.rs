@@ -19,6 +19,7 @@ use crate::ledger::{self, Ledger, Sight};
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Plan, Policies};
 use crate::report::{HistoryEntry, Report, Status};
+use crate::run::adopt::Proved;
 use crate::run::lock::{Ear, Listener, Patience};
 use crate::run::repair::{refuse_running, refuse_unadopted, repair};
 use crate::run::undo::Terms;
@@ -322,8 +323,10 @@ impl Migrator {
         let job = self.job(conn, &ledger, &set)?;
         let plan = job.patience.retry(|| job.plan(Goal::Up(Target::Latest)))?;
         job.patience.retry(|| preflight::refuse_texts(&job, &plan))?;
-        job.prove(&plan)?;
-        Ok(plan)
+        match job.prove(&plan)? {
+            Proved::Overtaken => self.plan(conn),
+            _ => Ok(plan),
+        }
     }
 
     /// Reads: how every migration and seed stands.
@@ -505,7 +508,12 @@ impl Migrator {
 
     /// Looks once: the waiting, if somebody is in the way, is for what comes after a no. Drift is
     /// looked at only where it matters, and counts as none where it does not.
-    fn sight(&self, conn: &Connection, ledger: &Ledger<'_>, prints: Fingerprints) -> Result<Sight> {
+    pub(crate) fn sight(
+        &self,
+        conn: &Connection,
+        ledger: &Ledger<'_>,
+        prints: Fingerprints,
+    ) -> Result<Sight> {
         let patience = Patience::new(conn, self.wait, None)?;
         let watches = self.drifted != Drifted::Ignore;
         let sight =

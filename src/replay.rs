@@ -15,12 +15,9 @@ use crate::sql::script::Script;
 
 /// What of a set is replayed.
 #[derive(Clone, Copy)]
-#[allow(dead_code)]
 pub(crate) enum Extent<'a> {
     /// Every migration, then every repeatable.
     Whole,
-    /// The migrations up to and including this one.
-    UpTo(Version),
     /// What a ledger says has run, repeatables and a baseline too.
     Applied(&'a Applied),
 }
@@ -54,7 +51,7 @@ impl Migrator {
         let conn = self.in_memory()?;
         conn.pragma_update(None, "foreign_keys", enforces)
             .map_err(Error::sqlite("configuring the connection"))?;
-        self.scratch().run_part(&conn, &set).map_err(|error| of_a_replay(error))?;
+        self.scratch().run_part(&conn, &set).map_err(of_a_replay)?;
         Ok(Replay { conn, untold: part.untold })
     }
 
@@ -104,11 +101,7 @@ impl<'a> Part<'a> {
             Extent::Applied(applied) => {
                 plan::refuse_modified(set, applied)?;
                 part.baseline = plan::covered(set, applied);
-                let versions: Vec<Version> = applied.migrations.iter().map(|r| r.version).collect();
-                part.find(set, &versions, |version| {
-                    let mut rows = applied.migrations.iter();
-                    absent(set, version, rows.find(|row| row.version == version))
-                })?;
+                part.find(set, &applied.migrations)?;
                 for row in &applied.repeatables {
                     let mut known = set.repeatables.iter();
                     if !known.any(|repeatable| is_of(row, &repeatable.name, &repeatable.script)) {
@@ -116,42 +109,33 @@ impl<'a> Part<'a> {
                     }
                 }
             }
-            Extent::UpTo(version) => {
-                part.baseline = in_place_of_all(set, Some(version));
-                part.find(set, &[version], |version| absent(set, version, None))?;
-            }
-            Extent::Whole => part.baseline = in_place_of_all(set, set.newest()),
+            Extent::Whole => part.baseline = in_place_of_all(set),
         }
         Ok(part)
     }
 
     /// Sees to it that all of these can run: each is in the set, or a baseline stands for it.
-    fn find(
-        &mut self,
-        set: &Set,
-        versions: &[Version],
-        absent: impl Fn(Version) -> Error,
-    ) -> Result<()> {
-        let last = versions.iter().max().copied();
-        let lacks = |version: &&Version| set.get(**version).is_none();
-        let Some(newest) = versions.iter().filter(lacks).max().copied() else { return Ok(()) };
-        if Some(newest) <= self.baseline {
+    fn find(&mut self, set: &Set, rows: &[Row]) -> Result<()> {
+        let Some(newest) = rows.iter().rfind(|row| set.get(row.version).is_none()) else {
+            return Ok(());
+        };
+        if Some(newest.version) <= self.baseline {
             return Ok(());
         }
+        let last = rows.last().map(|row| row.version);
         let mut baselines = set.baselines.iter().map(|baseline| baseline.version);
-        match baselines.find(|version| *version >= newest && Some(*version) <= last) {
+        match baselines.find(|version| *version >= newest.version && Some(*version) <= last) {
             Some(version) => {
                 self.baseline = Some(version);
                 Ok(())
             }
-            None => Err(absent(newest)),
+            None => Err(absent(set, newest)),
         }
     }
 
     fn holds(&self, version: Version) -> bool {
         let wanted = match self.extent {
             Extent::Whole => true,
-            Extent::UpTo(last) => version <= last,
             Extent::Applied(applied) => {
                 applied.migrations.binary_search_by_key(&version, |row| row.version).is_ok()
             }
@@ -162,7 +146,6 @@ impl<'a> Part<'a> {
     fn repeats(&self, name: &str, checksum: &str) -> bool {
         match self.extent {
             Extent::Whole => true,
-            Extent::UpTo(_) => false,
             Extent::Applied(applied) => {
                 let mut rows = applied.repeatables.iter();
                 rows.any(|row| row.name == name && row.checksum == checksum)
@@ -171,22 +154,20 @@ impl<'a> Part<'a> {
     }
 }
 
-/// The newest baseline up to there that stands for migrations of which the set holds none.
-fn in_place_of_all(set: &Set, last: Option<Version>) -> Option<Version> {
+/// The newest baseline that stands for migrations of which the set holds none.
+fn in_place_of_all(set: &Set) -> Option<Version> {
     let first = set.migrations.first().map(|entry| entry.version);
-    let versions = set.baselines.iter().map(|baseline| baseline.version);
-    versions.filter(|v| first.is_none_or(|first| first > *v) && Some(*v) <= last).last()
+    let mut versions = set.baselines.iter().map(|baseline| baseline.version);
+    versions.rfind(|version| first.is_none_or(|first| first > *version))
 }
 
 fn is_of(row: &Row, name: &str, script: &Script) -> bool {
     row.name == name && row.checksum == script.checksum
 }
 
-/// The error for a migration that is asked for and not there.
-fn absent(set: &Set, version: Version, row: Option<&Row>) -> Error {
-    let Some(row) = row else {
-        return ErrorKind::UnknownTarget { version, what: "known" }.into();
-    };
+/// The error for a migration that is applied and not in the set.
+fn absent(set: &Set, row: &Row) -> Error {
+    let version = row.version;
     let (name, app_version) = (row.name.clone(), row.app_version.clone());
     if Some(version) > set.newest() {
         let known = plan::known(set);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::folder::{Lock, create, remove, settle};
+use super::restore::same_file;
 use super::{file_name, image};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::BoxError;
@@ -18,16 +19,23 @@ pub(crate) struct Draft {
     path: PathBuf,
     partial: PathBuf,
     lock: Option<Lock>,
+    /// Whether the empty file was made for it.
+    made: bool,
+    finished: bool,
 }
 
 impl Draft {
-    /// Takes the name. One that is taken by anything but an empty file is refused.
-    pub(crate) fn begin(path: &Path, database: &Path) -> Result<Draft> {
+    /// Takes the name. One that is taken by anything but an empty file is refused, and so is that of
+    /// a database of the connection, which may be empty too. The first of these is whose owner and
+    /// permissions the copy gets.
+    pub(crate) fn begin(path: &Path, databases: &[PathBuf]) -> Result<Draft> {
+        let database = databases.first().map_or(Path::new(""), PathBuf::as_path);
         let partial = path.with_file_name(format!(".{}.rehearsal-partial", file_name(path)));
         let refused = || Err(ErrorKind::NotFresh { path: path.to_owned() }.into());
-        if is_taken(path) {
+        if is_taken(path) || databases.iter().any(|database| same_file(path, database)) {
             return refused();
         }
+        let made = path.symlink_metadata().is_err();
         let lock = Lock::on(path, database).map_err(|cause| {
             failed(path, cause).advise("give it a folder that is there and may be written")
         })?;
@@ -35,7 +43,8 @@ impl Draft {
         if is_taken(path) {
             return refused();
         }
-        let draft = Draft { path: path.to_owned(), partial, lock: Some(lock) };
+        let draft =
+            Draft { path: path.to_owned(), partial, lock: Some(lock), made, finished: false };
         create(&draft.partial, database).map_err(|cause| failed(path, cause))?;
         Ok(draft)
     }
@@ -52,17 +61,21 @@ impl Draft {
 
     /// Gives it its name. Nobody may have it open any more.
     pub(crate) fn finish(mut self) -> Result<PathBuf> {
+        if cfg!(windows) {
+            // There a file that is open cannot be replaced.
+            self.lock = None;
+        }
         settle(&self.partial, &self.path).map_err(|cause| failed(&self.path, cause))?;
-        self.lock = None;
+        self.finished = true;
         Ok(std::mem::take(&mut self.path))
     }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if self.lock.is_some() {
+        if !self.finished {
             let _ = remove(&self.partial);
-            if !is_taken(&self.path) {
+            if self.made && !is_taken(&self.path) {
                 let _ = fs::remove_file(&self.path);
             }
         }

@@ -114,9 +114,9 @@ pub(super) fn check(path: &Path, prefix: &str) -> Result<(Connection, Applied), 
     // are not at hand to answer it.
     conn.execute_batch("PRAGMA ignore_check_constraints = ON")?;
     // A NULL in a column that has become NOT NULL since is a matter of its rows, and no damage.
-    match findings(&conn)?.iter().find(|finding| !finding.starts_with("NULL value in ")) {
-        Some(wrong) => return Err(format!("the file is damaged: {wrong}").into()),
-        None => {}
+    let wrong = findings(&conn)?.into_iter().find(|found| !found.starts_with("NULL value in "));
+    if let Some(wrong) = wrong {
+        return Err(format!("the file is damaged: {wrong}").into());
     }
     let applied = match Ledger::of(&conn, prefix, None)?.read() {
         // From before another tool's ledger was taken over.
@@ -172,9 +172,18 @@ fn in_tables(conn: &Connection) -> rusqlite::Result<Vec<String>> {
 
 fn quick_check(conn: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement = conn.prepare(sql)?;
-    let answers = statement.query_map([], |row| row.get(0))?;
-    let all = answers.collect::<rusqlite::Result<Vec<String>>>()?;
-    Ok(all.into_iter().filter(|answer| answer != "ok").collect())
+    let mut answers = statement.query([])?;
+    let mut found: Vec<String> = Vec::new();
+    loop {
+        match answers.next() {
+            Ok(Some(row)) => found.push(row.get(0)?),
+            // It may get no further than to the damage, which it has told by then.
+            Err(error) if found.is_empty() => return Err(error),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    found.retain(|answer| answer != "ok");
+    Ok(found)
 }
 
 /// `SQLITE_ERROR`, which here is "no such collation sequence" or "unknown function".

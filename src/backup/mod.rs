@@ -205,6 +205,15 @@ pub(crate) fn file_of(conn: &Connection) -> rusqlite::Result<Option<PathBuf>> {
     Ok(bytes.filter(|bytes| !bytes.is_empty()).map(as_path))
 }
 
+/// The files of all databases of a connection.
+pub(crate) fn files_of(conn: &Connection) -> rusqlite::Result<Vec<PathBuf>> {
+    let mut statement = conn.prepare("SELECT CAST(file AS BLOB) FROM pragma_database_list")?;
+    let files = statement.query_map([], |row| row.get::<_, Option<Vec<u8>>>(0))?;
+    let files = files.collect::<rusqlite::Result<Vec<_>>>()?;
+    let named = files.into_iter().flatten().filter(|bytes| !bytes.is_empty());
+    Ok(named.map(as_path).collect())
+}
+
 #[cfg(unix)]
 fn as_path(bytes: Vec<u8>) -> PathBuf {
     use std::os::unix::ffi::OsStringExt as _;

@@ -167,7 +167,7 @@ fn application_id(conn: &Connection) -> rusqlite::Result<i64> {
     conn.query_row("PRAGMA main.application_id", [], |row| row.get(0))
 }
 
-fn same_file(path: &Path, database: &Path) -> bool {
+pub(super) fn same_file(path: &Path, database: &Path) -> bool {
     match (path.canonicalize(), database.canonicalize()) {
         (Ok(path), Ok(database)) => path == database,
         _ => false,

@@ -30,7 +30,7 @@ impl fmt::Display for Unfit {
             Unfit::Ambiguous { other: (tool, ledger) } => {
                 write!(f, "the database has {tool}'s `{ledger}` as well")
             }
-            Unfit::Columns { expected, found, .. } if expected.is_empty() => {
+            Unfit::Columns { expected: [], found, .. } => {
                 write!(f, "its columns are {}, which is no ledger that is known", found.join(", "))
             }
             Unfit::Columns { expected, found, .. } => write!(

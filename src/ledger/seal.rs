@@ -16,7 +16,7 @@ struct Look {
     /// What is said of drift.
     word: Option<String>,
     contents: u64,
-    /// Over what is applied alone, where that is asked for.
+    /// Over what is applied alone.
     applied: u64,
 }
 
@@ -43,9 +43,7 @@ impl Ledger<'_> {
     /// Looks once, and where drift is asked for, by a number for what it is judged by, at the
     /// schema's version as well: <https://sqlite.org/pragma.html#pragma_schema_version>.
     pub(crate) fn sight(&self, fingerprint: u64, drift: Option<u64>) -> Sight {
-        let Ok(Look { seal, word, contents, applied }) =
-            look(self.conn, &self.tables, drift.is_some())
-        else {
+        let Ok(Look { seal, word, contents, applied }) = look(self.conn, &self.tables) else {
             return Sight::default();
         };
         let undrifted = || {
@@ -65,7 +63,7 @@ impl Ledger<'_> {
 
     /// Where the schema and what is applied stand, to be told from any other moment.
     pub(crate) fn moment(&self) -> rusqlite::Result<Moment> {
-        let Look { applied, .. } = look(self.conn, &self.tables, true)?;
+        let Look { applied, .. } = look(self.conn, &self.tables)?;
         Ok(Moment { applied, version: self.schema_version()? })
     }
 
@@ -82,7 +80,7 @@ impl Ledger<'_> {
     /// Stores the seal, unless it is there already. Inside a write transaction.
     pub(crate) fn seal(&self, fingerprint: u64) -> Result<()> {
         let store = || {
-            let Look { seal, contents, .. } = look(self.conn, &self.tables, false)?;
+            let Look { seal, contents, .. } = look(self.conn, &self.tables)?;
             let wanted = text(fingerprint, contents);
             if seal.as_ref() == Some(&wanted) {
                 return Ok(());
@@ -112,7 +110,7 @@ const DRIFT: &str = "drift";
 ///
 /// SQLite's own part, reading this text and stepping through the rows, is most of what it costs.
 /// Having SQLite put the rows together (`group_concat`) takes as long as handing them over.
-fn look(conn: &Connection, tables: &Tables, applied: bool) -> rusqlite::Result<Look> {
+fn look(conn: &Connection, tables: &Tables) -> rusqlite::Result<Look> {
     let sql = [
         "SELECT version,name,checksum,compatible FROM ",
         &tables.migrations,
@@ -127,7 +125,7 @@ fn look(conn: &Connection, tables: &Tables, applied: bool) -> rusqlite::Result<L
     let mut statement = conn.prepare(&sql.concat())?;
     let mut rows = statement.query([])?;
     let (mut seal, mut word) = (None, None);
-    let (mut contents, mut of_applied) = (Fingerprint::new(), Fingerprint::new());
+    let (mut rest, mut applied) = (Fingerprint::new(), Fingerprint::new());
     while let Some(row) = rows.next()? {
         let (of, name) = (row.get_ref(0)?, row.get_ref(1)?);
         if of == ValueRef::Null {
@@ -143,12 +141,13 @@ fn look(conn: &Connection, tables: &Tables, applied: bool) -> rusqlite::Result<L
             }
         }
         let values = [of, name, row.get_ref(2)?, row.get_ref(3)?];
-        if applied && matches!(of, ValueRef::Integer(_)) {
-            values.into_iter().for_each(|value| put(value, &mut of_applied));
-        }
-        values.into_iter().for_each(|value| put(value, &mut contents));
+        let is_applied = matches!(of, ValueRef::Integer(_));
+        let hash = if is_applied { &mut applied } else { &mut rest };
+        values.into_iter().for_each(|value| put(value, hash));
     }
-    Ok(Look { seal, word, contents: contents.finish(), applied: of_applied.finish() })
+    let applied = applied.finish();
+    rest.fold(5, applied);
+    Ok(Look { seal, word, contents: rest.finish(), applied })
 }
 
 /// Each type by itself: a text of digits is no number.

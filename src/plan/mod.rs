@@ -260,9 +260,7 @@ impl Plan {
         let count = self.steps.len() + self.seeds.len();
         let step = self.steps.first().map(|step| format!("{} {}", step.direction, step.label()));
         let seed = || self.seeds.first().map(|seed| format!("seed {seed}"));
-        let taken = self.adoption.as_ref().map(|adopted| {
-            format!("the ledger of {}, `{}`, is to be taken over", adopted.tool, adopted.ledger)
-        });
+        let taken = self.adoption.as_ref().map(Adopted::pending);
         let steps = match (count, step.or_else(seed)) {
             (1, Some(only)) => format!("there is 1 step ({only})"),
             (count, Some(first)) => format!("there are {count} steps ({first}, …)"),

@@ -1,7 +1,5 @@
 //! The decision: set × applied × goal × policies × facts → plan, or a refusal that says what to do.
 
-use std::collections::HashSet;
-
 use super::judge::{drops_a_table, risk};
 use super::{
     Amendment, Direction, Facts, ForeignKeys, Goal, Late, Missing, Needs, Newer, Plan, Policies,
@@ -310,7 +308,8 @@ impl Planner<'_> {
 
     /// Whether nothing that the set holds is left once these steps are done.
     fn is_whole(&self, pending: &[Step]) -> bool {
-        let steps: HashSet<Version> = pending.iter().filter_map(|step| step.version).collect();
+        let mut steps: Vec<Version> = pending.iter().filter_map(|step| step.version).collect();
+        steps.sort_unstable();
         let from_baseline = pending.iter().find_map(|step| match step.work {
             Work::Baseline(version) => Some(version),
             _ => None,
@@ -318,7 +317,7 @@ impl Planner<'_> {
         let covered = from_baseline.max(self.covered());
         self.set.migrations.iter().all(|entry| {
             Some(entry.version) <= covered
-                || steps.contains(&entry.version)
+                || steps.binary_search(&entry.version).is_ok()
                 || self.row(entry.version).is_some()
         })
     }

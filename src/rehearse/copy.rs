@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::backup::{Draft, beside, file_of, image};
+use crate::backup::{Draft, beside, file_of, files_of, image};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::BoxError;
 use crate::migrator::Migrator;
@@ -43,7 +43,11 @@ impl Copy {
             }
         };
         let draft = match place {
-            Place::File(path) => Some(Draft::begin(path, &name)?),
+            Place::File(path) => {
+                let asking = "asking for the databases' files";
+                let files = patience.retry(|| files_of(from).map_err(Error::sqlite(asking)))?;
+                Some(Draft::begin(path, &files)?)
+            }
             Place::Memory | Place::Temporary => None,
         };
         let snapshot = patience.retry(|| {

@@ -5,10 +5,11 @@ use rusqlite::Connection;
 use super::copy::{Copy, Place};
 use super::{Downs, State};
 use crate::error::{ErrorKind, Result};
-use crate::migration::Target;
+use crate::migration::{Target, Version};
 use crate::migrator::Migrator;
 use crate::plan::{DataLoss, Goal};
 use crate::replay::made_by;
+use crate::report::Report;
 use crate::run;
 use crate::schema::{Snapshot, diff};
 
@@ -20,14 +21,16 @@ impl Migrator {
         place: Place<'_>,
         before: &State,
         after: &State,
+        report: &Report,
     ) -> Result<Downs> {
-        let was = |version| before.applied.migrations.iter().any(|row| row.version == version);
-        let mut new = after.applied.migrations.iter().map(|row| row.version).filter(|v| !was(*v));
-        let Some(first) = new.next() else {
+        let done = report.applied.iter().chain(&report.marked);
+        let new: Vec<Version> = done.filter_map(|done| done.version).collect();
+        let Some(first) = new.iter().min() else {
             return Ok(Downs::not_tried("no migration was applied"));
         };
-        let stays = before.version();
-        if stays.is_some_and(|stays| stays > first) {
+        let mut rows = after.applied.migrations.iter().map(|row| row.version);
+        let stays = rows.rfind(|version| !new.contains(version));
+        if stays.is_some_and(|stays| stays > *first) {
             return Ok(Downs::not_tried("what was applied is older than what was there"));
         }
         let to = stays.map_or(Target::Empty, Target::Version);

@@ -5,26 +5,27 @@ mod downs;
 mod losses;
 mod page;
 mod rehearsal;
+mod state;
 
 use std::path::Path;
 use std::time::Instant;
 
 use rusqlite::Connection;
 
-use crate::backup::{file_of, image};
+use crate::backup::file_of;
+use crate::drift::Watched;
 use crate::error::{Error, Result};
-use crate::ledger::Applied;
 use crate::migration::{Target, Version};
 use crate::migrator::Migrator;
 use crate::plan::Goal;
 use crate::report::{Done, Report};
-use crate::run::foreign_keys::{Touched, Wrongs};
 use crate::run::{self, Job, preflight};
-use crate::schema::{Snapshot, diff};
+use crate::schema::diff;
 use crate::seed::Deferred;
 use copy::{Copy, Place};
 use losses::Watch;
 pub use rehearsal::{Beside, Downs, Finding, Part, Rehearsal, Rehearsed, RowsLost, Since, Space};
+use state::{State, findings};
 
 /// Rehearsing.
 impl Migrator {
@@ -116,7 +117,7 @@ impl Migrator {
         let after = State::of(&copy.conn, &quiet)?;
         let beside = match copy.beside() {
             Some(bytes) => Beside::Measured(bytes),
-            None => Beside::AtMost(after.bytes),
+            None => Beside::AtMost(before.log().max(after.log())),
         };
         let (report, error) = match ran {
             Ok(report) => (report, None),
@@ -124,11 +125,14 @@ impl Migrator {
         };
         let downs = match &error {
             Some(_) => Downs::not_tried("not everything that is pending could be applied"),
-            None => quiet.try_downs(&copy.conn, place, &before, &after)?,
+            None => quiet.try_downs(&copy.conn, place, &before, &after, &report)?,
         };
         Ok(Rehearsal {
             database,
-            from: before.version(),
+            from: report
+                .adopted
+                .as_ref()
+                .map_or(before.version(), |it| it.migrations.last().copied()),
             to: after.version(),
             steps: steps(&report, lost),
             space: Space { before: before.bytes, after: after.bytes, beside },
@@ -150,18 +154,24 @@ impl Migrator {
         let mut lost = Vec::new();
         let mut perform = || {
             let ledger = self.ledger_of(conn)?;
-            let fingerprint = Some(self.fingerprint()?);
+            let prints = self.fingerprints()?;
+            let sight = self.sight(conn, &ledger, prints)?;
+            let watched = match sight.undrifted {
+                true => Watched::default(),
+                false => self.watch(conn, &ledger)?,
+            };
             let set = self.load()?;
             let watch = Watch::new(conn, &ledger, &set);
             let hear = |event: &crate::event::Event<'_>| watch.hear(event);
             let job = |deferred| -> Result<Job<'_>> {
                 let job = self.job(conn, &ledger, &set)?;
+                let fingerprint = Some(prints.whole);
                 Ok(Job { fingerprint, deferred, listener: Some(&hear), ..job })
             };
             let mut all = Report::default();
-            let mut run = || -> Result<()> {
+            let run = || -> Result<()> {
                 let up = || run::run(&job(Deferred::Leave)?, Goal::Up(Target::Latest));
-                all.go_on(up()?);
+                all.go_on(self.note(conn, &ledger, prints, watched, up())?);
                 all.go_on(run::run_backfills(&job(Deferred::Run)?)?);
                 if !all.held.is_empty() {
                     all.go_on(up()?);
@@ -190,81 +200,13 @@ impl Report {
         self.backfills.extend(next.backfills.iter().cloned());
         self.newer.clone_from(&next.newer);
         self.took += next.took;
+        self.adopted = self.adopted.take().or(next.adopted.clone());
         self.held.clear();
         self.absorb(next);
     }
 }
 
-/// The copy at one time.
-struct State {
-    schema: Snapshot,
-    applied: Applied,
-    bytes: u64,
-    quick_check: Vec<String>,
-    wrongs: Wrongs,
-}
-
-impl State {
-    fn of(conn: &Connection, migrator: &Migrator) -> Result<State> {
-        let looking = "looking at the copy of the database";
-        let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
-        let bytes: i64 =
-            conn.query_row(sql, [], |row| row.get(0)).map_err(Error::sqlite(looking))?;
-        // A ledger that cannot be read is what `apply` fails with.
-        let applied = migrator.ledger_of(conn).and_then(|ledger| ledger.read());
-        Ok(State {
-            schema: Snapshot::of(conn)?,
-            applied: applied.unwrap_or_default(),
-            bytes: u64::try_from(bytes).unwrap_or_default(),
-            quick_check: quick_check(conn).map_err(Error::sqlite(looking))?,
-            wrongs: Wrongs::now(conn, &Touched::Everything)?,
-        })
-    }
-
-    fn version(&self) -> Option<Version> {
-        self.applied.migrations.last().map(|row| row.version)
-    }
-
-    /// What is wrong with foreign keys afterwards.
-    fn wrongs_until(&self, after: &State) -> Vec<Finding> {
-        let new = after.wrongs.new_since(&self.wrongs, &[]);
-        let mut old = after.wrongs.all();
-        old.retain(|found| !new.contains(found));
-        let mut all = findings(&old, &old);
-        all.extend(findings(&new, &[]));
-        let broken = after.wrongs.newly_dangling(&self.wrongs).into_iter();
-        let broken = broken.chain(after.wrongs.newly_mismatched(&self.wrongs, &[]));
-        all.extend(broken.map(|what| Finding { what, since: Since::Now }));
-        all
-    }
-}
-
-/// With CHECKs, also where the connection does not look at them.
-fn quick_check(conn: &Connection) -> rusqlite::Result<Vec<String>> {
-    let ignores = "ignore_check_constraints";
-    let was_on: bool = conn.pragma_query_value(None, ignores, |row| row.get(0))?;
-    conn.pragma_update(None, ignores, false)?;
-    let found = image::findings(conn);
-    conn.pragma_update(None, ignores, was_on)?;
-    found
-}
-
-/// What is found now, and whether it was found before. Some findings do not say which row they are
-/// about, so that they are counted.
-fn findings(now: &[String], before: &[String]) -> Vec<Finding> {
-    let mut before = before.to_vec();
-    let mut finding = |what: &String| {
-        let known = before.iter().position(|was| was == what);
-        let since = known.map_or(Since::Now, |at| {
-            before.swap_remove(at);
-            Since::Before
-        });
-        Finding { what: what.clone(), since }
-    };
-    now.iter().map(&mut finding).collect()
-}
-
-/// What a report lists, in the order in which it ran.
+/// What a report lists: migrations, repeatables, seeds, backfills, each in the order in which they ran.
 fn steps(report: &Report, mut lost: Vec<(losses::Name, Vec<RowsLost>)>) -> Vec<Rehearsed> {
     let mut lost_by = |version: Option<Version>, name: &str| {
         let of_it = |(step, _): &(losses::Name, _)| step.0 == version && step.1 == name;

@@ -29,10 +29,11 @@ impl Display for Rehearsal {
             let rows: Vec<_> = self.steps.iter().map(Rehearsed::cells).collect();
             indented(f, &columns(&rows))?;
         }
-        let notes = self.report.held.iter().map(|held| format!("not run: {held}"));
+        let adopted = self.report.adopted.iter().map(|adopted| format!("adopts {adopted}"));
+        let held = self.report.held.iter().map(|held| format!("not run: {held}"));
         let newer = self.report.newer.iter().map(|newer| format!("left alone: {newer}"));
         let warnings = self.report.warnings.iter().map(|warning| format!("warning: {warning}"));
-        list(f, "notes", notes.chain(newer).chain(warnings))?;
+        list(f, "notes", adopted.chain(held).chain(newer).chain(warnings))?;
         list(f, "schema", self.changes.iter().map(|change| change.as_deed()))?;
         write!(f, "\n\nspace\n  {}", self.space)?;
         found(f, "quick_check", &self.quick_check)?;

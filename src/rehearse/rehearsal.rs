@@ -95,7 +95,7 @@ pub enum Part {
     Backfill,
 }
 
-/// How many rows fewer a table has.
+/// How many rows fewer a table of `main` has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RowsLost {
@@ -124,8 +124,8 @@ pub enum Beside {
     /// On the copy in a file it became so long: the `-wal`, nothing of it written back meanwhile,
     /// as it is where somebody reads all the time; or the journal of the largest transaction.
     Measured(u64),
-    /// In memory there is none. It is no more than this for each transaction, which is as much as
-    /// the whole database has after it.
+    /// In memory there is none. It is no more than this for each transaction: every page of the
+    /// database once.
     AtMost(u64),
 }
 

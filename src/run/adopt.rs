@@ -1,6 +1,6 @@
 //! Takes over another tool's ledger: proved, decided again under the lock, written at once.
 
-use super::Run;
+use super::{Run, lock};
 use crate::adoption::Proof;
 use crate::error::{Error, ErrorKind, Result, Unfit};
 use crate::event::Event;
@@ -11,8 +11,10 @@ use crate::schema::Snapshot;
 /// What a takeover rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proved {
-    /// Its ledger is trusted.
-    No,
+    /// Nothing: its ledger is trusted, or there is none.
+    Unasked,
+    /// Nothing: another process has been at it since the plan was made.
+    Overtaken,
     /// The schema was compared when it was this version: as long as it is, nobody has changed it.
     /// <https://sqlite.org/pragma.html#pragma_schema_version>
     At(i64),
@@ -37,7 +39,8 @@ impl Run<'_> {
         let tx = job.patience.begin()?;
         let applied = job.applied()?;
         let stands = match proved {
-            Proved::No => true,
+            Proved::Unasked => true,
+            Proved::Overtaken => false,
             Proved::At(version) => job.schema_version()? == version,
         };
         if applied.takeover.as_deref() != Some(preview) || !stands {
@@ -61,15 +64,18 @@ impl super::Job<'_> {
     /// Compares the schema with what the migrations make that are to be taken over. Reads only.
     pub(crate) fn prove(&self, plan: &Plan) -> Result<Proved> {
         let Some(takeover) = plan.takeover.as_deref() else {
-            return Ok(Proved::No);
+            return Ok(Proved::Unasked);
         };
         if takeover.told.proof == Proof::Trusted {
-            return Ok(Proved::No);
+            return Ok(Proved::Unasked);
         }
-        let version = self.patience.retry(|| self.schema_version())?;
-        let applied = takeover.applied();
-        let live = self.patience.retry(|| Snapshot::of(self.conn))?;
-        let live = live.without(std::slice::from_ref(&takeover.told.ledger));
+        let (applied, version, live) = self.patience.retry(|| {
+            let _at_one_moment = lock::read(self.conn)?;
+            Ok((self.applied()?, self.schema_version()?, Snapshot::of(self.conn)?))
+        })?;
+        if applied.takeover.as_deref() != Some(takeover) {
+            return Ok(Proved::Overtaken);
+        }
         let differences = (self.differences)(&applied, live)
             .map_err(|error| takeover.refused(Unfit::CannotReplay).because(error))?;
         if differences.is_empty() {

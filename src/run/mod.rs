@@ -1,6 +1,6 @@
 //! Carries out what is planned: a plan and a connection become a report.
 
-mod adopt;
+pub(crate) mod adopt;
 mod aside;
 mod backfill;
 mod backup;
@@ -46,6 +46,9 @@ use crate::stop::Stop;
 use guard::Terms;
 use lock::{Ear, Patience};
 
+/// How a schema differs from what these make that are applied, in words.
+pub(crate) type Differences<'a> = dyn Fn(&Applied, Snapshot) -> Result<Vec<String>> + 'a;
+
 /// Everything a run has to know and does not change.
 pub(crate) struct Job<'a> {
     pub(crate) conn: &'a Connection,
@@ -58,7 +61,7 @@ pub(crate) struct Job<'a> {
     /// The ledger that is taken over where ours is not there yet.
     pub(crate) adopt: Option<&'a Adoption>,
     /// How a schema differs from what these make.
-    pub(crate) differences: Box<dyn Fn(&Applied, Snapshot) -> Result<Vec<String>> + 'a>,
+    pub(crate) differences: Box<Differences<'a>>,
     pub(crate) stop: Option<&'a Stop>,
     pub(crate) policies: Policies,
     pub(crate) backup: Option<&'a Backup>,
@@ -152,6 +155,12 @@ impl<'a> Run<'a> {
         let mut plan = self.take_over(first, proved)?;
         let mut made = Made::WithoutLock;
         while !plan.is_empty() {
+            if plan.takeover.is_some() {
+                // The other tool has been here since the first look.
+                let proved = self.job.prove(&plan)?;
+                (plan, made) = (self.take_over(plan, proved)?, Made::WithoutLock);
+                continue;
+            }
             if let (Some(name), Some(step)) = (plan.gate(), plan.steps.first()) {
                 self.gate(name, &self.job.label(step))?;
                 (plan, made) = (self.plan_patiently()?, Made::WithoutLock);

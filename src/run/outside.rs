@@ -63,8 +63,8 @@ impl Run<'_> {
     fn begin_outside(&self, step: &Step, mark: &Mark) -> Result<bool> {
         let job = self.job;
         let tx = job.patience.begin()?;
-        let applied = job.ledger.read()?;
-        if job.is_overtaken(&applied, self.goal) {
+        let applied = job.applied()?;
+        if job.is_overtaken(&applied, self.goal) || applied.takeover.is_some() {
             return Ok(false);
         }
         let plan = job.plan_from(&applied, self.goal)?;

@@ -22,8 +22,7 @@ pub(crate) fn refuse_running(job: &Job<'_>) -> Result<()> {
 pub(crate) fn refuse_unadopted(job: &Job<'_>) -> Result<()> {
     let applied = job.patience.retry(|| job.applied())?;
     let Some(takeover) = applied.takeover else { return Ok(()) };
-    let ledger = &takeover.told.ledger;
-    let pending = format!("the ledger of {}, `{ledger}`, is to be taken over", takeover.told.tool);
+    let pending = takeover.told.pending();
     Err(Error::from(ErrorKind::NotCurrent { pending }).advise("run `apply` first"))
 }
 

@@ -29,8 +29,11 @@ impl Run<'_> {
         };
         let settings = Settings::remember(job.conn, |_| true)?;
         let tx = job.patience.begin()?;
-        let applied = job.ledger.read()?;
+        let applied = job.applied()?;
         let plan = job.plan_from(&applied, self.goal)?;
+        if plan.takeover.is_some() {
+            return Ok(());
+        }
         if !plan.seeds.iter().any(|pending| pending == name) || !plan.steps.is_empty() {
             return Ok(());
         }

@@ -89,8 +89,8 @@ impl<'a> Run<'a> {
     /// or `None` where another process has been here in the meantime.
     fn inside(&mut self, tx: &Transaction<'_>, preview: &[Step]) -> Result<Option<Report>> {
         let job = self.job;
-        let applied = job.ledger.read()?;
-        if job.is_overtaken(&applied, self.goal) {
+        let applied = job.applied()?;
+        if job.is_overtaken(&applied, self.goal) || applied.takeover.is_some() {
             return Ok(None);
         }
         let plan = job.plan_from(&applied, self.goal)?;

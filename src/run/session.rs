@@ -57,14 +57,32 @@ const MEANINGS: [&str; 11] = [
     "writable_schema",
 ];
 
-/// What no PRAGMA tells: <https://sqlite.org/c3ref/c_dbconfig_defensive.html>.
-const SWITCHES: [DbConfig; 5] = [
-    DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER,
-    DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW,
-    DbConfig::SQLITE_DBCONFIG_DQS_DDL,
-    DbConfig::SQLITE_DBCONFIG_DQS_DML,
-    DbConfig::SQLITE_DBCONFIG_DEFENSIVE,
-];
+/// What no PRAGMA tells: <https://sqlite.org/c3ref/c_dbconfig_defensive.html>. Older releases of
+/// rusqlite do not know them all: what an inner block imports goes before what is imported around it,
+/// so that those are nothing there.
+fn switches() -> [Option<DbConfig>; 5] {
+    #[allow(unused_imports)]
+    use unknown::*;
+    {
+        use DbConfig::*;
+        [
+            SQLITE_DBCONFIG_ENABLE_TRIGGER.into(),
+            SQLITE_DBCONFIG_ENABLE_VIEW.into(),
+            SQLITE_DBCONFIG_DQS_DDL.into(),
+            SQLITE_DBCONFIG_DQS_DML.into(),
+            SQLITE_DBCONFIG_DEFENSIVE.into(),
+        ]
+    }
+}
+
+#[allow(dead_code)]
+mod unknown {
+    use rusqlite::config::DbConfig;
+
+    pub(super) const SQLITE_DBCONFIG_ENABLE_VIEW: Option<DbConfig> = None;
+    pub(super) const SQLITE_DBCONFIG_DQS_DDL: Option<DbConfig> = None;
+    pub(super) const SQLITE_DBCONFIG_DQS_DML: Option<DbConfig> = None;
+}
 
 /// Gives another connection the settings that decide what a statement does.
 pub(crate) fn carry_over(from: &Connection, to: &Connection) -> rusqlite::Result<()> {
@@ -73,7 +91,7 @@ pub(crate) fn carry_over(from: &Connection, to: &Connection) -> rusqlite::Result
             write(to, "main.", name, &value)?;
         }
     }
-    for switch in SWITCHES {
+    for switch in switches().into_iter().flatten() {
         // An older SQLite has not got them all.
         if let Ok(on) = from.db_config(switch) {
             to.set_db_config(switch, on)?;

@@ -18,12 +18,12 @@ use std::fmt;
 /// let wanted = snapshot("CREATE TABLE pet(id INTEGER PRIMARY KEY, age INT, name TEXT)")?;
 ///
 /// let changes = diff(&is, &wanted);
-/// assert_eq!(changes[0].kind, Kind::Column);
-/// assert_eq!(changes[0].to_string(), "table `pet` lacks the column `name` (name TEXT)");
-/// assert_eq!(changes[0].as_deed(), "add the column `name` to table `pet` (name TEXT)");
-/// assert_eq!(changes[0].statement(), Some("ALTER TABLE pet ADD COLUMN name TEXT"));
-/// assert_eq!(changes[1].to_string(), "column `age` of table `pet`: type TEXT instead of INT");
-/// assert_eq!(changes[1].statement(), None); // it takes a rebuild
+/// assert_eq!(changes[0].kind, Kind::Type);
+/// assert_eq!(changes[0].to_string(), "column `age` of table `pet`: type TEXT instead of INT");
+/// assert_eq!(changes[0].statement(), None); // it takes a rebuild
+/// assert_eq!(changes[1].to_string(), "table `pet` lacks the column `name` (name TEXT)");
+/// assert_eq!(changes[1].as_deed(), "add the column `name` to table `pet` (name TEXT)");
+/// assert_eq!(changes[1].statement(), Some("ALTER TABLE pet ADD COLUMN name TEXT"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@
 //! one.execute_batch("CREATE TABLE old(id INTEGER PRIMARY KEY); ALTER TABLE old RENAME TO note;
 //!                    ALTER TABLE note ADD COLUMN text TEXT")?;
 //! let other = Connection::open_in_memory()?;
-//! other.execute_batch("CREATE TABLE Note ([id] integer primary key, -- its number
+//! other.execute_batch("create table [note] ([ID] integer primary key, -- its number
 //!                                         \"text\" TEXT)")?;
 //! assert!(diff(&Snapshot::of(&one)?, &Snapshot::of(&other)?).is_empty());
 //!
@@ -46,7 +46,8 @@ use table::{Index, Table, Trigger, View};
 /// What the schema of a database's `main` means: tables, indexes, views and triggers.
 ///
 /// These never count: what is SQLite's own (`sqlite_…`), the tables that a virtual table keeps for
-/// itself, ledgers of landfall's of any prefix, Litestream's tables, and what hangs on any of them.
+/// itself, ledgers of landfall's of any prefix and of other tools, Litestream's tables, and what hangs on
+/// any of them.
 #[derive(Clone)]
 pub struct Snapshot {
     objects: Objects,
@@ -120,7 +121,7 @@ impl Snapshot {
     /// conn.execute_batch("create table \"pet\"(id integer primary key,[name] text not null)")?;
     /// assert_eq!(
     ///     Snapshot::of(&conn)?.to_sql(),
-    ///     "CREATE TABLE pet (\n    id integer PRIMARY KEY,\n    name text NOT NULL\n);\n"
+    ///     "CREATE TABLE pet (\n    id INTEGER PRIMARY KEY,\n    name TEXT NOT NULL\n);\n"
     /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -292,8 +292,10 @@ fn column(sql: &str, facts: ColumnFacts, text: &Definition, at: usize, names: Na
         stored: facts.hidden == 3,
     });
     let conflict = said.and_then(|said| said.not_null_conflict.clone());
+    // Releases differ in whether they tell it in the case that it was written in.
+    let declared = facts.declared.to_ascii_uppercase();
     Column {
-        declared: Phrase::of(&facts.declared, &significant(&facts.declared), &|_| true),
+        declared: Phrase::of(&declared, &significant(&declared), &|_| true),
         not_null: facts.not_null.then_some(conflict),
         default: facts.default.as_deref().and_then(|text| default(text, names)),
         generated,

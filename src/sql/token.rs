@@ -227,7 +227,8 @@ fn is_word(byte: u8) -> bool {
 /// Which bytes can stand in a word. Most bytes of a script are looked up here.
 static WORD: [bool; 256] = {
     let mut table = [false; 256];
-    let (mut byte, mut rest) = (0_u8, table.as_mut_slice());
+    let mut rest: &mut [bool] = &mut table;
+    let mut byte = 0_u8;
     while let Some((is_word, others)) = rest.split_first_mut() {
         *is_word = matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'$' | 0x80..);
         byte = byte.wrapping_add(1);

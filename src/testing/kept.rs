@@ -1,6 +1,7 @@
 //! A text file that is kept beside the code and under review: compared with what it should say, and
 //! written anew where that is asked for.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind as Io;
@@ -66,8 +67,11 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 /// How many lines that are the same are shown around those that are not.
 const CONTEXT: usize = 2;
 
-/// Where the pairs of lines to compare become too many, the texts are shown one after the other.
-const PAIRS: usize = 4_000_000;
+/// How many lines are shown in all.
+const SHOWN: usize = 200;
+
+/// How many lines may differ for the fewest to be looked for.
+const EDITS: isize = 1000;
 
 /// What is in the file and should not be after `-`, what should be and is not after `+`.
 fn difference(found: &str, wanted: &str) -> String {
@@ -87,46 +91,71 @@ fn difference(found: &str, wanted: &str) -> String {
     shown(&lines)
 }
 
-/// The longest lines that both have in common, and between them those of the one and the other.
+/// The fewest lines to take away and to add that make one of the other, by E. Myers's way: on each
+/// diagonal one walks as far as the lines are the same, with no edit, one, two, and so on. Where
+/// they become too many, all of the one goes and all of the other comes.
 fn aligned<'l>(a: &[&'l str], b: &[&'l str], lines: &mut Vec<(char, &'l str)>) {
-    let width = b.len() + 1;
-    let mut common = Vec::new();
-    if a.len().saturating_mul(b.len()) <= PAIRS {
-        common = vec![0u32; (a.len() + 1) * width];
+    let Some(steps) = steps(a, b) else {
+        lines.extend(a.iter().map(|line| ('-', *line)));
+        lines.extend(b.iter().map(|line| ('+', *line)));
+        return;
+    };
+    let start = lines.len();
+    let (mut x, mut y) = (a.len() as isize, b.len() as isize);
+    for (edits, reach) in steps.iter().enumerate().rev() {
+        let (from, from_x) = reach.origin(edits as isize, x - y);
+        let from_y = from_x - from;
+        while x > from_x && y > from_y {
+            lines.extend(line(a, x - 1).map(|line| (' ', line)));
+            (x, y) = (x - 1, y - 1);
+        }
+        match x > from_x {
+            true => lines.extend(line(a, x - 1).map(|line| ('-', line))),
+            false => lines.extend(line(b, y - 1).map(|line| ('+', line))),
+        }
+        (x, y) = (from_x, from_y);
     }
-    let at = |common: &[u32], i: usize, j: usize| common.get(i * width + j).copied().unwrap_or(0);
-    if !common.is_empty() {
-        for (i, one) in a.iter().enumerate().rev() {
-            for (j, other) in b.iter().enumerate().rev() {
-                let longest = match one == other {
-                    true => at(&common, i + 1, j + 1) + 1,
-                    false => at(&common, i + 1, j).max(at(&common, i, j + 1)),
-                };
-                if let Some(cell) = common.get_mut(i * width + j) {
-                    *cell = longest;
-                }
+    lines.get_mut(start..).unwrap_or_default().reverse();
+}
+
+fn line<'l>(lines: &[&'l str], at: isize) -> Option<&'l str> {
+    lines.get(usize::try_from(at).ok()?).copied()
+}
+
+/// What there was to start from at each number of edits, up to the one that makes it all.
+fn steps(a: &[&str], b: &[&str]) -> Option<Vec<Reach>> {
+    let mut reach = Reach(HashMap::from([(1, 0)]));
+    let mut steps = Vec::new();
+    for edits in 0..=EDITS {
+        steps.push(reach.clone());
+        for diagonal in (-edits..=edits).step_by(2) {
+            let (from, from_x) = reach.origin(edits, diagonal);
+            let mut x = if from > diagonal { from_x } else { from_x + 1 };
+            while line(a, x).is_some_and(|one| line(b, x - diagonal) == Some(one)) {
+                x += 1;
+            }
+            reach.0.insert(diagonal, x);
+            if x >= a.len() as isize && x - diagonal >= b.len() as isize {
+                return Some(steps);
             }
         }
     }
-    let (mut i, mut j) = (0, 0);
-    loop {
-        match (a.get(i), b.get(j)) {
-            (Some(one), Some(other)) if one == other && !common.is_empty() => {
-                lines.push((' ', one));
-                (i, j) = (i + 1, j + 1);
-            }
-            (Some(one), other)
-                if other.is_none() || at(&common, i + 1, j) >= at(&common, i, j + 1) =>
-            {
-                lines.push(('-', one));
-                i += 1;
-            }
-            (_, Some(other)) => {
-                lines.push(('+', other));
-                j += 1;
-            }
-            _ => return,
-        }
+    None
+}
+
+/// How far along the first text one has come, by diagonal: lines of the first less lines of the
+/// second.
+#[derive(Clone)]
+struct Reach(HashMap<isize, isize>);
+
+impl Reach {
+    /// The neighbour that a diagonal is come to from, by taking a line away or adding one, and how
+    /// far that has come.
+    fn origin(&self, edits: isize, diagonal: isize) -> (isize, isize) {
+        let at = |diagonal| self.0.get(&diagonal).copied().unwrap_or(0);
+        let adds = diagonal == -edits || diagonal != edits && at(diagonal - 1) < at(diagonal + 1);
+        let from = if adds { diagonal + 1 } else { diagonal - 1 };
+        (from, at(from))
     }
 }
 
@@ -139,11 +168,16 @@ fn shown(lines: &[(char, &str)]) -> String {
         differs.get(next).is_some_and(|other| *other <= at + CONTEXT)
     };
     let mut text = "- in the file, + as it should be".to_owned();
-    let mut skipped = false;
+    let (mut skipped, mut told) = (false, 0);
     for (at, (mark, line)) in lines.iter().enumerate() {
         if is_near(at) {
             if std::mem::take(&mut skipped) {
                 text.push_str("\n  …");
+            }
+            told += 1;
+            if told > SHOWN {
+                text.push_str("\n  … and so on");
+                break;
             }
             let _ = write!(text, "\n{}", format!("{mark} {line}").trim_end());
         } else {

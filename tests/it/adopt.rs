@@ -118,8 +118,8 @@ pub const FLYWAY: &str = "
         (1, '1', 'person', 'SQL', 'V1__person.sql', 1898608728, '', '2024-01-05 10:11:12.345', 1, 1),
         (2, '2', 'letter', 'SQL', 'V2__letter.sql', 1301158, '', '2024-01-05 10:11:13.345', 1, 1),
         (3, '3', 'born', 'SQL', 'V3__born.sql', -693536355, '', '2024-01-05 10:11:14.345', 1, 1),
-        (4, '3', 'born', 'UNDO_SQL', 'U3__born.sql', 7, '', '2024-01-05 10:11:15.345', 1, 1),
-        (5, '3', 'born', 'SQL', 'V3__born.sql', -693536355, '', '2024-01-05 10:11:16.345', 1, 1);";
+        (5, '3', 'born', 'SQL', 'V3__born.sql', -693536355, '', '2024-01-05 10:11:16.345', 1, 1),
+        (4, '3', 'born', 'UNDO_SQL', 'U3__born.sql', 7, '', '2024-01-05 10:11:15.345', 1, 1);";
 
 pub const PRISMA: &str = "
     CREATE TABLE \"_prisma_migrations\" (
@@ -856,4 +856,31 @@ fn a_migration_that_the_set_lacks_is_for_the_policies_to_decide() {
     missing.clone().missing(Missing::Ignore).apply(&conn).unwrap();
     let state = &missing.status(&conn).unwrap().migrations[1];
     assert_eq!((state.name.as_str(), state.state), ("letter", State::Missing));
+}
+
+#[test]
+fn a_rehearsal_takes_over_on_the_copy() {
+    for case in &CASES {
+        let conn = database(case.ledger);
+        let before = everything(&conn);
+        let rehearsal = migrator(case.versions).adopt(case.adopt).rehearse(&conn).unwrap();
+        assert!(rehearsal.to_string().contains("note"), "{}: {rehearsal}", case.adopt);
+        assert_eq!(everything(&conn), before, "{}", case.adopt);
+    }
+}
+
+#[test]
+fn what_was_taken_over_is_no_drift() {
+    for case in CASES.iter().filter(|case| case.adopt != Adopt::RusqliteMigration) {
+        for table in [case.table, "ours", "schema_migrations"] {
+            let plain = case.ledger.replace(&format!("\"{}\"", case.table), case.table);
+            let conn = database(&plain.replace(case.table, table));
+            let adopt =
+                if table == case.table { case.adopt.into() } else { Adopt::Auto.table(table) };
+            let migrator = migrator(case.versions).adopt(adopt);
+            migrator.apply(&conn).unwrap();
+            let drift = migrator.drift(&conn).unwrap();
+            assert!(drift.is_empty(), "{}, {table}: {drift:?}", case.adopt);
+        }
+    }
 }

@@ -928,7 +928,8 @@ fn a_file_that_is_missing_cut_off_or_no_database_is_not_restored() {
     let mut bytes = whole.clone();
     bytes[4096 * 40..4096 * 40 + 100].fill(0xff);
     std::fs::write(&file, &bytes).unwrap();
-    assert!(cause(&not_restored(&stage, &file)).contains("damaged"));
+    let why = cause(&not_restored(&stage, &file));
+    assert!(why.contains("damaged"), "{why}");
     std::fs::write(&file, &whole).unwrap();
     migrator().restore(&mut stage.open(), &file).unwrap();
 }

@@ -445,3 +445,24 @@ fn a_seed_s_rows_are_no_drift_and_its_tables_are() {
     assert!(table.apply(&conn).unwrap().warnings.is_empty());
     assert_eq!(table.apply(&conn).unwrap().warnings, ["drift: table `s` should not be there"]);
 }
+
+#[test]
+fn another_tool_s_ledger_is_taken_over_first() {
+    let conn = memory();
+    conn.execute_batch(
+        "CREATE TABLE schema_migrations(version uint64, dirty bool);
+         INSERT INTO schema_migrations VALUES (2, 0);
+         CREATE TABLE t1(x); CREATE INDEX i1 ON t1(x); CREATE TABLE t2(x); CREATE INDEX i2 ON t2(x)",
+    )
+    .unwrap();
+    let plain = set(&[1, 2, 3]).drifted(Drifted::Refuse);
+    let error = plain.apply(&conn).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::ForeignLedger { .. }), "{error}");
+    let migrator = plain.adopt(landfall::Adopt::GolangMigrate);
+    let report = migrator.apply(&conn).unwrap();
+    assert_eq!((report.applied.len(), report.warnings), (1, vec![]));
+    assert!(migrator.apply(&conn).unwrap().is_noop());
+    assert_eq!(told(&migrator, &conn), NONE);
+    conn.execute_batch("DROP INDEX i3").unwrap();
+    assert!(matches!(migrator.apply(&conn).unwrap_err().kind(), ErrorKind::Drift { .. }));
+}

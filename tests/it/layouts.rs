@@ -798,7 +798,7 @@ fn a_file_that_escapes_the_runner_is_taken_back_as_one() {
 fn every_line_of_the_table_coming_from_is_in_its_example() {
     let readme = include_str!("../../README.md");
     let section = readme.split("## Coming from another tool").nth(1).unwrap();
-    let section = section.split("\n## ").next().unwrap();
+    let section = section.split("\n##").next().unwrap();
     let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     assert_eq!(rows.len(), 12);
     for row in rows {
@@ -807,5 +807,53 @@ fn every_line_of_the_table_coming_from_is_in_its_example() {
         let folder = format!("let dir = folder(\"{}\");", tool.to_lowercase());
         let example = format!("{folder}\n    {line}.open_in_memory()?;");
         assert!(section.contains(&example), "{example}");
+    }
+}
+
+/// Pieces of files, as they come and not as they should.
+const PIECES: [&str; 22] = [
+    "-- +goose Up\n",
+    "-- +goose Down\n",
+    "-- +goose StatementBegin\n",
+    "-- +goose StatementEnd\n",
+    "-- +goose NO TRANSACTION\r\n",
+    "-- migrate:up\n",
+    "-- migrate:down transaction:false\n",
+    "-- +migrate Up notransaction\n",
+    "--> statement-breakpoint\n",
+    "CREATE TABLE t(x);\r\n",
+    "BEGIN;",
+    "COMMIT;",
+    "PRAGMA foreign_keys=OFF;",
+    "'ü\n",
+    "/* ",
+    " */",
+    "\u{feff}",
+    "{{ .a }}",
+    "{{",
+    "}} ${a}",
+    "\"[`",
+    "-- landfall: no-transaction\n",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn whatever_a_file_holds_it_is_taken_or_refused_at_a_place_in_it(
+        pieces in proptest::collection::vec(0..PIECES.len(), 0..9),
+        with_variable in proptest::bool::ANY,
+    ) {
+        let text: String = pieces.iter().map(|at| PIECES[*at]).collect();
+        let (_dir, migrator) = folder(&[("1_a.sql", &text)]);
+        let migrator = if with_variable { migrator.variable("a", "b'\"") } else { migrator };
+        if let Err(error) = migrator.check() {
+            let place = error.position().unwrap();
+            let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
+            // A value that was filled in is part of the line that is told.
+            let line = text.split('\n').nth(place.line - 1).unwrap();
+            proptest::prop_assert!(with_variable || place.column <= line.chars().count() + 1);
+            proptest::prop_assert!(error.advice().is_some(), "{error}");
+        }
     }
 }

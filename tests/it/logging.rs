@@ -1,6 +1,6 @@
 //! The log: one info line for a start that changed something, none for one that did not.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
 use std::thread::{ThreadId, current};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -24,6 +24,14 @@ impl Log for Lines {
     fn flush(&self) {}
 }
 
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&LINES).unwrap();
+        log::set_max_level(LevelFilter::Debug);
+    });
+}
+
 /// What this thread has logged since the last time: other tests log at the same time.
 fn mine(level: Level) -> Vec<String> {
     let mut lines = LINES.0.lock().unwrap();
@@ -35,8 +43,7 @@ fn mine(level: Level) -> Vec<String> {
 
 #[test]
 fn one_info_line_for_a_boot_that_changed_something_and_none_for_one_that_did_not() {
-    log::set_logger(&LINES).unwrap();
-    log::set_max_level(LevelFilter::Debug);
+    listen();
     let migrator = set(&[(1, "a", "CREATE TABLE a(x)", ""), (2, "b", "CREATE TABLE b(x)", "")]);
     let conn = memory();
     migrator.apply(&conn).unwrap();
@@ -49,4 +56,25 @@ fn one_info_line_for_a_boot_that_changed_something_and_none_for_one_that_did_not
     migrator.apply(&conn).unwrap();
     assert_eq!(mine(Level::Info), [""; 0]);
     assert_eq!(mine(Level::Debug).len(), 1);
+}
+
+#[test]
+fn a_check_warns_of_a_down_script_that_is_empty_where_there_is_something_to_take_back() {
+    listen();
+    set(&[(1, "a", "CREATE TABLE a(x)", "DROP TABLE a")]).check().unwrap();
+    set(&[(1, "a", "CREATE TABLE a(x)", "")]).check().unwrap();
+    set(&[(1, "a", "SELECT 1", "-- nothing")]).check().unwrap();
+    assert_eq!(mine(Level::Warn), [""; 0]);
+    let empty = "-- nothing yet";
+    let all: Vec<_> = (1..=7).map(|version| (version, "a", "CREATE TABLE a(x)", empty)).collect();
+    set(&all[..1]).check().unwrap();
+    set(&all).check().unwrap();
+    assert_eq!(
+        mine(Level::Warn),
+        [
+            "the down script of 1_a is empty: a revert would leave the schema as it is",
+            "the down scripts of 1_a, 2_a, 3_a, 4_a, 5_a, 2 more are empty: a revert would leave the \
+             schema as it is"
+        ]
+    );
 }

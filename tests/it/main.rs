@@ -17,6 +17,7 @@ mod environment;
 mod fresh;
 mod fuzz_corpus;
 mod interrupted;
+mod kept;
 mod killed;
 mod layouts;
 mod layouts_bad;

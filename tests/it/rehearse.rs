@@ -4,13 +4,13 @@
 use landfall::rehearse::{Beside, Downs, Part, Since};
 use landfall::rusqlite::Connection;
 use landfall::{
-    Backfill, ErrorKind, HeldBack, Late, Migration, Migrator, Rehearsal, Seed, Seeds, Target,
-    Version,
+    Adopt, Backfill, Drifted, ErrorKind, HeldBack, Late, Migration, Migrator, Rehearsal, Seed,
+    Seeds, Target, Version,
 };
 
 use crate::support::{cause, everything, example, folder, memory, one, set};
 
-/// The page, times left out.
+/// The page, times left out, and with them how wide their column is.
 fn page(rehearsal: &Rehearsal) -> String {
     let words = |line: &str| {
         let mut words: Vec<&str> = line.split(' ').collect();
@@ -21,7 +21,11 @@ fn page(rehearsal: &Rehearsal) -> String {
         }
         words.join(" ").trim_end().to_owned()
     };
-    rehearsal.to_string().lines().map(words).collect::<Vec<_>>().join("\n")
+    let mut page = rehearsal.to_string().lines().map(words).collect::<Vec<_>>().join("\n");
+    while page.contains("ms   ") {
+        page = page.replace("ms   ", "ms  ");
+    }
+    page
 }
 
 /// What was lost, by step.
@@ -98,7 +102,7 @@ schema
   create index `note_by_at` on table `note`
 
 space
-  the file: 28.0 KiB before, 28.0 KiB after; beside it meanwhile: at most 28.0 KiB a transaction
+  the file: 28.0 KiB before, 28.0 KiB after; beside it meanwhile: at most 28.2 KiB a transaction
 
 quick_check
   nothing found
@@ -496,4 +500,50 @@ fn a_migration_that_was_interrupted_is_the_error() {
     let error = rehearsal.error.unwrap();
     assert!(matches!(error.kind(), ErrorKind::Interrupted { .. }), "{error:?}");
     assert_eq!(cause(&error), "");
+}
+
+#[test]
+fn a_start_that_refuses_drift_refuses_it_in_rehearsal() {
+    let conn = memory();
+    let first = (1, "notes", NOTES, "");
+    set(&[first]).apply(&conn).unwrap();
+    conn.execute_batch("CREATE TABLE stray(x)").unwrap();
+    let next = set(&[first, (2, "next", "CREATE TABLE next(x)", "DROP TABLE next")]);
+    let (_, error) = failing(&next.clone().drifted(Drifted::Refuse), &conn);
+    assert!(error.contains("stray"), "{error}");
+    let rehearsal = clean(&next.drifted(Drifted::Warn), &conn);
+    assert_eq!(rehearsal.report.warnings, ["drift: table `stray` should not be there"]);
+    assert_eq!(rehearsal.changes.len(), 1);
+}
+
+#[test]
+fn another_tools_ledger_is_taken_over_on_the_copy_only() {
+    let conn = memory();
+    conn.execute_batch("CREATE TABLE person(name TEXT); PRAGMA user_version = 1").unwrap();
+    let migrator = set(&[
+        (1, "person", "CREATE TABLE person(name TEXT)", ""),
+        (2, "born", "ALTER TABLE person ADD COLUMN born", "ALTER TABLE person DROP COLUMN born"),
+    ])
+    .adopt(Adopt::RusqliteMigration);
+    let rehearsal = clean(&migrator, &conn);
+    assert_eq!((rehearsal.from, rehearsal.to), (Some(Version::from(1)), Some(Version::from(2))));
+    assert_eq!(rehearsal.steps.len(), 1);
+    assert!(matches!(rehearsal.downs, Downs::Restore), "{}", rehearsal.downs);
+    let told = "notes\n  adopts 1 migration of rusqlite_migration's `PRAGMA user_version`";
+    assert!(page(&rehearsal).contains(told), "{rehearsal}");
+    assert_eq!(one(&conn, "SELECT count(*) FROM sqlite_master"), "1");
+}
+
+#[test]
+fn a_baseline_that_stands_for_older_ones_is_rehearsed_as_it_runs() {
+    let (_dir, migrator) = folder(&[
+        ("1_a.sql", "CREATE TABLE a(x)"),
+        ("1_a.down.sql", "DROP TABLE a"),
+        ("1_base.baseline.sql", "CREATE TABLE a(x)"),
+        ("2_b.sql", "CREATE TABLE b(x)"),
+        ("2_b.down.sql", "DROP TABLE b"),
+    ]);
+    let rehearsal = clean(&migrator, &memory());
+    assert_eq!((rehearsal.from, rehearsal.to), (None, Some(Version::from(2))));
+    assert!(matches!(rehearsal.downs, Downs::Restore), "{}", rehearsal.downs);
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use landfall::rusqlite::config::DbConfig;
 use landfall::rusqlite::functions::FunctionFlags;
 use landfall::rusqlite::{self, Connection, OpenFlags};
 use landfall::{Backup, ErrorKind, Migration, Migrator, Seeds};
@@ -231,6 +232,18 @@ fn what_decides_what_a_statement_does_is_the_same_on_the_copy() {
 }
 
 #[test]
+fn a_string_in_double_quotes_is_on_the_copy_what_it_is_on_the_connection() {
+    let conn = memory();
+    let migrator = set(&[(1, "quotes", "CREATE TABLE t AS SELECT \"text\" AS x", "")]);
+    assert!(migrator.rehearse(&conn).unwrap().error.is_none());
+    // What SQLite compiles in has these names in every release of rusqlite.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false).unwrap();
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false).unwrap();
+    let error = migrator.rehearse(&conn).unwrap().error.unwrap();
+    assert_eq!(migrator.apply(&conn).unwrap_err().to_string(), error.to_string());
+}
+
+#[test]
 fn a_copy_is_one_state_whoever_writes_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app.db");
@@ -295,6 +308,30 @@ fn a_file_that_is_there_is_left_alone_unless_it_is_empty() {
     let error = counting().rehearse_in(&conn, dir.path().join("no/copy.db")).unwrap_err();
     assert!(error.to_string().starts_with("rehearsing in "), "{error}");
     assert!(error.to_string().ends_with("no/copy.db failed; nothing was changed"), "{error}");
+}
+
+#[test]
+fn a_database_of_the_connection_is_no_place_for_the_copy_though_it_is_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, other) = (dir.path().join("app.db"), dir.path().join("other.db"));
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch(&format!("ATTACH '{}' AS other", other.display())).unwrap();
+    std::fs::write(&other, "").unwrap();
+    std::fs::write(dir.path().join("mine.db"), "").unwrap();
+    for name in ["app.db", "./app.db", "other.db"] {
+        let error = counting().rehearse_in(&conn, dir.path().join(name)).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::NotFresh { .. }), "{error:?}");
+    }
+    // An empty file that was there stays where the copy cannot be made.
+    conn.execute_batch("BEGIN").unwrap();
+    counting().rehearse_in(&conn, dir.path().join("mine.db")).unwrap_err();
+    conn.execute_batch("COMMIT").unwrap();
+    let bad = counting().on_connect(|_| Err(rusqlite::Error::InvalidQuery));
+    bad.rehearse_in(&conn, dir.path().join("mine.db")).unwrap_err();
+    bad.rehearse_in(&conn, dir.path().join("new.db")).unwrap_err();
+    assert_eq!(names(dir.path()), ["app.db", "mine.db", "other.db"]);
+    counting().rehearse_in(&conn, dir.path().join("mine.db")).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
 }
 
 #[test]

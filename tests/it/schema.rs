@@ -166,7 +166,9 @@ fn what_means_the_same_is_the_same() {
 
 /// Two schemas, and what is said of the first: what differs and, where there are any, the
 /// statements that mend it.
-const DIFFERENT: &[(&str, &str, &[(&str, &str)])] = &[
+type Different = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const DIFFERENT: &[Different] = &[
     ("", "CREATE TABLE t(a TEXT)", &[("table `t` is missing", "CREATE TABLE t (\n    a TEXT\n)")]),
     (
         "CREATE TABLE t(a TEXT); CREATE INDEX i ON t(a); CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT 1; END",

@@ -22,10 +22,13 @@ pub fn fill(measured: &Path, document: &Path) -> Result<()> {
         if !title.starts_with("### ") {
             continue;
         }
+        if !lines.clone().any(|line| line == END) {
+            return Err(format!("{}: `{title}` has no end", document.display()).into());
+        }
         let before: Vec<&str> = lines.by_ref().take_while(|line| *line != END).collect();
         match section(&measured, title) {
-            Some(section) => filled.push_str(&format!("\n{section}\n\n")),
-            None => {
+            Some(section) if !section.is_empty() => filled.push_str(&format!("\n{section}\n\n")),
+            _ => {
                 eprintln!("{}: `{title}` was not measured, and stays", document.display());
                 before.iter().for_each(|line| filled.push_str(&format!("{line}\n")));
             }

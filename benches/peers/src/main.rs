@@ -3,11 +3,11 @@
 //! `measure` prints Markdown tables and writes the numbers down for `plot`, which draws them; `fill`
 //! puts what was printed into a document. The other two commands are what `measure` starts in processes of their own.
 
+mod fill;
+mod fresh;
 #[path = "../../generate.rs"]
 #[allow(dead_code)] // not every benchmark measures with every kind
 mod generate;
-mod fill;
-mod fresh;
 mod measure;
 mod plot;
 mod processes;
@@ -35,7 +35,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[&str]) -> Result<()> {
     match *arguments {
-        ["measure", numbers] => measure::all(Path::new(numbers)),
+        ["measure", numbers] => measure::all(Path::new(numbers), None),
+        ["measure", numbers, part] => measure::all(Path::new(numbers), Some(part)),
         ["plot", numbers, folder] => plot::draw(Path::new(numbers), Path::new(folder)),
         ["fill", measured, document] => fill::fill(Path::new(measured), Path::new(document)),
         ["do", tool, size, path, ref steps @ ..] => {
@@ -44,7 +45,8 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["boot", tool, size, path, start] => {
             processes::boot(tool, size.parse()?, path, start.parse()?)
         }
-        _ => Err("measure <numbers> | plot <numbers> <folder> | fill <measured> <document>".into()),
+        _ => Err("measure <numbers> [part] | plot <numbers> <folder> | fill <measured> <document>"
+            .into()),
     }
 }
 

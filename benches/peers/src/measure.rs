@@ -33,17 +33,35 @@ const FILE: &str = "fresh file";
 /// In failures.
 const AT_ONCE: &str = "at once";
 
-pub fn all(numbers: &Path) -> Result<()> {
+/// Everything, or the one part that is named.
+pub fn all(numbers: &Path, part: Option<&str>) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut drawn = Numbers::new();
-    machine()?;
-    in_memory(&mut drawn)?;
-    fresh_file(folder.path(), &mut drawn)?;
-    nothing_to_do(folder.path(), &mut drawn)?;
-    for_tests(&mut drawn)?;
-    memory(folder.path())?;
-    at_once(&mut drawn)?;
-    gist(&drawn)?;
+    let is_wanted = |name: &str| part.is_none_or(|part| part == name);
+    if is_wanted("machine") {
+        machine()?;
+    }
+    if is_wanted("cold") {
+        in_memory(&mut drawn)?;
+    }
+    if is_wanted("file") {
+        fresh_file(folder.path(), &mut drawn)?;
+    }
+    if is_wanted("nothing") {
+        nothing_to_do(folder.path(), &mut drawn)?;
+    }
+    if is_wanted("tests") {
+        for_tests(&mut drawn)?;
+    }
+    if is_wanted("memory") {
+        memory(folder.path())?;
+    }
+    if is_wanted("together") {
+        at_once(&mut drawn)?;
+    }
+    if part.is_none() {
+        gist(&drawn)?;
+    }
     std::fs::write(numbers, drawn)?;
     Ok(())
 }
@@ -310,7 +328,8 @@ fn gist(drawn: &Numbers) -> Result<()> {
         let cells: Vec<String> = TOOLS.iter().map(|tool| cell(tool).unwrap_or_default()).collect();
         println!("| {what} | {} |", cells.join(" | "));
     };
-    let ratio = |ratio: f64| if ratio < 9.995 { format!("{ratio:.2}") } else { format!("{ratio:.1}") };
+    let ratio =
+        |ratio: f64| if ratio < 9.995 { format!("{ratio:.2}") } else { format!("{ratio:.1}") };
     row("all of them, in memory", COLD, ratio);
     row("all of them, a new file", FILE, ratio);
     row("nothing to do", NOTHING_TO_DO, |micros| format!("{micros:.0} µs"));
@@ -333,7 +352,7 @@ fn at_once(drawn: &mut Numbers) -> Result<()> {
     let names =
         [LANDFALL, RUSQLITE_MIGRATION, REFINERY, REFINERY_GROUPED, DIESEL, DIESEL_WAITING, SQLX];
     for name in names {
-        let starts = processes::at_once(name, SIZE, ROUNDS)?;
+        let starts = processes::at_once(name, SIZE, rounds::rounds(ROUNDS))?;
         note(drawn, AT_ONCE, name, SIZE, starts.failed as f64)?;
         let most = starts.errors.iter().max_by_key(|(_, count)| **count);
         let said = most.map_or(String::new(), |(error, _)| format!("`{error}`"));

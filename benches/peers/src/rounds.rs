@@ -13,9 +13,17 @@ pub type Way<'a> = Box<dyn FnMut() -> Result<Duration> + 'a>;
 #[derive(Default)]
 pub struct Times(Vec<Duration>);
 
+/// As many rounds as are asked for, or as the environment's `ROUNDS` says, to try whether
+/// everything runs.
+pub fn rounds(wanted: usize) -> usize {
+    let said = std::env::var("ROUNDS").ok().and_then(|said| said.parse().ok());
+    said.unwrap_or(wanted)
+}
+
 /// Runs the ways in turn, each round in another order: what one leaves behind, in caches and in the
 /// background, should not always meet the same. The first round is not counted.
 pub fn race(rounds: usize, ways: &mut [Way<'_>]) -> Result<Vec<Times>> {
+    let rounds = self::rounds(rounds);
     let mut times: Vec<Times> = ways.iter().map(|_| Times::default()).collect();
     let mut order: Vec<usize> = (0..ways.len()).collect();
     let mut dice = Dice(1);

@@ -92,6 +92,14 @@ fn not_renamed(error: rusqlite::Error) -> Error {
     }
 }
 
+/// What the table is called that was named for it, before it is taken over and after.
+pub(crate) fn tables_of(adoption: &Adoption) -> Vec<String> {
+    let Some(table) = &adoption.table else { return Vec::new() };
+    let tools = format::FORMATS.iter().map(|format| format.tool);
+    let its = tools.filter(|tool| adoption.tool == Adopt::Auto || adoption.tool == *tool);
+    std::iter::once(table.clone()).chain(its.map(|tool| renamed(table, tool))).collect()
+}
+
 /// What a table is called once ours has its name.
 fn renamed(table: &str, tool: Adopt) -> String {
     format!("{table}_{}", tool.name().to_ascii_lowercase().replace('-', "_"))

@@ -24,7 +24,7 @@ impl SipHasher13 {
         for &byte in bytes {
             self.tail |= u64::from(byte) << (8 * (self.length % 8));
             self.length = self.length.wrapping_add(1);
-            if self.length % 8 == 0 {
+            if self.length.is_multiple_of(8) {
                 let word = std::mem::take(&mut self.tail);
                 self.compress(word);
             }

@@ -19,8 +19,7 @@ const TABLES: &str = "
     INSERT INTO schema_state VALUES ('format', '1'), ('seal', '0123456789abcdef0123456789abcdef');
 ";
 const ROW: &str = "INSERT INTO schema_migrations VALUES (?1, ?2, ?3, NULL, 1, ?4, 100, NULL)";
-const LINE: &str =
-    "INSERT INTO schema_history(at, action, version, name, detail) VALUES (?4, 'apply', ?1, ?2, ?3)";
+const LINE: &str = "INSERT INTO schema_history(at, action, version, name, detail) VALUES (?4, 'apply', ?1, ?2, ?3)";
 
 pub fn tool(scripts: &[Script]) -> impl Tool + use<> {
     let scripts: Vec<(usize, String, &'static str)> =
