@@ -38,8 +38,7 @@ fn seen_with(sql: &'static str, query: &'static str, own: SampleRows) -> Vec<Str
     if let Err(error) = result {
         panic!("{error:?}");
     }
-    let found = most.lock().unwrap().clone();
-    found
+    most.lock().unwrap().clone()
 }
 
 #[test]
