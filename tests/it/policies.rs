@@ -259,3 +259,20 @@ fn a_set_without_migrations_takes_nothing_back() {
     assert!(matches!(error.kind(), ErrorKind::Newer { .. }), "{error}");
     assert_eq!(tables(&conn), ["a", "b"]);
 }
+
+#[test]
+fn a_unique_index_is_compatible_on_a_table_of_its_own_migration_only() {
+    use landfall::Compatibility::{Breaking, Compatible};
+    let old = (1, "old", "CREATE TABLE old(x)", "");
+    let conn = memory();
+    set(&[old]).apply(&conn).unwrap();
+    for (sql, expected) in [
+        ("CREATE TABLE new(x); CREATE UNIQUE INDEX i ON New(x)", Compatible),
+        ("CREATE INDEX i ON old(x)", Compatible),
+        ("CREATE UNIQUE INDEX i ON old(x)", Breaking),
+        ("CREATE TABLE new(x); CREATE UNIQUE INDEX i ON old(x)", Breaking),
+    ] {
+        let plan = set(&[old, (2, "next", sql, "")]).plan(&conn).unwrap();
+        assert_eq!(plan.steps[0].compatibility, expected, "{sql}");
+    }
+}

@@ -362,6 +362,11 @@ fn no_backup_is_made_and_nobody_is_told() {
     let rehearsal = migrator.rehearse(&conn).unwrap();
     assert!(rehearsal.error.is_none() && rehearsal.report.backup.is_none());
     assert_eq!(names(dir.path()), before);
+    // A file could be backed up.
+    let elsewhere = tempfile::tempdir().unwrap();
+    migrator.rehearse_in(&conn, elsewhere.path().join("copy.db")).unwrap();
+    assert_eq!(names(dir.path()), before);
+    assert_eq!(names(elsewhere.path()), ["copy.db"]);
 }
 
 /// Not a test: what a child process does that is to be killed, or has little room.
