@@ -21,6 +21,7 @@ mod kept;
 mod killed;
 mod layouts;
 mod layouts_bad;
+mod layouts_review;
 mod ledgers;
 mod lint;
 mod lockfile;
