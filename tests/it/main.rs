@@ -2,6 +2,7 @@
 
 mod adopt;
 mod adopt_bad;
+mod adopt_review;
 mod adopt_safe;
 mod backfills;
 mod backups;
