@@ -199,3 +199,22 @@ fn a_schema_with_everything_is_the_same_as_itself() {
     conn.execute_batch(other).unwrap();
     migrator.plan(&conn).unwrap_err();
 }
+
+/// golang-migrate's row after the last down, and one that no tool writes.
+#[test]
+fn golang_migrate_may_have_taken_everything_back() {
+    let ledger = |version: i64| {
+        format!(
+            "CREATE TABLE schema_migrations(version uint64, dirty bool);
+             INSERT INTO schema_migrations VALUES ({version}, 0);"
+        )
+    };
+    let migrator = migrator(NUMBERS).adopt(Adopt::GolangMigrate);
+    let conn = memory();
+    conn.execute_batch(&ledger(-1)).unwrap();
+    assert_eq!(migrator.apply(&conn).unwrap().applied.len(), 4);
+    let conn = memory();
+    conn.execute_batch(&ledger(-2)).unwrap();
+    let error = refused(&conn, &migrator);
+    assert!(error.to_string().contains("whose `version` is `-2`"), "{error}");
+}
