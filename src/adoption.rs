@@ -33,7 +33,8 @@ use crate::migration::Version;
 pub enum Adopt {
     /// rusqlite_migration, and others that count what they applied in
     /// [`PRAGMA user_version`](https://sqlite.org/pragma.html#pragma_user_version): the first
-    /// migrations of the set, in order, are applied. The number is left as it is.
+    /// migrations of the set, in order, are applied. A set that begins with a baseline is refused, as
+    /// nobody knows how many that stands for. The number is left as it is.
     RusqliteMigration,
     /// refinery: `refinery_schema_history`, with SipHash checksums.
     Refinery,
@@ -46,7 +47,7 @@ pub enum Adopt {
     SeaOrm,
     /// hiqlite: `_migrations`, with SHA-256 checksums.
     Hiqlite,
-    /// geni: `schema_migrations`, versions only.
+    /// geni: `schema_migrations` with an `id` alone, versions only.
     Geni,
     /// golang-migrate: `schema_migrations`, the newest version only. Everything in the set up to
     /// that counts as applied.
@@ -55,7 +56,7 @@ pub enum Adopt {
     Goose,
     /// dbmate, and Rails: `schema_migrations`, versions only.
     Dbmate,
-    /// Flyway: `flyway_schema_history`, with CRC-32 checksums; its repeatables too.
+    /// Flyway: `flyway_schema_history`, with CRC-32 checksums; its repeatables and baselines too.
     Flyway,
     /// Prisma: `_prisma_migrations`, with SHA-256 checksums.
     Prisma,

@@ -84,14 +84,20 @@ impl Migrator {
     /// ```
     pub fn drift(&self, conn: &Connection) -> Result<Vec<Change>> {
         let ledger = self.ledger_of(conn)?;
-        let Seen { applied, live, .. } = self.patience(conn)?.retry(|| see(conn, &ledger))?;
+        let set = self.load()?;
+        // What is to be taken over counts as applied.
+        let job = self.job(conn, &ledger, &set)?;
+        let seen = || see(conn, &ledger, || job.applied());
+        let Seen { applied, live, .. } = job.patience.retry(seen)?;
         self.drift_of(&applied, live, session::enforces_foreign_keys(conn)?)
     }
 
     /// Looks for drift at a start, and judges it.
     pub(crate) fn watch(&self, conn: &Connection, ledger: &Ledger<'_>) -> Result<Watched> {
         let mut watched = Watched::default();
-        let Seen { applied, live, moment } = match self.patience(conn)?.retry(|| see(conn, ledger))
+        let Seen { applied, live, moment } = match self
+            .patience(conn)?
+            .retry(|| see(conn, ledger, || ledger.read()))
         {
             Ok(seen) => seen,
             // Its schema is compared when that ledger is taken over.
@@ -177,13 +183,17 @@ struct Seen {
 }
 
 /// In one read transaction: a migration that is committed meanwhile is in both, or in neither.
-fn see(conn: &Connection, ledger: &Ledger<'_>) -> Result<Seen> {
+fn see(
+    conn: &Connection,
+    ledger: &Ledger<'_>,
+    applied: impl Fn() -> Result<Applied>,
+) -> Result<Seen> {
     let reading = "reading the schema";
     let tx = match conn.is_autocommit() {
         true => Some(conn.unchecked_transaction().map_err(Error::sqlite(reading))?),
         false => None,
     };
-    let applied = ledger.read()?;
+    let applied = applied()?;
     let moment = if applied.complete { ledger.moment().ok() } else { None };
     let seen = Seen { applied, live: Snapshot::of(conn)?, moment };
     drop(tx);

@@ -17,6 +17,7 @@ pub(crate) enum Unfit {
     Twice { version: Version },
     Negative { number: i64 },
     MoreThanKnown { count: usize, known: usize },
+    CountsMore { baseline: String },
     Edited { file: String, version: Version },
     NoFile { what: String },
     NameTaken { name: String },
@@ -51,6 +52,11 @@ impl fmt::Display for Unfit {
             Unfit::MoreThanKnown { count, known } => {
                 write!(f, "it counts {count} migrations as applied, and this program knows {known}")
             }
+            Unfit::CountsMore { baseline } => write!(
+                f,
+                "it counts migrations, and how many of them the baseline {baseline} stands for is \
+                 not known"
+            ),
             Unfit::Edited { file, version } => write!(
                 f,
                 "its checksum of version {version} is not that of {file}, which was edited since"
@@ -115,6 +121,11 @@ impl Unfit {
             Unfit::MoreThanKnown { .. } => {
                 "start the newer program, which knows the rest; or, if the number is used for \
                  something else, leave `adopt` away"
+                    .to_owned()
+            }
+            Unfit::CountsMore { .. } => {
+                "bring back the migrations that the baseline stands for; or leave `adopt` away, and \
+                 call `baseline` once with the version that the schema has"
                     .to_owned()
             }
             Unfit::Edited { file, .. } => format!(

@@ -73,7 +73,9 @@ fn foreign(conn: &Connection, table: String, name: &str) -> Error {
         Err(error) => return Error::sqlite("looking at a table with the ledger's name")(error),
     };
     let has = |column: &str| its_columns.iter().any(|its| its.eq_ignore_ascii_case(column));
-    let tool = TOOLS.iter().find(|(column, ..)| name == "migrations" && has(column));
+    // Beside others an `id` counts rows.
+    let is_its = |column: &str| has(column) && (column != "id" || its_columns.len() == 1);
+    let tool = TOOLS.iter().find(|(column, ..)| name == "migrations" && is_its(column));
     let (looks_like, adopt) = match tool {
         Some((_, sentence, adopt)) => ((*sentence).to_owned(), *adopt),
         None => (format!("its columns are {}", its_columns.join(", ")), None),

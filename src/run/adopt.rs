@@ -70,7 +70,8 @@ impl super::Job<'_> {
             return Ok(Proved::Unasked);
         }
         let (applied, version, live) = self.patience.retry(|| {
-            let _at_one_moment = lock::read(self.conn)?;
+            let _at_one_moment =
+                self.conn.is_autocommit().then(|| lock::read(self.conn)).transpose()?;
             Ok((self.applied()?, self.schema_version()?, Snapshot::of(self.conn)?))
         })?;
         if applied.takeover.as_deref() != Some(takeover) {

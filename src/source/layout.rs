@@ -10,8 +10,8 @@ use crate::sql::section;
 ///
 /// In every layout the number is compared as a number, and what only landfall has may stand beside
 /// the tool's own files: `0007_name.verify.sql`, `0050_name.baseline.sql`, `R__name.sql` and
-/// `repeatable/name.sql`. Outside of [`Landfall`](Layout::Landfall) a number is taken as it stands,
-/// also where it could be a date.
+/// `repeatable/name.sql`. Outside of [`Landfall`](Layout::Landfall) and [`Drizzle`](Layout::Drizzle) a
+/// number is taken as it stands, also where it could be a date.
 ///
 /// ```
 /// use landfall::{Layout, Migrator};
@@ -43,8 +43,8 @@ pub enum Layout {
     RusqliteMigration,
     /// `20240101000000_name/migration.sql`, and `down.sql` where there is one.
     Prisma,
-    /// `0000_name.sql` with `meta/_journal.json`, or `20240101000000_name/migration.sql`;
-    /// `--> statement-breakpoint` ends a statement.
+    /// `0000_name.sql` with `meta/_journal.json`, and `0000_name.down.sql` where there is one, or
+    /// `20240101000000_name/migration.sql`; `--> statement-breakpoint` ends a statement.
     Drizzle,
     /// `00001_name.sql` with `-- +goose Up` and `-- +goose Down`; `NO TRANSACTION` is honoured.
     Goose,

@@ -70,9 +70,10 @@ impl Names {
                 return self.lettered(stem);
             }
             layout if !folder.is_empty() => return folder::role(folder, stem, layout),
-            Layout::Landfall => &LANDFALL,
+            // drizzle numbers by counting or by the second, and has no names of its own.
+            Layout::Landfall | Layout::Drizzle => &LANDFALL,
             Layout::Sqlx | Layout::GolangMigrate => &SQLX,
-            Layout::Drizzle | Layout::Goose => &PLAIN,
+            Layout::Goose => &PLAIN,
             Layout::Dbmate | Layout::SqlMigrate => &LOOSE,
             _ if OWN.iter().any(|own| strip_suffix_ignoring_case(stem, own).is_some()) => &PLAIN,
             layout => return Err(strange(layout)),

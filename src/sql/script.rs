@@ -98,6 +98,7 @@ pub(crate) struct Script {
     part: Range<usize>,
     pub(crate) statements: Vec<Statement>,
     pub(crate) directives: Directives,
+    breakpoints: Breakpoints,
     /// Whether that it runs outside a transaction is said in another tool's way.
     said_outside: bool,
     pub(crate) references: Vec<Reference>,
@@ -167,6 +168,7 @@ impl Script {
             part,
             statements,
             directives,
+            breakpoints: reading.breakpoints,
             said_outside,
             references,
             checksum,
@@ -188,11 +190,33 @@ impl Script {
     pub(crate) fn stored(&self) -> Cow<'_, str> {
         let whole = self.part == (0..self.text.len());
         let own = self.text.get(self.part.clone()).unwrap_or_default();
-        let own = if whole { own } else { own.trim() };
+        let own = match self.breakpoints {
+            Breakpoints::End => self.with_semicolons(),
+            Breakpoints::Comments if whole => Cow::Borrowed(own),
+            Breakpoints::Comments => Cow::Borrowed(own.trim()),
+        };
         match self.said_outside {
             true => Cow::Owned(format!("-- landfall: no-transaction\n{own}")),
-            false => Cow::Borrowed(own),
+            false => own,
         }
+    }
+
+    /// The text, in which breakpoints that alone end a statement have a semicolon before them.
+    fn with_semicolons(&self) -> Cow<'_, str> {
+        let mut text = String::new();
+        let mut is_open = false;
+        for token in tokens_in(&self.text, self.part.clone()) {
+            let own = token.text(&self.text);
+            if is_open && token.kind == Kind::Comment && own.starts_with(BREAKPOINT) {
+                text.push(';');
+                is_open = false;
+            }
+            if token.is_significant() {
+                is_open = own != ";";
+            }
+            text.push_str(own);
+        }
+        Cow::Owned(text)
     }
 
     /// Where it begins in its file.

@@ -75,7 +75,10 @@ impl Tool {
         let mut words = rest.split_whitespace();
         let is_mark = match self {
             // A comment may begin with the word `migrate:`; dbmate knows these two.
-            Tool::Dbmate => matches!(words.clone().next(), Some("up" | "down")),
+            Tool::Dbmate => {
+                !rest.starts_with(char::is_whitespace)
+                    && matches!(words.clone().next(), Some("up" | "down"))
+            }
             _ => rest.starts_with(char::is_whitespace),
         };
         let first = words.next().filter(|_| is_mark)?;

@@ -329,7 +329,7 @@ fn rows_that_cannot_be_understood() {
                 FLYWAY,
                 "UPDATE flyway_schema_history SET version = '1.x', script = '' WHERE version = '1'",
             ),
-            "this program has no migration for ``",
+            "it holds a row whose `version` is `1.x`, which is no version",
         ),
     ];
     for (adopt, conn, why) in cases {

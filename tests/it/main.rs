@@ -2,6 +2,7 @@
 
 mod adopt;
 mod adopt_bad;
+mod adopt_review;
 mod adopt_safe;
 mod backfills;
 mod backups;
@@ -21,6 +22,7 @@ mod kept;
 mod killed;
 mod layouts;
 mod layouts_bad;
+mod layouts_review;
 mod ledgers;
 mod lint;
 mod lockfile;

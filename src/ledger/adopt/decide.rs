@@ -9,9 +9,9 @@ use crate::error::Unfit;
 use crate::ledger::Row;
 use crate::migration::Version;
 use crate::report::Compatibility;
-use crate::source::set::{Origin, Repeatable};
+use crate::source::set::{Baseline, Origin, Repeatable};
 use crate::source::{Entry, Set};
-use crate::sql::undo_of_repeatable;
+use crate::sql::{Script, undo_of_repeatable};
 
 /// The rows that ours begins with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,8 +44,25 @@ pub(crate) fn decide(
     for entry in first(set, testimony.first)? {
         put(row_of(entry, None))?;
     }
-    if let Some(UpTo { number, has_run }) = &testimony.up_to {
-        for entry in set.migrations.iter().filter(|entry| number_of(entry) <= *number) {
+    let mut judge = |check: &Option<Check>, script: &Script, version: Version| {
+        match check.as_ref().map(|check| check.is_of(script)) {
+            None => {}
+            Some(true) => decided.checksums += 1,
+            Some(false) if proof == Proof::Trusted => decided.edited.push(script.file.clone()),
+            Some(false) => return Err(Unfit::Edited { file: script.file.clone(), version }),
+        }
+        Ok(())
+    };
+    if let Some(UpTo { number, has_run, baseline }) = &testimony.up_to {
+        let held = baseline.as_ref().and_then(|told| Some((told, baseline_of(set, told)?)));
+        if let Some((told, baseline)) = held {
+            judge(&told.check, &baseline.script, baseline.version)?;
+            put(row_of_baseline(baseline, told.at.as_deref()))?;
+        }
+        let stands_for = held.map(|(_, baseline)| baseline.version);
+        let is_up_to =
+            |entry: &&Entry| number_of(entry) <= *number && Some(entry.version) != stands_for;
+        for entry in set.migrations.iter().filter(is_up_to) {
             put(row_of(entry, None))?;
         }
         let version = number.version().filter(|_| *has_run && by_number(set, number).is_none());
@@ -65,14 +82,8 @@ pub(crate) fn decide(
         };
         left.retain(|other| other.version != entry.version);
         // Of a function there is nothing to compare.
-        if let (Some(check), Some(script)) = (&told.check, entry.task.script()) {
-            if check.is_of(script) {
-                decided.checksums += 1;
-            } else if proof == Proof::Trusted {
-                decided.edited.push(entry.label.clone());
-            } else {
-                return Err(Unfit::Edited { file: entry.label.clone(), version: entry.version });
-            }
+        if let Some(script) = entry.task.script() {
+            judge(&told.check, script, entry.version)?;
         }
         put(row_of(entry, told.at.as_deref()))?;
     }
@@ -102,6 +113,13 @@ fn first(set: &Set, count: i64) -> Result<&[Entry], Unfit> {
         return Err(Unfit::Negative { number: count });
     };
     let known = set.migrations.len();
+    let first = set.migrations.first().map(|entry| entry.version);
+    if let Some(baseline) = set.baselines.first()
+        && wanted > 0
+        && first.is_none_or(|first| first > baseline.version)
+    {
+        return Err(Unfit::CountsMore { baseline: baseline.script.file.clone() });
+    }
     set.migrations.get(..wanted).ok_or(Unfit::MoreThanKnown { count: wanted, known })
 }
 
@@ -143,6 +161,11 @@ fn is_file(path: &str, name: &str) -> bool {
     file(path) == file(name)
 }
 
+fn baseline_of<'s>(set: &'s Set, told: &Told) -> Option<&'s Baseline> {
+    let Key::Name(file, _) = &told.key else { return None };
+    set.baselines.iter().find(|baseline| is_file(&baseline.script.file, file))
+}
+
 /// By the file's name or, as Flyway shows it, with spaces in it.
 fn is_repeatable(repeatable: &Repeatable, told: &Told) -> bool {
     let by_file = matches!(&told.key, Key::Name(file, _) if is_file(&repeatable.script.file, file));
@@ -156,6 +179,18 @@ fn row_of(entry: &Entry, at: Option<&str>) -> Row {
         checksum: entry.checksum.clone(),
         down_sql: entry.down.as_ref().map(|down| down.stored().into_owned()),
         compatibility: entry.compatibility,
+        applied_at: at.unwrap_or_default().to_owned(),
+        app_version: None,
+    }
+}
+
+fn row_of_baseline(baseline: &Baseline, at: Option<&str>) -> Row {
+    Row {
+        version: baseline.version,
+        name: baseline.name.clone(),
+        checksum: baseline.script.checksum.clone(),
+        down_sql: None,
+        compatibility: Compatibility::Breaking,
         applied_at: at.unwrap_or_default().to_owned(),
         app_version: None,
     }

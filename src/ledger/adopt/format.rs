@@ -13,21 +13,39 @@ pub(crate) struct Format {
     pub(crate) lacks: &'static [&'static str],
     /// Read where they are there.
     pub(crate) may_have: &'static [&'static str],
+    /// Whether it has no others.
+    pub(crate) others: Others,
     /// Which of them says when a migration was applied.
     pub(crate) time: &'static str,
 }
 
+/// Columns that a format does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Others {
+    MayBe,
+    Never,
+}
+
 impl Format {
-    const BARE: Format =
-        Format { tool: Adopt::Auto, table: "", has: &[], lacks: &[], may_have: &[], time: "" };
+    const BARE: Format = Format {
+        tool: Adopt::Auto,
+        table: "",
+        has: &[],
+        lacks: &[],
+        may_have: &[],
+        others: Others::MayBe,
+        time: "",
+    };
 
     pub(crate) fn of(tool: Adopt) -> Option<&'static Format> {
         FORMATS.iter().find(|format| format.tool == tool)
     }
 
-    /// Whether a table that has the columns of which that is true can be one.
-    pub(crate) fn fits(&self, there: impl Fn(&&str) -> bool) -> bool {
-        self.has.iter().all(&there) && !self.lacks.iter().any(&there)
+    /// Whether a table that has these columns can be one.
+    pub(crate) fn fits(&self, columns: &[impl AsRef<str>]) -> bool {
+        let there = |wanted: &&str| columns.iter().any(|c| c.as_ref().eq_ignore_ascii_case(wanted));
+        let no_more = self.others == Others::MayBe || columns.len() == self.has.len();
+        self.has.iter().all(there) && !self.lacks.iter().any(there) && no_more
     }
 }
 
@@ -74,7 +92,8 @@ pub(crate) const FORMATS: [Format; 12] = [
         tool: Adopt::Geni,
         table: "schema_migrations",
         has: &["id"],
-        lacks: &["version", "name", "hash", "dirty"],
+        // Beside others an `id` counts rows.
+        others: Others::Never,
         ..Format::BARE
     },
     Format {

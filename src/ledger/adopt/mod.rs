@@ -63,20 +63,21 @@ pub(crate) fn likely(conn: &Connection) -> Result<Option<(Adopt, String)>> {
     Ok(found.map(|found| (found.tool(), found.ledger().to_owned())))
 }
 
+/// What hiqlite and Rails keep beside their ledgers.
+const BESIDE: [(&str, &[&str]); 2] = [
+    ("_metadata", &["key", "data"]),
+    ("ar_internal_metadata", &["key", "value", "created_at", "updated_at"]),
+];
+
 /// Whether a table is a ledger of another tool's: by its columns, and by its usual name or the one
 /// that it gets from us.
 pub(crate) fn is_ledger(name: &str, columns: &[&str]) -> bool {
-    let hiqlites_other = ["key", "data"];
-    let columns_of = |format: &Format| {
-        let there = |wanted: &&str| columns.iter().any(|its| its.eq_ignore_ascii_case(wanted));
-        format.fits(there)
-    };
     let names = |format: &Format| {
         let kept = renamed(format.table, format.tool);
         name.eq_ignore_ascii_case(format.table) || name.eq_ignore_ascii_case(&kept)
     };
-    name.eq_ignore_ascii_case("_metadata") && columns == hiqlites_other
-        || format::FORMATS.iter().any(|format| names(format) && columns_of(format))
+    BESIDE.iter().any(|(beside, its)| name.eq_ignore_ascii_case(beside) && columns == *its)
+        || format::FORMATS.iter().any(|format| names(format) && format.fits(columns))
 }
 
 /// SQLite renames no table while any view or trigger is broken.

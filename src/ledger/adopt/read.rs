@@ -126,7 +126,7 @@ pub(crate) fn all(conn: &Connection) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     for format in &FORMATS {
         if let Some((table, columns)) = columns(conn, format.table)?
-            && format.fits(among(&columns))
+            && format.fits(&columns)
         {
             found.push(Found::Table { format, table });
         }
@@ -139,11 +139,11 @@ fn named(conn: &Connection, format: Option<&'static Format>, name: &str) -> Resu
     let Some((table, columns)) = columns(conn, name)? else {
         return Ok(None);
     };
-    let fitting = FORMATS.iter().filter(|format| format.fits(among(&columns)));
+    let fitting = FORMATS.iter().filter(|format| format.fits(&columns));
     let likely = fitting.max_by_key(|format| format.has.len());
     match format {
         None if likely.is_some() => {}
-        Some(format) if format.fits(among(&columns)) => {
+        Some(format) if format.fits(&columns) => {
             return Ok(Some(Found::Table { format, table }));
         }
         _ => {
@@ -157,10 +157,6 @@ fn named(conn: &Connection, format: Option<&'static Format>, name: &str) -> Resu
         }
     }
     Ok(likely.map(|format| Found::Table { format, table }))
-}
-
-fn among(columns: &[String]) -> impl Fn(&&str) -> bool {
-    |wanted| columns.iter().any(|column| column.eq_ignore_ascii_case(wanted))
 }
 
 /// A table's name as it was given, and its columns.

@@ -28,6 +28,8 @@ pub(crate) struct UpTo {
     pub(crate) number: Number,
     /// Whether there was a migration of that version, and not only a schema that was as if.
     pub(crate) has_run: bool,
+    /// The script that stood for everything up to there.
+    pub(crate) baseline: Option<Told>,
 }
 
 /// One that is applied.
@@ -56,8 +58,8 @@ pub(crate) struct Number(Vec<i64>);
 
 impl Number {
     pub(crate) fn read(text: &str) -> Option<Self> {
-        let parts = text.split(['.', '_']).map(|part| part.parse().ok());
-        let mut parts = parts.collect::<Option<Vec<i64>>>()?;
+        let number = |part: &str| part.parse().ok().filter(|number| *number >= 0);
+        let mut parts = text.split(['.', '_']).map(number).collect::<Option<Vec<i64>>>()?;
         while parts.len() > 1 && parts.last() == Some(&0) {
             parts.pop();
         }
@@ -163,12 +165,13 @@ fn newest(rows: &[Cells]) -> Result<Option<UpTo>> {
             Err(Unfit::TooManyRows { rows: rows.len() })
         };
     };
-    let version = version(row, "version")?;
+    // After the last down script it is -1.
+    let is_none = row.number("version") == Some(-1);
+    let version = if is_none { Version(-1) } else { version(row, "version")? };
     if row.truth("dirty") != Some(false) {
         return Err(dirty(version, "", "its `dirty` is 1"));
     }
-    // After the last down script it is -1.
-    Ok((version.0 >= 0).then_some(UpTo { number: version.into(), has_run: true }))
+    Ok((!is_none).then_some(UpTo { number: version.into(), has_run: true, baseline: None }))
 }
 
 /// goose adds a row when it applies and, in older releases, another when it takes back: the last
@@ -209,14 +212,14 @@ fn prisma(rows: &[Cells]) -> Result<Vec<Told>> {
 
 /// Flyway's rows tell what happened, in the order of their ranks.
 fn flyway(rows: &[Cells], testimony: &mut Testimony) -> Result<()> {
-    let mut applied: Vec<(String, Told)> = Vec::new();
+    let mut applied: Vec<(Number, Told)> = Vec::new();
     for row in rows {
         let kind = row.text("type").to_ascii_uppercase();
         if kind == "SCHEMA" {
             continue;
         }
-        let (text, name, file) = (row.text("version"), row.text("description"), row.text("script"));
-        let number = Number::read(&text);
+        let (name, file) = (row.text("description"), row.text("script"));
+        let number = Number::read(&row.text("version"));
         if row.truth("success") != Some(true) {
             return Err(Unfit::Dirty { migration: file, how: "its `success` is 0" });
         }
@@ -227,16 +230,20 @@ fn flyway(rows: &[Cells], testimony: &mut Testimony) -> Result<()> {
             if kind != "DELETE" {
                 testimony.repeatables.push(told);
             }
-        } else if kind == "BASELINE" {
-            let Some(number) = number else {
-                return Err(unreadable(row, "version", "no version"));
-            };
-            testimony.up_to = Some(UpTo { number, has_run: false });
-        } else {
-            applied.retain(|(other, _)| *other != text);
-            if !kind.starts_with("UNDO") && kind != "DELETE" {
-                applied.push((text, told));
-            }
+            continue;
+        }
+        let Some(number) = number else {
+            return Err(unreadable(row, "version", "no version"));
+        };
+        // `BASELINE` is said by hand, `SQL_BASELINE` and the like by a script that has run.
+        if kind.ends_with("BASELINE") {
+            let baseline = (kind != "BASELINE").then_some(told);
+            testimony.up_to = Some(UpTo { number, has_run: false, baseline });
+            continue;
+        }
+        applied.retain(|(other, _)| *other != number);
+        if !kind.starts_with("UNDO") && kind != "DELETE" {
+            applied.push((number, told));
         }
     }
     testimony.each = applied.into_iter().map(|(_, told)| told).collect();
@@ -258,7 +265,8 @@ fn split_number(text: &str) -> (&str, &str) {
 }
 
 fn version(row: &Cells, column: &str) -> Result<Version> {
-    row.number(column).map(Version).ok_or_else(|| unreadable(row, column, "no version of 64 bits"))
+    let number = row.number(column).filter(|number| *number >= 0);
+    number.map(Version).ok_or_else(|| unreadable(row, column, "no version of 64 bits"))
 }
 
 fn unreadable(row: &Cells, column: &str, what: &'static str) -> Unfit {
