@@ -53,13 +53,21 @@ pub(crate) fn shadows(conn: &Connection) -> rusqlite::Result<BTreeSet<String>> {
     for (name, body) in virtual_tables(conn)? {
         match parts(&folded(&name), &body) {
             Parts::Known(parts) => shadows.extend(parts),
-            Parts::Unknown => unknown = true,
+            Parts::Unknown => unknown |= has_tables_named_after(conn, &name)?,
         }
     }
     if unknown {
         shadows.extend(listed(conn));
     }
     Ok(shadows)
+}
+
+fn has_tables_named_after(conn: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (
+                   SELECT 1 FROM main.sqlite_master
+                   WHERE type = 'table' AND substr(name, 1, length(?1)) = ?1 COLLATE NOCASE
+               )";
+    conn.query_row(sql, [format!("{name}_")], |row| row.get(0))
 }
 
 /// The virtual tables of `main` whose rows are in them and nowhere else, as far as they are of a

@@ -221,3 +221,165 @@ fn documents_that_a_search_index_alone_holds_are_lost_as_other_rows_are() {
     let drops = old.with(Migration::sql(2, "drop", "DROP TABLE docs"));
     assert!(matches!(drops.apply(&conn).unwrap_err().kind(), ErrorKind::DataLoss { .. }));
 }
+
+/// Ups and downs over this, each down wrong in one small way that only shows by meaning or rows.
+const PERSON: &str = "CREATE TABLE team(id INTEGER PRIMARY KEY, name TEXT);
+    CREATE TABLE person(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL COLLATE NOCASE UNIQUE,
+        age INT NOT NULL DEFAULT 7 CHECK (age > 0), team INTEGER REFERENCES team(id) ON DELETE CASCADE);
+    CREATE INDEX person_by_age ON person(age DESC) WHERE age > 3;
+    CREATE TRIGGER named AFTER UPDATE OF name ON person BEGIN SELECT 1; END";
+
+#[test]
+fn a_down_that_is_wrong_in_one_small_way_is_found() {
+    let whole = "CREATE TABLE p(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL COLLATE NOCASE UNIQUE,
+        age INT NOT NULL DEFAULT 7 CHECK (age > 0), team INTEGER REFERENCES team(id) ON DELETE CASCADE);
+        INSERT INTO p(id, name, age, team) SELECT id, name, age, team FROM person;
+        DROP TABLE person; ALTER TABLE p RENAME TO person;
+        CREATE INDEX person_by_age ON person(age DESC) WHERE age > 3;
+        CREATE TRIGGER named AFTER UPDATE OF name ON person BEGIN SELECT 1; END";
+    let up = "ALTER TABLE person ADD COLUMN note TEXT";
+    let with = |down: String| {
+        Migrator::from_migrations([
+            Migration::sql(1, "person", PERSON).down("DROP TABLE person; DROP TABLE team"),
+            Migration::sql(2, "note", up).down(down),
+        ])
+    };
+    assert_eq!(found(&with(whole.to_owned())), NONE);
+    let mut missed = Vec::new();
+    for (right, wrong) in [
+        (" COLLATE NOCASE", ""),
+        (" UNIQUE", ""),
+        (" NOT NULL DEFAULT 7", " NOT NULL"),
+        ("DEFAULT 7", "DEFAULT 8"),
+        (" CHECK (age > 0)", ""),
+        ("age > 0", "age >= 0"),
+        ("ON DELETE CASCADE", "ON DELETE SET NULL"),
+        ("ON DELETE CASCADE", "ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED"),
+        (" AUTOINCREMENT", ""),
+        ("age DESC", "age"),
+        (" WHERE age > 3", ""),
+        ("UPDATE OF name", "UPDATE"),
+        ("AFTER", "BEFORE"),
+        ("CREATE TRIGGER named AFTER UPDATE OF name ON person BEGIN SELECT 1; END", ""),
+        (" FROM person;", " FROM person WHERE age > 8;"),
+        ("SELECT id, name, age, team", "SELECT id, name, age, NULL"),
+        ("INSERT INTO p(id, name, age, team) SELECT id, name, age, team FROM person;", ""),
+        ("age INT NOT", "age INTEGER NOT"),
+    ] {
+        assert!(whole.contains(right), "{right}");
+        let found = found(&with(whole.replace(right, wrong)));
+        if !found.iter().any(|line| line.starts_with("down-")) {
+            missed.push(format!("{right} -> {wrong}: {found:?}"));
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn what_means_another_thing_differs_and_what_does_not_does_not() {
+    let table =
+        |body: &str| format!("CREATE TABLE p(id INTEGER PRIMARY KEY, b); CREATE TABLE t({body})");
+    let differ = [
+        ("id INTEGER PRIMARY KEY", "id INT PRIMARY KEY"),
+        ("id INTEGER PRIMARY KEY", "id INTEGER PRIMARY KEY DESC"),
+        ("a, UNIQUE(a COLLATE NOCASE)", "a, UNIQUE(a)"),
+        ("a, UNIQUE(a) ON CONFLICT IGNORE", "a, UNIQUE(a)"),
+        ("a NOT NULL ON CONFLICT REPLACE DEFAULT 1", "a NOT NULL DEFAULT 1"),
+        ("a REFERENCES p(b)", "a REFERENCES p"),
+        ("a REFERENCES p ON UPDATE CASCADE", "a REFERENCES p"),
+        ("a, b AS (a) STORED", "a, b AS (a)"),
+        ("a, b", "b, a"),
+        ("a TEXT", "a TEXT DEFAULT ''"),
+        ("a DEFAULT 1", "a DEFAULT '1'"),
+        ("a DEFAULT (CURRENT_TIMESTAMP)", "a DEFAULT 'CURRENT_TIMESTAMP'"),
+        ("a DEFAULT x'00'", "a DEFAULT x'01'"),
+        ("a PRIMARY KEY ON CONFLICT REPLACE", "a PRIMARY KEY"),
+        ("a, b, PRIMARY KEY(a, b)", "a, b, PRIMARY KEY(b, a)"),
+        ("a CHECK (a = 'X')", "a CHECK (a = 'x')"),
+    ];
+    for (one, other) in differ {
+        assert_ne!(told(&table(one), &table(other)), NONE, "{one} | {other}");
+        assert_ne!(told(&table(other), &table(one)), NONE, "{other} | {one}");
+    }
+    let same = [
+        ("a INT CHECK (a > 0) CHECK (a < 9)", "a INT, CHECK (a < 9), CHECK ((A > 0))"),
+        ("a REFERENCES p", "a REFERENCES P(ID) ON DELETE NO ACTION NOT DEFERRABLE"),
+        ("id INTEGER, PRIMARY KEY(id)", "\"id\" integer primary key asc"),
+        ("a UNIQUE", "[A], UNIQUE(`a`)"),
+        ("a varchar(10) DEFAULT (1)", "a VARCHAR( 10 ) DEFAULT 1 NULL"),
+        ("a DEFAULT NULL", "a"),
+        ("a CONSTRAINT c NOT NULL CONSTRAINT d UNIQUE", "a UNIQUE NOT NULL"),
+    ];
+    for (one, other) in same {
+        assert_eq!(told(&table(one), &table(other)), NONE, "{one} | {other}");
+    }
+    let all = [
+        ("CREATE TABLE t(a); CREATE UNIQUE INDEX i ON t(a)", "CREATE TABLE t(a UNIQUE)"),
+        (
+            "CREATE VIRTUAL TABLE f USING fts5(a)",
+            "CREATE VIRTUAL TABLE f USING fts5(a, prefix='2')",
+        ),
+        (
+            "CREATE TABLE t(a); CREATE VIEW v(x) AS SELECT a FROM t",
+            "CREATE TABLE t(a); CREATE VIEW v AS SELECT a FROM t",
+        ),
+        (
+            "CREATE TABLE t(a); CREATE INDEX i ON t(a + 1)",
+            "CREATE TABLE t(a); CREATE INDEX i ON t(a + 2)",
+        ),
+        ("CREATE TABLE docs_data(a); CREATE TABLE a_content(b)", ""),
+    ];
+    for (one, other) in all {
+        assert_ne!(told(one, other), NONE, "{one} | {other}");
+    }
+}
+
+#[test]
+fn a_failure_in_any_place_of_a_rehearsal_is_its_error_and_leaves_the_original_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("empty.db");
+    std::fs::write(&path, b"").unwrap();
+    for at in 1..=3 {
+        let migrations = (1..=3).map(|n| {
+            let sql = if n == at {
+                "CREATE TABLE bad(".to_owned()
+            } else {
+                format!("CREATE TABLE t{n}(x)")
+            };
+            Migration::sql(n, format!("m{n}"), sql)
+        });
+        let migrations: Vec<Migration> = migrations.collect();
+        let conn = landfall::rusqlite::Connection::open(&path).unwrap();
+        let result = Migrator::from_migrations(migrations).rehearse(&conn);
+        assert!(result.is_err() || result.unwrap().error.is_some());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn an_open_statement_of_the_caller_goes_on_after_a_rehearsal() {
+    let conn = memory();
+    conn.execute_batch(
+        "CREATE TABLE a(x); INSERT INTO a VALUES (1), (2), (3); PRAGMA case_sensitive_like = ON",
+    )
+    .unwrap();
+    let mut statement = conn.prepare("SELECT x FROM a").unwrap();
+    let mut rows = statement.query([]).unwrap();
+    rows.next().unwrap();
+    let new = set(&[(1, "drop", "-- landfall: allow-data-loss: over\nDROP TABLE a", "")]);
+    assert_eq!(lost(&new.rehearse(&conn).unwrap()), ["3 a"]);
+    assert_eq!(rows.next().unwrap().unwrap().get::<_, i64>(0).unwrap(), 2);
+}
+
+/// Each is one that SQLite knows.
+#[test]
+fn a_pragma_that_asks_is_no_pragma_without_effect() {
+    let conn = memory();
+    let mut known = conn.prepare("SELECT name FROM pragma_pragma_list").unwrap();
+    let known = known.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let sql: String = known.map(|name| format!("PRAGMA {};", name.unwrap())).collect();
+    let migration = Migration::sql(1, "ask", sql).irreversible("it asks");
+    let found = found(&Migrator::from_migrations([migration]));
+    assert!(!found.iter().any(|line| line.contains("none that SQLite knows")), "{found:#?}");
+}
