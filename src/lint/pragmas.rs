@@ -4,9 +4,10 @@ use super::Hit;
 use crate::sql::{Action, Rule, Script};
 
 /// Those that change something while a script runs, or in the file.
-const EFFECTIVE: [&str; 14] = [
+const EFFECTIVE: [&str; 17] = [
     "application_id",
     "case_sensitive_like",
+    "default_cache_size",
     "defer_foreign_keys",
     "foreign_keys",
     "full_column_names",
@@ -16,25 +17,35 @@ const EFFECTIVE: [&str; 14] = [
     "optimize",
     "recursive_triggers",
     "reverse_unordered_selects",
+    "shrink_memory",
+    "soft_heap_limit",
     "trusted_schema",
     "user_version",
     "writable_schema",
 ];
 
 /// Those that ask, and may be given what to ask of.
-const QUESTIONS: [&str; 12] = [
+const QUESTIONS: [&str; 20] = [
+    "collation_list",
+    "compile_options",
+    "data_version",
+    "database_list",
     "foreign_key_check",
     "foreign_key_list",
+    "freelist_count",
     "function_list",
     "index_info",
     "index_list",
     "index_xinfo",
     "integrity_check",
+    "module_list",
+    "page_count",
+    "pragma_list",
     "quick_check",
+    "schema_version",
     "table_info",
     "table_list",
     "table_xinfo",
-    "schema_version",
 ];
 
 /// Those that only work outside a transaction.
@@ -50,7 +61,7 @@ const OUTSIDE: [&str; 8] = [
 ];
 
 /// Those that are the connection's, and are put back after the script.
-const SESSION: [&str; 17] = [
+const SESSION: [&str; 21] = [
     "analysis_limit",
     "automatic_index",
     "busy_timeout",
@@ -58,13 +69,17 @@ const SESSION: [&str; 17] = [
     "cache_spill",
     "cell_size_check",
     "checkpoint_fullfsync",
+    "count_changes",
+    "empty_result_callbacks",
     "fullfsync",
     "journal_size_limit",
     "locking_mode",
     "max_page_count",
     "mmap_size",
     "query_only",
+    "read_uncommitted",
     "secure_delete",
+    "short_column_names",
     "temp_store",
     "threads",
     "wal_autocheckpoint",

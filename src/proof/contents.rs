@@ -73,12 +73,12 @@ pub(crate) fn shown(rows: u64) -> String {
 
 fn read(conn: &Connection, is_ours: impl Fn(&str) -> bool) -> rusqlite::Result<Contents> {
     let clock = Clock::now(conn)?;
-    let shadows = crate::run::table::shadows(conn)?;
+    let shadows = crate::schema::shadows(conn)?;
     let mut statement = conn.prepare("SELECT name FROM main.sqlite_master WHERE type = 'table'")?;
     let names = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     let mut contents = Contents::default();
     for name in names {
-        let is_shadow = shadows.iter().any(|shadow| shadow.eq_ignore_ascii_case(&name));
+        let is_shadow = shadows.contains(&name.to_ascii_lowercase());
         let head = name.get(..7).unwrap_or_default();
         if is_ours(&name) || is_shadow || head.eq_ignore_ascii_case("sqlite_") {
             continue;

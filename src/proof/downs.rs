@@ -13,8 +13,7 @@ use crate::migration::Target;
 use crate::migrator::Migrator;
 use crate::plan::DataLoss;
 use crate::source::Entry;
-use crate::sql::action::Change;
-use crate::sql::{Action, Rule};
+use crate::sql::Rule;
 
 /// A migration's way up, as it was gone.
 pub(super) struct Passage<'a> {
@@ -149,17 +148,8 @@ fn lost(entry: &Entry, passage: &Passage<'_>, now: &Contents) -> Vec<String> {
 
 /// The table after the up that was this one before, also where the up has renamed it.
 fn kept<'a>(entry: &Entry, table: &str, after: &'a Contents) -> Option<&'a Rows> {
-    let mut name = table.to_owned();
-    let statements = entry.task.script().map(|script| script.statements.as_slice());
-    for statement in statements.unwrap_or_default() {
-        match &statement.action {
-            Action::Alter { table, change: Change::RenameTable(to) } if table.is(&name) => {
-                name = to.to_ascii_lowercase();
-            }
-            _ => {}
-        }
-    }
-    after.tables.get(&name).or_else(|| after.tables.get(table))
+    let renamed = entry.task.script().and_then(|script| after.tables.get(&script.renamed(table)));
+    renamed.or_else(|| after.tables.get(table))
 }
 
 fn again(

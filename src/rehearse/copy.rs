@@ -64,11 +64,14 @@ impl Copy {
             (None, _) => Connection::open_in_memory(),
         }
         .map_err(Error::sqlite(opening))?;
-        let size = |name: &str| page_size(from, name);
         if draft.is_none() {
-            let size = size("main").map_err(Error::sqlite(opening))?;
-            conn.execute_batch(&format!("PRAGMA page_size = {size}"))
-                .map_err(Error::sqlite(opening))?;
+            // Before the first table, be it a TEMP one of `on_connect`.
+            let like = || {
+                let (size, encoding) = (page_size(from, "main")?, encoding(from)?);
+                let text = format!("PRAGMA page_size = {size}; PRAGMA encoding = '{encoding}'");
+                conn.execute_batch(&text)
+            };
+            like().map_err(Error::sqlite(opening))?;
         }
         migrator.prepare(&conn)?;
         // What the application attached there is no copy.
@@ -167,6 +170,10 @@ fn detach_all(conn: &Connection) -> rusqlite::Result<()> {
 
 fn page_size(conn: &Connection, name: &str) -> rusqlite::Result<i64> {
     conn.query_row(&format!("PRAGMA {name}.page_size"), [], |row| row.get(0))
+}
+
+fn encoding(conn: &Connection) -> rusqlite::Result<String> {
+    conn.query_row("PRAGMA encoding", [], |row| row.get(0))
 }
 
 /// Runs pragmas, whatever they answer.

@@ -11,6 +11,8 @@ use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::migration::Version;
 use crate::plan::Direction;
+use crate::run::table::holding;
+use crate::schema::keepers;
 use crate::source::Set;
 use crate::sql::action::Change;
 use crate::sql::{Action, Script, quoted};
@@ -18,20 +20,26 @@ use crate::sql::{Action, Script, quoted};
 /// A step as events call it.
 pub(super) type Name = (Option<Version>, String);
 
-/// Tables by name: where their rows begin, and how many there are.
+/// Tables by name: where their rows begin, a virtual one's nowhere, and how many there are.
 type Counts = BTreeMap<String, (i64, i64)>;
 
 pub(super) struct Watch<'a> {
     conn: &'a Connection,
     ledger: &'a Ledger<'a>,
     set: &'a Set,
-    seen: RefCell<Seen>,
+    seen: RefCell<Seen<'a>>,
+}
+
+/// A step that is under way, and what was there before it.
+struct Step<'a> {
+    name: Name,
+    script: Option<&'a Script>,
+    before: Counts,
 }
 
 #[derive(Default)]
-struct Seen {
-    /// The step that is under way, and what was there before it.
-    under_way: Option<(Name, Counts)>,
+struct Seen<'a> {
+    under_way: Option<Step<'a>>,
     /// What was there after the last step, where nothing has been since.
     after: Option<Counts>,
     lost: Vec<(Name, Vec<RowsLost>)>,
@@ -45,10 +53,10 @@ impl<'a> Watch<'a> {
     pub(super) fn hear(&self, event: &Event<'_>) {
         match event {
             Event::Started { version, name, direction } => {
-                let can_lose = self.can_lose(*version, name, *direction);
-                self.begin((*version, (*name).to_owned()), can_lose);
+                let script = self.script(*version, name, *direction);
+                self.begin((*version, (*name).to_owned()), script);
             }
-            Event::SeedStarted { name } => self.begin((None, (*name).to_owned()), true),
+            Event::SeedStarted { name } => self.begin((None, (*name).to_owned()), None),
             Event::Finished { .. } | Event::SeedFinished { .. } => self.end(),
             _ => {}
         }
@@ -60,83 +68,95 @@ impl<'a> Watch<'a> {
         self.seen.into_inner().lost
     }
 
-    fn begin(&self, name: Name, can_lose: bool) {
+    fn begin(&self, name: Name, script: Option<&'a Script>) {
         // A backfill that is left for later, or a seed that failed, did not say that it ended.
         self.end();
         let mut seen = self.seen.borrow_mut();
         let after = seen.after.take();
-        seen.under_way =
-            can_lose.then(|| (name, after.unwrap_or_else(|| self.counts().unwrap_or_default())));
+        // Its tables are counted only if, as far as its text tells, it could take rows away.
+        seen.under_way = script.is_none_or(|script| !only_adds(script)).then(|| {
+            let before = after.unwrap_or_else(|| self.counts().unwrap_or_default());
+            Step { name, script, before }
+        });
     }
 
     fn end(&self) {
         let mut seen = self.seen.borrow_mut();
-        let Some((name, before)) = seen.under_way.take() else { return };
+        let Some(step) = seen.under_way.take() else { return };
         let Ok(now) = self.counts() else { return };
-        let lost: Vec<RowsLost> = lost(&before, &now);
+        let lost: Vec<RowsLost> = step.lost(&now);
         if !lost.is_empty() {
-            seen.lost.push((name, lost));
+            seen.lost.push((step.name, lost));
         }
         seen.after = Some(now);
     }
 
-    /// Whether the step could take rows away, as far as its text tells: its tables are counted then.
-    fn can_lose(&self, version: Option<Version>, name: &str, direction: Direction) -> bool {
-        let script = match (direction, version) {
+    fn script(
+        &self,
+        version: Option<Version>,
+        name: &str,
+        direction: Direction,
+    ) -> Option<&'a Script> {
+        let set = self.set;
+        match (direction, version) {
             (Direction::Apply, Some(version)) => {
-                self.set.get(version).and_then(|entry| entry.task.script())
+                set.get(version).and_then(|entry| entry.task.script())
             }
             (Direction::Repeat, None) => {
-                let mut all = self.set.repeatables.iter();
+                let mut all = set.repeatables.iter();
                 all.find(|repeatable| repeatable.name == name).map(|one| &one.script)
             }
             _ => None,
-        };
-        script.is_none_or(|script| !only_adds(script))
+        }
     }
 
     fn counts(&self) -> rusqlite::Result<Counts> {
-        let mut statement = self.conn.prepare(
-            "SELECT name, rootpage FROM main.sqlite_master
-             WHERE type = 'table' AND rootpage > 0 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
-               AND NOT EXISTS (
-                   SELECT 1 FROM main.sqlite_master AS v
-                   WHERE v.type = 'table' AND v.rootpage = 0
-                     AND substr(sqlite_master.name, 1, length(v.name) + 1) = v.name || '_'
-               )",
+        let mut root = self.conn.prepare(
+            "SELECT rootpage FROM main.sqlite_master WHERE type = 'table' AND name = ?1",
         )?;
-        let tables = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let mut counts = Counts::new();
-        for table in tables.collect::<rusqlite::Result<Vec<(String, i64)>>>()? {
-            let (name, root) = table;
-            if self.ledger.owns(&name) {
-                continue;
-            }
-            let sql = format!("SELECT count(*) FROM main.{}", quoted(&name));
-            let rows = self.conn.query_row(&sql, [], |row| row.get(0))?;
-            counts.insert(name.to_ascii_lowercase(), (root, rows));
+        let count = |name: &str| {
+            let sql = format!("SELECT count(*) FROM main.{}", quoted(name));
+            self.conn.query_row(&sql, [], |row| row.get(0))
+        };
+        for name in holding(self.conn)?.into_iter().filter(|name| !self.ledger.owns(name)) {
+            let begins = root.query_row([&name], |row| row.get(0))?;
+            counts.insert(name.to_ascii_lowercase(), (begins, count(&name)?));
+        }
+        for name in keepers(self.conn)? {
+            // One whose module is not there cannot be counted, nor changed.
+            counts.extend(count(&name).ok().map(|rows| (name.to_ascii_lowercase(), (0, rows))));
         }
         Ok(counts)
     }
 }
 
-/// A table that is gone under its name and has another now is known by where its rows begin.
-fn lost(before: &Counts, now: &Counts) -> Vec<RowsLost> {
-    let renamed = |root: i64| {
-        let mut new = now.iter().filter(|(name, _)| !before.contains_key(*name));
-        new.find(|(_, (other, _))| *other == root).map(|(_, (_, rows))| *rows)
-    };
-    let left = |name: &String, root: i64| match now.get(name) {
-        Some((_, rows)) => *rows,
-        None => renamed(root).unwrap_or(0),
-    };
-    before
-        .iter()
-        .filter_map(|(name, (root, rows))| {
-            let rows = u64::try_from(rows - left(name, *root)).ok().filter(|lost| *lost > 0)?;
-            Some(RowsLost { table: name.clone(), rows })
-        })
-        .collect()
+impl Step<'_> {
+    fn lost(&self, now: &Counts) -> Vec<RowsLost> {
+        let tables = self.before.iter();
+        let lost = tables.filter_map(|(table, (root, rows))| {
+            let rows = u64::try_from(rows - self.left(table, *root, now)).ok()?;
+            (rows > 0).then(|| RowsLost { table: table.clone(), rows })
+        });
+        lost.collect()
+    }
+
+    /// How many rows a table has afterwards, also where it was renamed.
+    fn left(&self, table: &String, root: i64, now: &Counts) -> i64 {
+        let renamed = match self.script {
+            Some(script) => now.get(&script.renamed(table)),
+            // Of code nobody knows what it does. What is gone under its name and begins where
+            // another table does now, that was not there, is most likely that one.
+            None => {
+                let mut new = now.iter().filter(|(name, _)| !self.before.contains_key(*name));
+                let same = new
+                    .find(|(_, (other, _))| root > 0 && *other == root)
+                    .map(|(_, counts)| counts);
+                now.get(table).or(same)
+            }
+        };
+        renamed.or_else(|| now.get(table)).map_or(0, |(_, rows)| *rows)
+    }
 }
 
 /// Whether a script does nothing but add to the schema.

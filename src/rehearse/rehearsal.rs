@@ -71,7 +71,7 @@ pub struct Rehearsed {
     pub rows_changed: u64,
     /// Rows that were in a table before it and are not after it, by table: those of a table that
     /// was dropped, deleted ones, and those that a rebuild left behind. A table that it renames
-    /// loses none.
+    /// loses none. Of virtual tables those count that hold their rows themselves.
     pub rows_lost: Vec<RowsLost>,
     /// How long it took.
     pub took: Duration,

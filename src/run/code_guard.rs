@@ -12,6 +12,7 @@ use super::statements::is_about_sql;
 use super::table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::DataLoss;
+use crate::schema::shadows;
 use crate::source::Entry;
 use crate::sql::quoted;
 
@@ -243,13 +244,11 @@ impl Content {
 /// Tables with rows. One that cannot be looked into counts as one.
 fn filled(conn: &Connection) -> rusqlite::Result<Vec<Filled>> {
     let mut filled = Vec::new();
-    let shadows = table::shadows(conn)?;
+    let shadows = shadows(conn)?;
     for known in tables(conn)? {
         let content = match has_rows(conn, &known.name) {
             Ok(false) => continue,
-            Ok(true) if shadows.iter().any(|shadow| shadow.eq_ignore_ascii_case(&known.name)) => {
-                None
-            }
+            Ok(true) if shadows.contains(&known.name.to_ascii_lowercase()) => None,
             Ok(true) => match content(conn, &known.name) {
                 Err(error) if is_about_sql(&error) => None,
                 content => Some(content?),

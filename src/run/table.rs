@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::schema::shadows;
 use crate::sql::action::Name;
 use crate::sql::quoted;
 use crate::sql::token::{Kind, tokens, unquoted};
@@ -329,7 +330,7 @@ pub(crate) fn is_generated(
 pub(crate) fn holding(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     let shadows = shadows(conn)?;
     let mut names = plain(conn)?;
-    names.retain(|name| !shadows.iter().any(|shadow| shadow.eq_ignore_ascii_case(name)));
+    names.retain(|name| !shadows.contains(&name.to_ascii_lowercase()));
     Ok(names)
 }
 
@@ -352,20 +353,4 @@ fn plain(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     )?;
     let names = statement.query_map([], |row| row.get(0))?;
     names.collect()
-}
-
-/// What the modules that come with SQLite call the tables in which they keep theirs: how many rows
-/// these have is the module's affair.
-const PARTS: [&str; 11] = [
-    "config", "content", "data", "docsize", "idx", "node", "parent", "rowid", "segdir", "segments",
-    "stat",
-];
-
-pub(crate) fn shadows(conn: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut statement = conn.prepare(
-        "SELECT name FROM main.sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'",
-    )?;
-    let names =
-        statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-    Ok(names.iter().flat_map(|name| PARTS.map(|part| format!("{name}_{part}"))).collect())
 }

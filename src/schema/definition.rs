@@ -144,6 +144,9 @@ impl Definition {
                 }
             } else if r.skip("COLLATE") {
                 column.collation = r.identifier();
+            } else if r.skip("GENERATED") {
+                // ALWAYS AS, of which the second says it.
+                r.skip("ALWAYS");
             } else if r.skip("AS") {
                 column.generated = r.parentheses().map(<[Token]>::to_vec);
                 let _ = r.skip("STORED") || r.skip("VIRTUAL");

@@ -242,6 +242,11 @@ impl OfTable<'_> {
         let old: BTreeMap<String, &Column> = by_name(rows);
         let new: BTreeMap<String, &Column> = by_name(then);
         let mut order: Vec<&str> = Vec::new();
+        // One at least has to stay, and hold a value.
+        let some_stay = rows
+            .columns
+            .iter()
+            .any(|column| column.generated.is_none() && new.contains_key(&folded(&column.name)));
         for column in &rows.columns {
             if new.contains_key(&folded(&column.name)) {
                 order.push(&column.name);
@@ -254,7 +259,8 @@ impl OfTable<'_> {
                     || second.triggers.contains_key(name)
             };
             let first = self.differ.first;
-            let statement = mend::drop_column(self.table, rows, column, first, stays);
+            let statement =
+                mend::drop_column(self.table, rows, column, first, stays).filter(|_| some_stay);
             let change = self.change(Kind::Column, &column.name);
             changes.push(change.sides(Some(print::column(rows, column)), None).by(statement));
         }

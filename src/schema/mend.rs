@@ -58,7 +58,6 @@ pub(super) fn drop_column(
     let in_trigger =
         objects.triggers.iter().any(|(trigger, on)| stays(trigger) && on.body.mentions(&name));
     let refers = in_key || in_foreign_key || in_check || in_generated;
-    let last = rows.columns.len() == 1;
-    (!refers && !in_index && !in_view && !in_trigger && !last)
+    (!refers && !in_index && !in_view && !in_trigger)
         .then(|| format!("ALTER TABLE {} DROP COLUMN {}", named(&table.name), named(&column.name)))
 }

@@ -41,6 +41,7 @@ use rusqlite::Connection;
 use crate::error::{Error, Result};
 pub use change::{Change, Kind};
 pub use diff::diff;
+pub(crate) use passed_over::{keepers, shadows};
 use table::{Index, Table, Trigger, View};
 
 /// What the schema of a database's `main` means: tables, indexes, views and triggers.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
+use super::read::virtual_table;
 use super::table::{Body, Table};
 use super::{Objects, folded};
 use crate::ledger::{adopt, foreign};
@@ -29,32 +30,92 @@ pub(super) fn forget(conn: &Connection, objects: &mut Objects) -> rusqlite::Resu
         if matches(name, "_litestream_*") {
             passed.insert(name.clone());
         }
-        if let Body::Virtual { module, arguments } = &table.body {
-            match SHADOWS.iter().find(|(known, _)| known == module) {
-                Some((_, ends)) => {
-                    // A search index with a content of the application's own has none itself.
-                    let own = says_content(arguments.key());
-                    let ends = ends.iter().filter(|end| !(own && **end == "content"));
-                    passed.extend(ends.map(|end| format!("{name}_{end}")));
-                }
-                None => {
-                    let start = format!("{name}_");
-                    let next = objects.tables.range(start.clone()..).next();
-                    unknown |= next.is_some_and(|(table, _)| table.starts_with(&start));
-                }
+        match parts(name, &table.body) {
+            Parts::Known(parts) => passed.extend(parts),
+            Parts::Unknown => {
+                let start = format!("{name}_");
+                let next = objects.tables.range(start.clone()..).next();
+                unknown |= next.is_some_and(|(table, _)| table.starts_with(&start));
             }
         }
     }
     if unknown {
-        passed.extend(shadows(conn));
+        passed.extend(listed(conn));
     }
     objects.remove(|name| passed.contains(name));
     Ok(())
 }
 
+/// The tables of `main` that virtual tables keep for themselves, in lower case. How many rows these
+/// have is their module's affair.
+pub(crate) fn shadows(conn: &Connection) -> rusqlite::Result<BTreeSet<String>> {
+    let (mut shadows, mut unknown) = (BTreeSet::new(), false);
+    for (name, body) in virtual_tables(conn)? {
+        match parts(&folded(&name), &body) {
+            Parts::Known(parts) => shadows.extend(parts),
+            Parts::Unknown => unknown |= has_tables_named_after(conn, &name)?,
+        }
+    }
+    if unknown {
+        shadows.extend(listed(conn));
+    }
+    Ok(shadows)
+}
+
+fn has_tables_named_after(conn: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (
+                   SELECT 1 FROM main.sqlite_master
+                   WHERE type = 'table' AND substr(name, 1, length(?1)) = ?1 COLLATE NOCASE
+               )";
+    conn.query_row(sql, [format!("{name}_")], |row| row.get(0))
+}
+
+/// The virtual tables of `main` whose rows are in them and nowhere else, as far as they are of a
+/// module that comes with SQLite.
+pub(crate) fn keepers(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    let keeps = |body: &Body| match body {
+        Body::Virtual { module, arguments } => {
+            SHADOWS.iter().any(|(known, _)| known == module) && !says_content(arguments.key())
+        }
+        Body::Rows(_) => false,
+    };
+    let keepers = virtual_tables(conn)?.into_iter().filter(|(_, body)| keeps(body));
+    Ok(keepers.map(|(name, _)| name).collect())
+}
+
+fn virtual_tables(conn: &Connection) -> rusqlite::Result<Vec<(String, Body)>> {
+    let mut statement = conn.prepare(
+        "SELECT name, sql FROM main.sqlite_master
+         WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let sql: String = row.get(1)?;
+        Ok((row.get(0)?, virtual_table(&sql)))
+    })?;
+    rows.collect()
+}
+
+/// What a table keeps beside itself.
+enum Parts {
+    Known(Vec<String>),
+    /// That is for its module to say.
+    Unknown,
+}
+
+fn parts(name: &str, body: &Body) -> Parts {
+    let Body::Virtual { module, arguments } = body else { return Parts::Known(Vec::new()) };
+    let Some((_, ends)) = SHADOWS.iter().find(|(known, _)| known == module) else {
+        return Parts::Unknown;
+    };
+    // A search index with a content of the application's own has none itself.
+    let own = says_content(arguments.key());
+    let ends = ends.iter().filter(|end| !(own && **end == "content"));
+    Parts::Known(ends.map(|end| format!("{name}_{end}")).collect())
+}
+
 /// Those of modules that are not SQLite's, as far as this connection has the module. A release
 /// before 3.37 cannot tell them.
-fn shadows(conn: &Connection) -> Vec<String> {
+fn listed(conn: &Connection) -> Vec<String> {
     let sql = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'";
     let Ok(mut statement) = conn.prepare(sql) else { return Vec::new() };
     match statement.query_map([], |row| row.get::<_, String>(0)) {

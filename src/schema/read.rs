@@ -328,7 +328,7 @@ fn default(text: &str, names: Names<'_>) -> Option<Phrase> {
     Some(phrase)
 }
 
-fn virtual_table(sql: &str) -> Body {
+pub(super) fn virtual_table(sql: &str) -> Body {
     let tokens = definition::after_name(sql);
     let mut r = Reader { text: sql, tokens: &tokens };
     r.skip("USING");

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::action::{self, Action, Control, Reference};
+use super::action::{self, Action, Change, Control, Reference};
 use super::canonical::Canonical;
 use super::directive::{self, Directives};
 use super::position::Position;
@@ -262,6 +262,19 @@ impl Script {
 
     pub(crate) fn sql(&self, statement: &Statement) -> &str {
         self.text.get(statement.start..statement.end).unwrap_or_default()
+    }
+
+    /// What a table of this name, in lower case, is called after the script's renames.
+    pub(crate) fn renamed(&self, table: &str) -> String {
+        let mut name = table.to_owned();
+        for statement in &self.statements {
+            if let Action::Alter { table, change: Change::RenameTable(to) } = &statement.action
+                && table.is(&name)
+            {
+                name = to.to_ascii_lowercase();
+            }
+        }
+        name
     }
 
     pub(crate) fn position(&self, byte: usize) -> Position {

@@ -29,6 +29,7 @@ mod lockfile;
 mod logging;
 mod losses;
 mod policies;
+mod proof_review;
 mod properties;
 mod read_only;
 mod rebuilds;

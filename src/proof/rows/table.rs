@@ -95,6 +95,12 @@ impl Table {
         conn.query_row(&sql, [], |row| row.get(0))
     }
 
+    /// Whether a row may do without what this key refers to.
+    fn may_lack(&self, key: &Key) -> bool {
+        let mut columns = key.columns.iter().filter_map(|at| self.columns.get(*at));
+        columns.any(|column| !column.not_null && !column.in_key)
+    }
+
     pub(super) fn at(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|known| known.name.eq_ignore_ascii_case(column))
     }
@@ -105,7 +111,7 @@ pub(super) fn in_order(
     conn: &Connection,
     is_ours: impl Fn(&str) -> bool,
 ) -> rusqlite::Result<Vec<Table>> {
-    let shadows = crate::run::table::shadows(conn)?;
+    let shadows = crate::schema::shadows(conn)?;
     let mut texts: BTreeMap<String, (Option<String>, String, Vec<String>)> = BTreeMap::new();
     let mut statement = conn.prepare(
         "SELECT type, name, tbl_name, sql FROM main.sqlite_master WHERE sql IS NOT NULL
@@ -115,7 +121,7 @@ pub(super) fn in_order(
     while let Some(row) = rows.next()? {
         let (kind, name): (String, String) = (row.get(0)?, row.get(1)?);
         let (on, sql): (String, String) = (row.get(2)?, row.get(3)?);
-        let is_shadow = shadows.iter().any(|shadow| shadow.eq_ignore_ascii_case(&on));
+        let is_shadow = shadows.contains(&on.to_ascii_lowercase());
         let head = on.get(..7).unwrap_or_default();
         if is_shadow || is_ours(&on) || head.eq_ignore_ascii_case("sqlite_") {
             continue;
@@ -272,23 +278,27 @@ fn primary_key(conn: &Connection, table: &str) -> rusqlite::Result<Vec<String>> 
     names.collect()
 }
 
-/// Parents first. Of tables that refer to each other the first by name comes first.
+/// Parents first. Of tables that refer to each other the first comes first, by name, that can be
+/// without the others.
 fn sorted(mut tables: Vec<Table>) -> Vec<Table> {
     let mut order = Vec::with_capacity(tables.len());
     let mut placed: BTreeSet<String> = BTreeSet::new();
     while !tables.is_empty() {
         let names: BTreeSet<String> = tables.iter().map(Table::key).collect();
-        let waits = |table: &Table| {
-            table.keys.iter().any(|key| {
-                let parent = key.parent.to_ascii_lowercase();
-                parent != table.key() && names.contains(&parent) && !placed.contains(&parent)
-            })
+        let waits_for = |table: &Table, key: &Key| {
+            let parent = key.parent.to_ascii_lowercase();
+            parent != table.key() && names.contains(&parent) && !placed.contains(&parent)
         };
+        let waits = |table: &Table| table.keys.iter().any(|key| waits_for(table, key));
+        let can_begin = |table: &Table| {
+            table.keys.iter().all(|key| !waits_for(table, key) || table.may_lack(key))
+        };
+        let begins = tables.iter().position(can_begin).unwrap_or(0);
         let (waiting, ready): (Vec<Table>, Vec<Table>) = tables.into_iter().partition(waits);
         tables = waiting;
         if ready.is_empty() {
-            // A circle: somebody has to begin.
-            let first = tables.remove(0);
+            // A circle: somebody has to begin, best one that need not refer to the others.
+            let first = tables.remove(begins);
             placed.insert(first.key());
             order.push(first);
         }
