@@ -10,7 +10,7 @@ use super::conditions::{Conditions, Need};
 use super::{Edited, Seed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{BoxError, Deed, Identity, Version};
-use crate::source::{embedded, set, text};
+use crate::source::{embedded, placement, text};
 use crate::sql::{Action, Control, Position, Script, complaint};
 
 /// What SQLite refused in a seed's file, and where.
@@ -62,7 +62,7 @@ fn name(path: &str) -> Result<Option<String>> {
 }
 
 fn seed(name: String, script: Script, edited: Edited) -> Result<Seed> {
-    set::refuse_misplaced(&script, "seed", &IN_SEED)?;
+    placement::refuse_misplaced(&script, "seed", &IN_SEED)?;
     refuse_control(&script)?;
     refuse_keys_off(&script)?;
     let script = Arc::new(script);

@@ -8,8 +8,10 @@ pub(crate) mod layout;
 mod metadata;
 pub(crate) mod naming;
 mod part;
+pub(crate) mod placement;
 mod recognise;
 pub(crate) mod set;
+mod shelf;
 pub(crate) mod text;
 
 use std::borrow::Cow;
