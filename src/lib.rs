@@ -12,6 +12,7 @@
 )]
 
 mod adoption;
+mod asking;
 mod backup;
 mod drift;
 mod error;

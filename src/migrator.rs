@@ -12,18 +12,16 @@ use crate::adoption::Adoption;
 use crate::backup::Backup;
 use crate::drift::{Drifted, Watched};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::Event;
 use crate::fingerprint::Fingerprint;
 use crate::fresh::OnConnect;
 use crate::ledger::{self, Ledger, Sight};
 use crate::migration::{Target, Version};
-use crate::plan::{Goal, Plan, Policies};
-use crate::report::{HistoryEntry, Report, Status};
-use crate::run::adopt::Proved;
+use crate::plan::{Goal, Policies};
+use crate::report::Report;
 use crate::run::lock::{Ear, Listener, Patience};
 use crate::run::repair::{refuse_running, refuse_unadopted, repair};
 use crate::run::undo::Terms;
-use crate::run::{self, Job, empty_downs, preflight, session, statements};
+use crate::run::{self, Job, preflight, session};
 use crate::seed::{Deferred, Environments, Registry, Seeds};
 use crate::source::{Set, Source};
 use crate::stop::Stop;
@@ -275,209 +273,6 @@ impl Migrator {
         let amended = repair(&job, why)?;
         job.patience.commit(&tx, || ledger.read().map(|applied| applied.mark.is_none()))?;
         told(Ok(Report { amended, took: clock.elapsed(), ..Report::default() }))
-    }
-}
-
-/// Verbs that only read.
-impl Migrator {
-    /// Reads no database: whether the set, the registry of seeds and the folder's name for backups
-    /// are sound, and every sign-off of a loss stands over something that can lose. A down script that
-    /// is empty, where its migration changes the schema, is a warning in the [log](https://docs.rs/log).
-    ///
-    /// # Errors
-    ///
-    /// The first thing that is not, with its file and place.
-    ///
-    /// ```
-    /// landfall::Migrator::from_dir("migrations-example").check()?;
-    /// # Ok::<(), landfall::Error>(())
-    /// ```
-    pub fn check(&self) -> Result<()> {
-        let set = self.load()?;
-        set.refuse_stale_sign_offs()?;
-        let empty: Vec<_> = set.empty_downs().collect();
-        if let Some(warning) = empty_downs::told(&empty) {
-            log::warn!("{warning}");
-        }
-        Ok(())
-    }
-
-    /// Reads: what [`apply`](Migrator::apply) would do. Its `Display` is the dry run.
-    ///
-    /// # Errors
-    ///
-    /// Those with which `apply` would refuse before it runs anything.
-    ///
-    /// ```
-    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
-    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
-    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
-    /// let plan = migrator.plan(&conn)?;
-    /// assert_eq!(plan.steps[0].name, "contacts");
-    /// println!("{plan}");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn plan(&self, conn: &Connection) -> Result<Plan> {
-        let ledger = self.ledger_of(conn)?;
-        let set = self.load()?;
-        let job = self.job(conn, &ledger, &set)?;
-        let plan = job.patience.retry(|| job.plan(Goal::Up(Target::Latest)))?;
-        job.patience.retry(|| preflight::refuse_texts(&job, &plan))?;
-        match job.prove(&plan)? {
-            Proved::Overtaken => self.plan(conn),
-            _ => Ok(plan),
-        }
-    }
-
-    /// Reads: how every migration and seed stands.
-    ///
-    /// # Errors
-    ///
-    /// Only where set or ledger cannot be read: what `apply` would refuse is part of the answer.
-    ///
-    /// ```
-    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
-    /// use landfall::{State, Target};
-    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
-    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
-    /// migrator.apply_to(&conn, Target::Steps(2))?;
-    /// let states: Vec<_> = migrator.status(&conn)?.migrations.iter().map(|m| m.state).collect();
-    /// assert_eq!(states[..3], [State::Applied, State::Applied, State::Pending]);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn status(&self, conn: &Connection) -> Result<Status> {
-        let ledger = self.ledger_of(conn)?;
-        let set = self.load()?;
-        let job = self.job(conn, &ledger, &set)?;
-        let (applied, sentinels) = job.patience.retry(|| {
-            let applied = job.applied()?;
-            let sentinels = job.sentinels(&applied)?;
-            Ok((applied, sentinels))
-        })?;
-        let plan = job.plan(Goal::Up(Target::Latest)).unwrap_or_default();
-        let standing = job.standing(&applied, &plan, &sentinels);
-        Ok(crate::status::status(&set, &applied, &job.seeds, &standing, &sentinels))
-    }
-
-    /// Reads: whether [`apply`](Migrator::apply) would find nothing to do. A
-    /// [deferred](crate::Backfill::deferred) backfill is not its to do: [`status`](Migrator::status)
-    /// says how far that is.
-    ///
-    /// # Errors
-    ///
-    /// Those with which `apply` would refuse before it runs anything.
-    ///
-    /// ```
-    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
-    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
-    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
-    /// assert!(!migrator.is_current(&conn)?);
-    /// migrator.apply(&conn)?;
-    /// assert!(migrator.is_current(&conn)?);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn is_current(&self, conn: &Connection) -> Result<bool> {
-        let ledger = self.ledger_of(conn)?;
-        if self.sight(conn, &ledger, self.fingerprints()?)?.sealed {
-            return Ok(true);
-        }
-        Ok(self.plan(conn)?.is_empty())
-    }
-
-    /// Reads: waits until another process has migrated the database. For readers and replicas.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotCurrent`] once `d` has passed, naming what is still pending; or, if that is
-    /// what stands in the way by then, [`ErrorKind::Busy`] or [`ErrorKind::Interrupted`].
-    ///
-    /// ```
-    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
-    /// use std::time::Duration;
-    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
-    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
-    /// migrator.apply(&conn)?; // elsewhere, in the process that writes
-    /// migrator.wait_until_current(&conn, Duration::from_secs(10))?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn wait_until_current(&self, conn: &Connection, d: Duration) -> Result<()> {
-        let start = Instant::now();
-        let mut pause = Duration::from_millis(1);
-        loop {
-            let waited = start.elapsed();
-            let left = d.saturating_sub(waited);
-            let until_then = self.clone().wait(left);
-            let not_yet = match until_then.is_current(conn) {
-                Ok(true) => return Ok(()),
-                Ok(false) => None,
-                Err(error) => match error.kind() {
-                    // Another process may be at it.
-                    ErrorKind::Busy { .. } | ErrorKind::Interrupted { .. } => Some(error),
-                    _ => return Err(error),
-                },
-            };
-            if left.is_zero() {
-                return Err(match not_yet {
-                    Some(error) => error,
-                    None => ErrorKind::NotCurrent { pending: until_then.plan(conn)?.gist() }.into(),
-                });
-            }
-            if let Some(listener) = &self.listener {
-                listener(&Event::Waiting { waited });
-            }
-            pause = (pause * 2).min(Duration::from_millis(100));
-            std::thread::sleep(pause.min(left));
-        }
-    }
-
-    /// Reads: everything that was ever done, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// Where the ledger cannot be read.
-    ///
-    /// ```
-    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
-    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
-    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
-    /// migrator.apply(&conn)?;
-    /// let first = &migrator.history(&conn)?[0];
-    /// assert_eq!((first.action.as_str(), first.name.as_deref()), ("apply", Some("contacts")));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn history(&self, conn: &Connection) -> Result<Vec<HistoryEntry>> {
-        let ledger = self.ledger_of(conn)?;
-        let read = self.patience(conn)?.retry(|| ledger.read().and_then(|_| ledger.history()));
-        match read {
-            // Of a ledger that is still to be taken over there is no history.
-            Err(error) if self.adopt.is_some() && error.is_foreign_ledger() => Ok(Vec::new()),
-            read => read,
-        }
-    }
-
-    /// Reads: runs the verify script of every applied migration now.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Verify`] with the first wrong row.
-    ///
-    /// ```
-    /// # use landfall::{include_dir::{self, include_dir}, Migrator};
-    /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
-    /// # let conn = landfall::rusqlite::Connection::open_in_memory()?;
-    /// migrator.apply(&conn)?;
-    /// migrator.verify(&conn)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn verify(&self, conn: &Connection) -> Result<()> {
-        let ledger = self.ledger_of(conn)?;
-        let set = self.load()?;
-        let job = self.job(conn, &ledger, &set)?;
-        for row in job.patience.retry(|| job.applied())?.migrations {
-            let script = set.get(row.version).and_then(|entry| entry.verify.as_ref());
-            script.map_or(Ok(()), |script| statements::verify(conn, script))?;
-        }
-        Ok(())
     }
 }
 
