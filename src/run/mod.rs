@@ -251,7 +251,10 @@ impl<'a> Run<'a> {
                 return Err(self.naming_backup(error));
             }
             if waited >= self.job.patience.limit() {
-                return Err(if goes_on { ErrorKind::Busy { waited }.into() } else { error });
+                return Err(match goes_on {
+                    true => ErrorKind::Busy { waited }.into(),
+                    false => self.naming_backup(error),
+                });
             }
             self.job.tell(&Event::Waiting { waited });
             std::thread::sleep(Duration::from_millis(20));
