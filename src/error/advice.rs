@@ -65,8 +65,8 @@ impl ErrorKind {
                  `println!(\"cargo:rerun-if-changed=<folder>\");` makes Cargo notice by itself"
             }
             ErrorKind::Outdated { .. } => {
-                "see the difference below; if it is meant, run the test again with `UPDATE_LOCK=1` \
-                 in its environment, and commit the file"
+                "see below what differs; if that is meant, or the file is to be made, run the test \
+                 again with `UPDATE_LOCK=1` in its environment, and commit the file"
             }
             ErrorKind::Kept { .. } => "check the path, and that its folder is there",
             ErrorKind::Source { .. } => "check the path, and that it is a readable folder",

@@ -74,6 +74,7 @@ impl<'l> Populated<'l> {
             None => {
                 // It goes on from what an empty database becomes.
                 self.conn = lab.copy(&empty.conn, Keys::On)?;
+                self.filled.begin_anew();
                 self.version = stage.version;
                 return Ok(());
             }

@@ -58,8 +58,9 @@ fn a_file_that_says_another_schema_fails_and_shows_where() {
         return;
     }
     let head = "`schema.sql` is not the schema that the migrations make; nothing was changed\n\
-                what to do: see the difference below; if it is meant, run the test again with \
-                `UPDATE_LOCK=1` in its environment, and commit the file\ncaused by: ";
+                what to do: see below what differs; if that is meant, or the file is to be made, run \
+                the test again with `UPDATE_LOCK=1` in its environment, and commit the file\n\
+                caused by: ";
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("schema.sql");
     let missing = shown(&path, &migrator(LAST));

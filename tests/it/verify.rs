@@ -334,6 +334,30 @@ fn functions_of_the_application_are_there() {
 }
 
 #[test]
+fn what_fails_with_rows_does_not_hide_the_next_that_does() {
+    let (_dir, migrator) = folder(&[
+        (
+            "0001_shop.sql",
+            "CREATE TABLE customer(id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+             CREATE TABLE invoice(id INTEGER PRIMARY KEY,
+                                  customer_id INTEGER NOT NULL REFERENCES customer(id));",
+        ),
+        ("0001_shop.down.sql", "DROP TABLE invoice; DROP TABLE customer"),
+        ("0002_rank.sql", "ALTER TABLE customer ADD COLUMN rank INT NOT NULL"),
+        ("0002_rank.down.sql", "ALTER TABLE customer DROP COLUMN rank"),
+        ("0003_paid.sql", "CREATE TABLE paid(invoice_id INTEGER NOT NULL REFERENCES invoice(id))"),
+        ("0003_paid.down.sql", "DROP TABLE paid"),
+        ("0004_cents.sql", "ALTER TABLE invoice ADD COLUMN cents INT NOT NULL"),
+        ("0004_cents.down.sql", "ALTER TABLE invoice DROP COLUMN cents"),
+    ]);
+    // The table in between gets its rows.
+    assert_eq!(
+        told(verify(&migrator)),
+        ["populated fails-with-rows 0002_rank.sql:1", "populated fails-with-rows 0004_cents.sql:1"]
+    );
+}
+
+#[test]
 fn a_set_that_starts_from_a_baseline_is_looked_at_from_there() {
     let baseline = (
         "0002_start.baseline.sql",

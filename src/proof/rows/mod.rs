@@ -54,6 +54,11 @@ impl Filled {
         self.met.contains(&table.to_ascii_lowercase())
     }
 
+    /// Goes on with another database, in which no table has been given rows.
+    pub(crate) fn begin_anew(&mut self) {
+        self.known.clear();
+    }
+
     /// Writes: gives rows to the tables that `wanted` names.
     pub(crate) fn fill(
         &mut self,
