@@ -181,7 +181,7 @@ pub(crate) fn made_by(row: &Row) -> Vec<String> {
     let stored = row.down_sql.clone().unwrap_or_default();
     let Ok(script) = text::read_stored(String::new(), stored) else { return Vec::new() };
     let dropped = script.statements.iter().filter_map(|statement| match &statement.action {
-        Action::Drop { what: Object::View | Object::Trigger, name } => Some(name.name.clone()),
+        Action::Drop { what: Object::View | Object::Trigger, name } => Some(name.name.to_string()),
         _ => None,
     });
     dropped.collect()

@@ -33,7 +33,7 @@ pub(crate) fn status(
         let baseline = set.baselines.iter().find(|baseline| baseline.version == version);
         let below = set.baselines.iter().any(|baseline| baseline.version >= version);
         let state = match set.get(version) {
-            Some(entry) if entry.checksum == row.checksum => State::Applied,
+            Some(entry) if entry.checksum() == row.checksum => State::Applied,
             _ if baseline.is_some_and(|b| b.script.checksum == row.checksum) => State::Applied,
             Some(_) => State::Modified,
             None if Some(version) > set.newest() => State::Newer,

@@ -78,7 +78,7 @@ impl<'a> Source<'a> {
             known.entry(row.version).or_default().push((&row.name, &row.checksum));
         }
         for entry in &live.set.migrations {
-            known.entry(entry.version).or_default().push((&entry.name, &entry.checksum));
+            known.entry(entry.version).or_default().push((entry.name.as_str(), entry.checksum()));
         }
         let mut shared = known.is_empty();
         for row in &self.applied.migrations {

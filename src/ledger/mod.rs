@@ -258,11 +258,11 @@ impl<'c> Ledger<'c> {
     }
 
     /// Writes rows, each through the one statement.
-    pub(crate) fn insert(&self, rows: &[NewRow<'_>]) -> Result<()> {
+    pub(crate) fn insert<'r>(&self, rows: impl IntoIterator<Item = NewRow<'r>>) -> Result<()> {
         self.insert_rows(rows).map_err(Error::sqlite("writing the ledger"))
     }
 
-    fn insert_rows(&self, rows: &[NewRow<'_>]) -> rusqlite::Result<()> {
+    fn insert_rows<'r>(&self, rows: impl IntoIterator<Item = NewRow<'r>>) -> rusqlite::Result<()> {
         let sql = format!(
             "INSERT INTO {} (version, name, checksum, down_sql, compatible, applied_at, took_us,
                              app_version)
@@ -316,11 +316,11 @@ impl<'c> Ledger<'c> {
              WHERE version = ?1",
             self.tables.migrations
         );
-        let Entry { version, name, checksum, .. } = entry;
+        let Entry { version, name, .. } = entry;
         let down = entry.down.as_deref().map(Script::stored);
         let compatible = entry.compatibility == Compatibility::Compatible;
         self.conn
-            .execute(&sql, params![version.0, name, checksum, down, compatible])
+            .execute(&sql, params![version.0, name, entry.checksum(), down, compatible])
             .map(drop)
             .map_err(Error::sqlite("amending a row of the ledger"))
     }

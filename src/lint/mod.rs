@@ -83,13 +83,13 @@ pub(crate) fn settle(
     let scripts = scripts(set, seeds);
     let allows = |hit: &Hit| {
         let allowed =
-            |script: &Script| script.directives.allowed.iter().any(|a| a.rule == hit.rule);
+            |script: &Script| script.directives().allowed.iter().any(|a| a.rule == hit.rule);
         scripts.iter().any(|(_, script)| script.file == hit.file && allowed(script))
     };
     let (allowed, standing): (Vec<Hit>, Vec<Hit>) = hits.into_iter().partition(allows);
     let mut findings: Vec<Finding> = standing.into_iter().map(finding).collect();
     for (_, script) in &scripts {
-        for allow in &script.directives.allowed {
+        for allow in &script.directives().allowed {
             let needed =
                 allowed.iter().any(|hit| hit.rule == allow.rule && hit.file == script.file);
             if needed || !was_looked_for(allow.rule) {

@@ -88,12 +88,13 @@ const SESSION: [&str; 21] = [
 pub(super) fn look(script: &Script, found: &mut Vec<Hit>) {
     for statement in &script.statements {
         let Action::Pragma { name, value } = &statement.action else { continue };
-        if name == "writable_schema" && value.as_ref().is_some_and(|value| turns_on(value)) {
+        if name.as_ref() == "writable_schema" && value.as_ref().is_some_and(|value| turns_on(value))
+        {
             let what = "the schema is made writable".to_owned();
             found.push(Hit::at(Rule::EditsSchema, script, statement.start, what));
         }
-        let name = name.as_str();
-        let outside = script.directives.no_transaction;
+        let name = name.as_ref();
+        let outside = script.directives().no_transaction;
         let why = if EFFECTIVE.contains(&name) || QUESTIONS.contains(&name) {
             continue;
         } else if OUTSIDE.contains(&name) {

@@ -53,7 +53,8 @@ fn renamed_away(
     })?;
     let legacy = script.statements.iter().any(|statement| match &statement.action {
         Action::Pragma { name, value: Some(value) } => {
-            name == "legacy_alter_table" && !matches!(value.as_str(), "off" | "0" | "no" | "false")
+            name.as_ref() == "legacy_alter_table"
+                && !matches!(value.as_ref(), "off" | "0" | "no" | "false")
         }
         _ => false,
     });

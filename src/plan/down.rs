@@ -79,7 +79,7 @@ impl Planner<'_> {
     /// The down script from the set, if the set's migration is the one applied; else from the
     /// ledger, which keeps the one that belongs to it.
     pub(super) fn revert_step(&self, row: &Row) -> Result<Step> {
-        let entry = self.set.get(row.version).filter(|entry| entry.checksum == row.checksum);
+        let entry = self.set.get(row.version).filter(|entry| entry.checksum() == row.checksum);
         let irreversible = |why: &str| ErrorKind::Irreversible {
             version: row.version,
             name: row.name.clone(),

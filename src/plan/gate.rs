@@ -35,7 +35,7 @@ fn awaited<'s>(step: &Step, set: &'s Set) -> impl Iterator<Item = &'s str> {
         _ => None,
     };
     let script = version.and_then(|version| set.get(version)?.task.script());
-    let requires = script.into_iter().flat_map(|script| &script.directives.requires);
+    let requires = script.into_iter().flat_map(|script| &script.directives().requires);
     requires.filter_map(|requirement| match requirement {
         Requirement::Backfill(name) => Some(name.as_str()),
         _ => None,
@@ -52,9 +52,9 @@ impl Set {
     pub(crate) fn required_backfills(&self) -> impl Iterator<Item = (&str, &str)> {
         self.migrations.iter().flat_map(|entry| {
             let script = entry.task.script();
-            let requires = script.into_iter().flat_map(|script| &script.directives.requires);
+            let requires = script.into_iter().flat_map(|script| &script.directives().requires);
             requires.filter_map(|requirement| match requirement {
-                Requirement::Backfill(name) => Some((entry.label.as_str(), name.as_str())),
+                Requirement::Backfill(name) => Some((entry.label(), name.as_str())),
                 _ => None,
             })
         })

@@ -51,6 +51,9 @@ pub struct Plan {
     pub newer: Vec<NewerMigration>,
     /// Whether the database has everything after it that this program knows.
     pub(crate) reaches_end: bool,
+    /// Whether it was made for a database without our tables, and nothing else was asked of the
+    /// database: as long as it has none, this is the plan.
+    pub(crate) of_nothing: bool,
     /// What the adoption writes.
     pub(crate) takeover: Option<Box<Takeover>>,
 }
@@ -203,7 +206,7 @@ impl Step {
         let script = match &self.work {
             Work::Migration(version) => {
                 let entry = set.get(*version);
-                self.file = entry.map(|entry| entry.label.clone());
+                self.file = entry.map(|entry| entry.label().to_owned());
                 entry.and_then(|entry| entry.task.script())
             }
             Work::Baseline(version) => set.baseline(*version).map(|baseline| &baseline.script),

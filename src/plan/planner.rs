@@ -150,11 +150,11 @@ impl Planner<'_> {
         for row in rows.filter(|row| self.set.get(row.version).is_none()) {
             let is_it = |entry: &&Entry| {
                 entry.also == Some(row.version)
-                    && (entry.name == row.name || entry.checksum == row.checksum)
+                    && (entry.name == row.name || entry.checksum() == row.checksum)
             };
             if let Some(entry) = self.set.migrations.iter().find(is_it) {
                 let (applied, version) = (row.version, entry.version);
-                let file = entry.label.clone();
+                let file = entry.label().to_owned();
                 return Err(ErrorKind::Renumbered { file, applied, version }.into());
             }
         }
@@ -302,7 +302,8 @@ impl Planner<'_> {
             return Ok(());
         };
         let version = step.version.unwrap_or(latest);
-        let file = self.set.get(version).map_or(step.name.clone(), |entry| entry.label.clone());
+        let file =
+            self.set.get(version).map_or(step.name.clone(), |entry| entry.label().to_owned());
         Err(ErrorKind::Late { version, file, latest }.into())
     }
 
@@ -362,8 +363,8 @@ impl Planner<'_> {
         let amended = rows.filter_map(|row| {
             let entry = self.set.get(row.version)?;
             let reason = replaces(entry, row);
-            let baseline = row.checksum != entry.checksum && reason.is_none();
-            let same = entry.checksum == row.checksum
+            let baseline = row.checksum != entry.checksum() && reason.is_none();
+            let same = entry.checksum() == row.checksum
                 && entry.name == row.name
                 && entry.compatibility == row.compatibility
                 && entry.down.as_deref().map(Script::stored).as_deref() == row.down_sql.as_deref();
@@ -378,7 +379,7 @@ impl Planner<'_> {
     }
 
     pub(super) fn script_needs(&self, script: &Script) -> Needs {
-        if script.directives.no_transaction {
+        if script.directives().no_transaction {
             return Needs::NoTransaction;
         }
         if script.wants_foreign_keys_off() || drops_a_table(script) {
@@ -386,12 +387,12 @@ impl Planner<'_> {
         }
         let acts = script.statements.iter().any(|statement| match &statement.action {
             Action::Write { verb, table } => {
-                let actions = self.set.actions_on_children_of(&table.name);
+                let actions = || self.set.actions_on_children_of(&table.name);
                 match verb {
                     Verb::Insert => false,
-                    Verb::Delete | Verb::Replace => actions.on_delete,
-                    Verb::Update => actions.on_update,
-                    Verb::UpdateOrReplace => actions.on_delete || actions.on_update,
+                    Verb::Delete | Verb::Replace => actions().on_delete,
+                    Verb::Update => actions().on_update,
+                    Verb::UpdateOrReplace => actions().on_delete || actions().on_update,
                 }
             }
             _ => false,
@@ -448,7 +449,7 @@ pub(crate) fn refuse_modified(set: &Set, applied: &Applied) -> Result<()> {
         let Some(entry) = set.get(row.version) else {
             continue;
         };
-        if entry.checksum == row.checksum || replaces(entry, row).is_some() {
+        if entry.checksum() == row.checksum || replaces(entry, row).is_some() {
             continue;
         }
         // A baseline that has given way to the migration it stood for, or the reverse.
@@ -485,12 +486,12 @@ pub(crate) fn covered(set: &Set, applied: &Applied) -> Option<Version> {
 fn modified(entry: &Entry, row: &Row) -> Error {
     let error = Error::from(ErrorKind::Modified {
         version: row.version,
-        file: entry.label.clone(),
+        file: entry.label().to_owned(),
         recorded: row.checksum.clone(),
-        found: entry.checksum.clone(),
+        found: entry.checksum().to_owned(),
     });
     let script = entry.task.script();
-    match script.and_then(|script| script.directives.replaces.as_ref()) {
+    match script.and_then(|script| script.directives().replaces.as_ref()) {
         Some(replaces) => error.advise(format!(
             "its `replaces` names {}, and what was applied is {}: write that, if the edit is meant",
             replaces.checksum, row.checksum
@@ -501,7 +502,7 @@ fn modified(entry: &Entry, row: &Row) -> Error {
 
 /// The reason given, where the entry says that it replaces what the row records.
 fn replaces<'e>(entry: &'e Entry, row: &Row) -> Option<&'e str> {
-    let replaces = entry.task.script()?.directives.replaces.as_ref()?;
-    let names = entry.checksum != row.checksum && replaces.names(&row.checksum);
+    let replaces = entry.task.script()?.directives().replaces.as_ref()?;
+    let names = entry.checksum() != row.checksum && replaces.names(&row.checksum);
     names.then_some(replaces.reason.as_str())
 }

@@ -83,7 +83,8 @@ impl Planner<'_> {
     pub(super) fn aside_step(&self, row: &Row) -> Step {
         let sql = row.down_sql.clone().unwrap_or_default();
         // What we stored ourselves has no directives, so that reading it has no faults.
-        let script = Script::read(format!("{} (stored)", row.name), sql.into(), Reading::default());
+        let script = Script::read(sql.into(), Reading::default());
+        let script = script.map(|script| script.called(format!("{} (stored)", row.name)));
         let work = script.map_or(Work::Nowhere, |script| Work::Script(Box::new(script)));
         let needs = Needs::Nothing;
         let kept = Compatibility::Compatible;

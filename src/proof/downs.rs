@@ -89,7 +89,7 @@ fn way_back(
     hits: &mut Vec<Hit>,
 ) -> Way {
     if entry.undo {
-        return Way::Back(entry.label.clone());
+        return Way::Back(entry.label().to_owned());
     }
     if entry.irreversible().is_some() {
         return Way::Nothing;
@@ -102,7 +102,7 @@ fn way_back(
             }
             None => "say `.down(…)` or `.undoable()` of it, or `.irreversible(\"<reason>\")`",
         };
-        findings.push(found(Check::Downs, "down-missing", Some(&entry.label), what, advice));
+        findings.push(found(Check::Downs, "down-missing", Some(entry.label()), what, advice));
         return Way::Missing;
     };
     if !down.statements.is_empty() {

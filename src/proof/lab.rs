@@ -92,16 +92,16 @@ impl Lab {
         lab.stages = parts
             .baselines
             .last()
-            .map(|baseline| (baseline.version, &baseline.script.file))
+            .map(|baseline| (baseline.version, baseline.script.file.as_str()))
             .into_iter()
             .chain(
                 parts
                     .migrations
                     .iter()
                     .filter(|entry| Some(entry.version) > from)
-                    .map(|entry| (entry.version, &entry.label)),
+                    .map(|entry| (entry.version, entry.label())),
             )
-            .map(|(version, file)| Stage { version, file: file.clone() })
+            .map(|(version, file)| Stage { version, file: file.to_owned() })
             .collect();
         lab.bare.source = Source::read(Arc::new(parts));
         lab.strict = lab.strict(&lab.bare)?;
@@ -217,7 +217,7 @@ impl Lab {
 
     /// The migration of a stage; none where that is a baseline.
     pub(crate) fn entry(&self, stage: &Stage) -> Option<&Entry> {
-        self.set.get(stage.version).filter(|entry| entry.label == stage.file)
+        self.set.get(stage.version).filter(|entry| entry.label() == stage.file)
     }
 
     /// Versioned migrations, no repeatables, no seeds but backfills that are waited for.
@@ -288,7 +288,7 @@ fn set_keys(conn: &Connection, keys: Keys) -> Result<()> {
 fn awaited(set: &Set, registry: &Registry) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for entry in &set.migrations {
-        let requires = entry.task.script().map(|script| script.directives.requires.iter());
+        let requires = entry.task.script().map(|script| script.directives().requires.iter());
         for requirement in requires.into_iter().flatten() {
             if let Requirement::Backfill(name) = requirement {
                 names.extend(registry.backfills_up_to(name).into_iter().map(str::to_owned));

@@ -163,7 +163,7 @@ impl Step<'_> {
 fn only_adds(script: &Script) -> bool {
     script.statements.iter().all(|statement| match &statement.action {
         Action::Alter { change, .. } => {
-            matches!(change, Change::AddColumn(_) | Change::RenameColumn { .. })
+            matches!(change, Change::AddColumn(_) | Change::RenameColumn(_))
         }
         Action::Create { .. } | Action::Query | Action::Control(_) | Action::Pragma { .. } => true,
         _ => false,

@@ -27,29 +27,8 @@ impl Run<'_> {
         if !applied.complete {
             job.ledger.create()?;
         }
-        let mut rows = Vec::with_capacity(steps.len());
-        let mut lowest = repeatables.iter().map(|row| row.version.0).min().unwrap_or(0).min(0);
-        let undos: Vec<Option<String>> = steps
-            .iter()
-            .map(|step| match step.direction {
-                Direction::Repeat => job.script(&step.work).map(undo_of_repeatable),
-                _ => None,
-            })
-            .collect();
-        for ((step, (took, _)), undo) in steps.iter().zip(done).zip(&undos) {
+        for step in steps {
             match step.direction {
-                Direction::Apply | Direction::Mark => rows.extend(self.row(step, *took)),
-                Direction::Repeat => {
-                    lowest -= 1;
-                    rows.extend(job.script(&step.work).map(|script| NewRow {
-                        version: Version(lowest),
-                        name: &step.name,
-                        checksum: &script.checksum,
-                        down_sql: undo.as_deref().map(Cow::Borrowed),
-                        compatibility: Compatibility::Compatible,
-                        took: *took,
-                    }));
-                }
                 Direction::Revert => {
                     if let Some(version) = step.version {
                         job.ledger.delete(version)?;
@@ -66,9 +45,27 @@ impl Run<'_> {
                         }
                     }
                 }
+                Direction::Apply | Direction::Mark | Direction::Repeat => {}
             }
         }
-        job.ledger.insert(&rows)?;
+        let mut lowest = repeatables.iter().map(|row| row.version.0).min().unwrap_or(0).min(0);
+        let rows = steps.iter().zip(done).filter_map(|(step, (took, _))| match step.direction {
+            Direction::Apply | Direction::Mark => self.row(step, *took),
+            Direction::Repeat => {
+                lowest -= 1;
+                let script = job.script(&step.work)?;
+                Some(NewRow {
+                    version: Version(lowest),
+                    name: &step.name,
+                    checksum: &script.checksum,
+                    down_sql: Some(Cow::Owned(undo_of_repeatable(script))),
+                    compatibility: Compatibility::Compatible,
+                    took: *took,
+                })
+            }
+            Direction::Revert | Direction::SetAside => None,
+        });
+        job.ledger.insert(rows)?;
         if self.goal == Goal::Down(crate::Target::Empty) {
             job.ledger.forget_seeds()?;
         }
@@ -90,7 +87,7 @@ impl Run<'_> {
         let of_entry = || {
             let entry = set.get(version)?;
             let down = entry.down.as_deref().map(Script::stored);
-            Some((entry.checksum.as_str(), down))
+            Some((entry.checksum(), down))
         };
         let (checksum, down_sql) = of_entry().or_else(of_baseline)?;
         let name = set.get(version).map_or(step.name.as_str(), |entry| entry.name.as_str());
@@ -124,10 +121,10 @@ impl Run<'_> {
             Work::Migration(version) => self.job.set.get(*version),
             _ => None,
         };
-        let directives = script.map(|script| &script.directives);
-        let in_code = entry.and_then(|entry| entry.compatible.as_deref());
+        let directives = script.map(Script::directives);
+        let in_code = entry.and_then(|entry| entry.in_code().compatible.as_deref());
         let loss = directives.and_then(|d| d.allow_data_loss.as_deref());
-        let loss = loss.or(entry.and_then(|entry| entry.allow_data_loss.as_deref()));
+        let loss = loss.or(entry.and_then(|entry| entry.in_code().allow_data_loss.as_deref()));
         let reasons = [
             ("allow-data-loss", loss),
             ("compatible", in_code.or(directives.and_then(|d| d.compatible.as_deref()))),

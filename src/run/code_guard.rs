@@ -81,9 +81,9 @@ impl<'a> CodeGuard<'a> {
             let losses = self.losses(table, &now, reached.contains(&table.known.name));
             for loss in losses.map_err(Error::sqlite("looking for what was lost"))? {
                 let Loss { column, rows, what } = loss;
-                if entry.allow_data_loss.is_none() {
+                if entry.in_code().allow_data_loss.is_none() {
                     return Err(ErrorKind::DataLoss {
-                        file: entry.label.clone(),
+                        file: entry.label().to_owned(),
                         position: None,
                         what,
                         table: table.known.name.clone(),

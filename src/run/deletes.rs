@@ -40,7 +40,13 @@ impl Deletes {
             return Ok(None);
         }
         let rows = if is_own { None } else { Some(count(conn, &schema, &table)?) };
-        Ok(Some(Deletes { schema, table, rows, changes: conn.total_changes(), others }))
+        Ok(Some(Deletes {
+            schema,
+            table: table.into(),
+            rows,
+            changes: conn.total_changes(),
+            others,
+        }))
     }
 
     /// The tables that have lost rows by the statement, and how many.

@@ -12,14 +12,14 @@ pub(crate) fn warnings(set: &Set, steps: &[Step]) -> Vec<String> {
     };
     let mut warnings: Vec<String> = told(&of(Direction::Apply)).into_iter().collect();
     warnings.extend(of(Direction::Revert).iter().map(|entry| {
-        format!("the down script of {} is empty: what it did to the schema stays", entry.label)
+        format!("the down script of {} is empty: what it did to the schema stays", entry.label())
     }));
     warnings
 }
 
 /// That a revert of these migrations would leave the schema as it is.
 pub(crate) fn told(entries: &[&Entry]) -> Option<String> {
-    let mut names: Vec<&str> = entries.iter().take(5).map(|entry| entry.label.as_str()).collect();
+    let mut names: Vec<&str> = entries.iter().take(5).map(|entry| entry.label()).collect();
     let more = format!("{} more", entries.len().saturating_sub(names.len()));
     if entries.len() > names.len() {
         names.push(&more);

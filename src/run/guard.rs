@@ -261,7 +261,7 @@ impl<'a> Guard<'a> {
     fn before_drop_column(&mut self, at: usize, table: &Name, column: &str) -> Result<()> {
         let schema =
             table::schema_of(self.conn, table).map_err(Error::sqlite("reading the schema"))?;
-        let (schema, table) = (schema.as_str(), table.name.as_str());
+        let (schema, table) = (schema.as_str(), table.name.as_ref());
         let generated = table::is_generated(self.conn, schema, table, column)
             .map_err(Error::sqlite("reading the schema"))?;
         // SQLite will say that there is no such column, and what is computed is not lost.

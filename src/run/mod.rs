@@ -325,7 +325,7 @@ impl<'a> Run<'a> {
             version: Some(entry.version),
             name: Some(&entry.name),
             reason: amendment.reason.as_deref(),
-            detail: Some(&entry.checksum),
+            detail: Some(entry.checksum()),
         }])?;
         self.report.amended.push(Done::in_ledger(Some(entry.version), entry.name.clone()));
         Ok(())
@@ -385,6 +385,7 @@ impl<'a> Job<'a> {
         let mut plan = plan::plan(self.set, applied, goal, &self.policies, facts)?;
         plan.adoption = applied.takeover.as_ref().map(|takeover| takeover.told.clone());
         plan.takeover.clone_from(&applied.takeover);
+        plan.of_nothing = !applied.begun && applied.takeover.is_none() && !asks;
         if matches!(goal, Goal::Up(_)) && plan.reaches_end && !self.seeds.is_empty() {
             let sentinels = self.sentinels(applied)?;
             let standing = self.standing(applied, &plan, &sentinels);
@@ -472,7 +473,7 @@ impl<'a> Job<'a> {
         Terms {
             data_loss: self.policies.data_loss,
             strictness: self.policies.strictness,
-            signed_off: script.directives.allow_data_loss.is_some(),
+            signed_off: script.directives().allow_data_loss.is_some(),
             outside,
         }
     }
@@ -490,7 +491,7 @@ impl<'a> Job<'a> {
         };
         let entry = self.set.get(*version)?;
         match &entry.task {
-            Task::Code(deed) => Some((entry, deed)),
+            Task::Code(code) => Some((entry, &code.deed)),
             Task::Sql(_) => None,
         }
     }
@@ -500,7 +501,7 @@ impl<'a> Job<'a> {
         match (self.script(&step.work), &step.work) {
             (Some(script), _) => script.file.clone(),
             (None, Work::Migration(version)) => {
-                self.set.get(*version).map_or(step.name.clone(), |entry| entry.label.clone())
+                self.set.get(*version).map_or(step.name.clone(), |entry| entry.label().to_owned())
             }
             _ => step.label(),
         }

@@ -41,7 +41,7 @@ fn find(conn: &Connection) -> rusqlite::Result<Vec<Broken>> {
     let mut triggers: BTreeMap<String, Vec<Trigger>> = BTreeMap::new();
     let mut objects = conn.prepare(
         "SELECT type, name, tbl_name, sql FROM main.sqlite_master
-         WHERE type IN ('view', 'trigger') AND sql IS NOT NULL",
+         WHERE (type = 'view' OR type = 'trigger') AND sql IS NOT NULL",
     )?;
     let mut rows = objects.query([])?;
     while let Some(row) = rows.next()? {

@@ -210,7 +210,7 @@ impl Run<'_> {
         let tx = job.patience.begin()?;
         match (step.direction, step.version) {
             (Direction::Revert, Some(version)) => job.ledger.delete(version)?,
-            _ => job.ledger.insert(&self.row(step, took).into_iter().collect::<Vec<_>>())?,
+            _ => job.ledger.insert(self.row(step, took))?,
         }
         if self.goal == Goal::Down(crate::Target::Empty) {
             job.ledger.forget_seeds()?;

@@ -124,8 +124,8 @@ fn refuse_outside_only(script: &Script) -> Result<()> {
             }
             Action::Vacuum | Action::Attach | Action::Detach => {}
             Action::Pragma { name, value } => {
-                let acts = value.is_some() || name == "wal_checkpoint";
-                if !acts || !OUTSIDE_ONLY.contains(&name.as_str()) {
+                let acts = value.is_some() || name.as_ref() == "wal_checkpoint";
+                if !acts || !OUTSIDE_ONLY.contains(&name.as_ref()) {
                     continue;
                 }
             }
@@ -160,7 +160,7 @@ fn first_words(script: &Script, statement: &Statement) -> String {
 }
 
 fn refuse_unmet(conn: &Connection, script: &Script) -> Result<()> {
-    for requirement in &script.directives.requires {
+    for requirement in &script.directives().requires {
         let (what, found) = match requirement {
             Requirement::Sqlite { at_least } => {
                 if rusqlite::version_number() >= *at_least {
@@ -227,7 +227,23 @@ fn refuse_shadowed(job: &Job<'_>, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// Whether the connection has a TEMP database: a question about what is in it would make one, and from
+/// then on SQLite reads its schema as well whenever a statement changes any.
+fn has_temporary(conn: &Connection) -> rusqlite::Result<bool> {
+    let mut statement = conn.prepare("PRAGMA database_list")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if row.get_ref(1)?.as_str()? == "temp" {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn temporary(conn: &Connection) -> rusqlite::Result<Vec<(String, String, bool)>> {
+    if !has_temporary(conn)? {
+        return Ok(Vec::new());
+    }
     let mut statement = conn.prepare(
         "SELECT t.type, t.name, EXISTS (
              SELECT 1 FROM main.sqlite_master AS m

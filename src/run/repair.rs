@@ -33,10 +33,10 @@ pub(crate) fn repair(job: &Job<'_>, why: &str) -> Result<Vec<Done>> {
     let mut amended = Vec::new();
     for row in &migrations {
         let (detail, name) = match set.get(row.version) {
-            Some(entry) if entry.checksum == row.checksum => continue,
+            Some(entry) if entry.checksum() == row.checksum => continue,
             Some(entry) => {
                 ledger.amend(entry)?;
-                (format!("{} is now {}", row.checksum, entry.checksum), &entry.name)
+                (format!("{} is now {}", row.checksum, entry.checksum()), &entry.name)
             }
             None if Some(row.version) > set.newest() => continue,
             None if set.baselines.iter().any(|b| b.version >= row.version) => continue,

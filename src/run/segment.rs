@@ -52,7 +52,7 @@ impl<'a> Run<'a> {
                 let applied = Applied { begun: true, complete: true, ..Applied::default() };
                 Some(self.carry_out(&tx, plan, &applied)?)
             }
-            _ => self.inside(&tx, preview)?,
+            _ => self.inside(&tx, plan)?,
         };
         let Some(done) = done else { return Ok(None) };
         let stored = || Ok(!same(job.plan(self.goal)?.first_segment(), preview));
@@ -75,7 +75,7 @@ impl<'a> Run<'a> {
     fn pragmas<'s>(&'s self, steps: &'s [Step]) -> BTreeSet<&'s str> {
         let statements = self.scripts(steps).flat_map(|script| &script.statements);
         let names = statements.filter_map(|statement| match &statement.action {
-            Action::Pragma { name, .. } => Some(name.as_str()),
+            Action::Pragma { name, .. } => Some(name.as_ref()),
             _ => None,
         });
         names.collect()
@@ -87,15 +87,17 @@ impl<'a> Run<'a> {
 
     /// Everything between BEGIN and COMMIT. Returns what there is to report once that is committed,
     /// or `None` where another process has been here in the meantime.
-    fn inside(&mut self, tx: &Transaction<'_>, preview: &[Step]) -> Result<Option<Report>> {
+    fn inside(&mut self, tx: &Transaction<'_>, preview: &Plan) -> Result<Option<Report>> {
         let job = self.job;
         let applied = job.applied()?;
         if job.is_overtaken(&applied, self.goal) || applied.takeover.is_some() {
             return Ok(None);
         }
+        if preview.of_nothing && !applied.begun {
+            return self.carry_out(tx, preview, &applied).map(Some);
+        }
         let plan = job.plan_from(&applied, self.goal)?;
-        let steps = plan.first_segment();
-        if !same(steps, preview) || plan.gate().is_some() {
+        if !same(plan.first_segment(), preview.first_segment()) || plan.gate().is_some() {
             return Ok(None);
         }
         self.carry_out(tx, &plan, &applied).map(Some)
@@ -193,7 +195,7 @@ impl<'a> Run<'a> {
         let Some(entry) = job.recorded(step) else {
             return Ok(None);
         };
-        let what = format!("migration {}", entry.label);
+        let what = format!("migration {}", entry.label());
         let recorder = match entry.task.script() {
             Some(script) => Recorder::of_script(tx, job.ledger, script, what)?,
             None => Recorder::of_code(tx, job.ledger, what)?,
@@ -246,9 +248,9 @@ impl<'a> Run<'a> {
         })?;
         match (returned, stands) {
             (Ok(()), Stands::Yes) => {}
-            (Ok(()), Stands::No) => return Err(ended(entry.label.clone())),
+            (Ok(()), Stands::No) => return Err(ended(entry.label().to_owned())),
             (Err(error), stands) => {
-                let kind = ErrorKind::Code { name: entry.label.clone() };
+                let kind = ErrorKind::Code { name: entry.label().to_owned() };
                 let failed = Error::from(kind).because(error);
                 return Err(match stands {
                     Stands::Yes => failed,

@@ -281,7 +281,7 @@ pub(crate) fn has_word(sql: &str, keyword: &str) -> bool {
 /// Where SQLite finds a table by its name: <https://sqlite.org/lang_naming.html>.
 pub(crate) fn schema_of(conn: &Connection, table: &Name) -> rusqlite::Result<String> {
     match &table.schema {
-        Some(schema) => Ok(schema.clone()),
+        Some(schema) => Ok(schema.to_string()),
         None => found_in(conn, &table.name),
     }
 }

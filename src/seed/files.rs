@@ -66,7 +66,7 @@ fn seed(name: String, script: Script, edited: Edited) -> Result<Seed> {
     refuse_control(&script)?;
     refuse_keys_off(&script)?;
     let script = Arc::new(script);
-    let said = &script.directives.seed;
+    let said = &script.directives().seed;
     let conditions = Conditions {
         environments: said.environments.clone(),
         at_least: said.at_least.map(Version),
@@ -81,7 +81,7 @@ fn seed(name: String, script: Script, edited: Edited) -> Result<Seed> {
         content: Some(script.checksum.clone()),
         script: Some(Arc::clone(&script)),
         edited,
-        undoable: script.directives.undo,
+        undoable: script.directives().undo,
         // What tells it from others is its text, which is known.
         identity: Identity::of(&()),
         deed: deed(script),

@@ -47,9 +47,7 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn ignores(&self, path: &str) -> bool {
-        let is_slashed = !path.contains('\\');
-        let slashed = || path.replace('\\', "/");
-        let path = if is_slashed { Cow::Borrowed(path) } else { Cow::Owned(slashed()) };
+        let path = naming::slashes(path);
         self.ignored.iter().any(|pattern| glob::matches(pattern, &path))
     }
 }
@@ -159,8 +157,9 @@ impl Source {
             }
             Base::Code => {}
             Base::Read(set) => {
-                let entries = set.migrations.iter().map(|entry| (entry.version, &entry.checksum));
-                let baselines = set.baselines.iter().map(|b| (b.version, &b.script.checksum));
+                let entries = set.migrations.iter().map(|entry| (entry.version, entry.checksum()));
+                let baselines =
+                    set.baselines.iter().map(|b| (b.version, b.script.checksum.as_str()));
                 entries.chain(baselines).for_each(|known| known.hash(hasher));
                 for repeatable in &set.repeatables {
                     (&repeatable.name, &repeatable.script.checksum).hash(hasher);

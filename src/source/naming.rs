@@ -4,6 +4,8 @@ mod dotted;
 mod folder;
 mod numbered;
 
+use std::borrow::Cow;
+
 use super::layout::Layout;
 use crate::migration::Version;
 pub(super) use dotted::Parts;
@@ -56,7 +58,7 @@ pub(crate) struct Names {
 impl Names {
     /// Reads a path relative to the set's folder. Every `.sql` file has to be understood.
     pub(crate) fn role(&self, path: &str) -> Result<Role, String> {
-        let path = path.replace('\\', "/");
+        let path = slashes(path);
         let (folder, file) = path.rsplit_once('/').unwrap_or(("", &path));
         let Some(stem) = strip_suffix_ignoring_case(file, ".sql") else {
             return self.refuse_code(file).map(|()| Role::Other);
@@ -167,10 +169,18 @@ impl Parts {
 
 /// Whether a file is a repeatable's, in any layout.
 pub(crate) fn is_repeatable(path: &str) -> bool {
-    let path = path.replace('\\', "/");
+    let path = slashes(path);
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", &path));
     let stem = strip_suffix_ignoring_case(file, ".sql");
     stem.is_some_and(|stem| folder == "repeatable" || stem.starts_with("R__"))
+}
+
+/// A path with `/` between its names, as Windows does not have it.
+pub(super) fn slashes(path: &str) -> Cow<'_, str> {
+    match path.contains('\\') {
+        true => Cow::Owned(path.replace('\\', "/")),
+        false => Cow::Borrowed(path),
+    }
 }
 
 pub(super) fn is_sql(path: &str) -> bool {

@@ -6,12 +6,12 @@ use crate::sql::{Action, Position, Requirement, Script};
 
 /// Directives that mean nothing in a script would be taken for granted and do nothing.
 pub(crate) fn refuse_misplaced(script: &Script, what: &str, allowed: &[&str]) -> Result<()> {
-    if let Some(word) = script.directives.said().find(|word| !allowed.contains(word)) {
+    if let Some(word) = script.directives().said().find(|word| !allowed.contains(word)) {
         let why = format!("`{word}` has no place in a {what}");
         return Err(misplaced(script, script.place_of(word), why));
     }
     let waits = |r: &Requirement| matches!(r, Requirement::Backfill(_));
-    if what != "migration" && script.directives.requires.iter().any(waits) {
+    if what != "migration" && script.directives().requires.iter().any(waits) {
         let why = format!("`requires backfill` has no place in a {what}");
         return Err(misplaced(script, script.place_of("requires backfill"), why));
     }
@@ -46,7 +46,7 @@ pub(super) fn refuse_down_beside(entry: &Entry, down: &Script) -> Result<()> {
     } else {
         return Ok(());
     };
-    let why = format!("{} {says}, and here is its down", entry.label);
+    let why = format!("{} {says}, and here is its down", entry.label());
     Err(misplaced(down, down.position(down.start()), why))
 }
 
@@ -57,7 +57,7 @@ pub(super) fn refuse_unrecordable(entry: &Entry) -> Result<()> {
     };
     let contradicted = [
         ("irreversible", entry.irreversible().is_some()),
-        ("no-transaction", script.directives.no_transaction),
+        ("no-transaction", script.directives().no_transaction),
     ];
     if let Some((word, _)) = contradicted.into_iter().find(|(_, said)| *said) {
         let why = format!("`{word}` contradicts `undo`");
@@ -65,7 +65,7 @@ pub(super) fn refuse_unrecordable(entry: &Entry) -> Result<()> {
     }
     let changes_more = |action: &Action| match action {
         Action::Write { table, .. } => is_reserved(&table.name),
-        Action::Pragma { name, value: Some(_) } => !KEEP_THE_ROWS.contains(&name.as_str()),
+        Action::Pragma { name, value: Some(_) } => !KEEP_THE_ROWS.contains(&name.as_ref()),
         Action::Pragma { .. } | Action::Query | Action::Control(_) => false,
         _ => true,
     };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::File;
 use super::layout::Layout;
-use super::naming::{self, Folder, Names, Parts};
+use super::naming::{self, Folder, Names, Parts, slashes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::section;
 
@@ -222,8 +222,4 @@ fn mixed((first, shape): (&str, Shape), (second, other): (&str, Shape)) -> Error
     let (first, second) = (first.to_owned(), second.to_owned());
     ErrorKind::MixedLayouts { first, first_is: shape.whose(), second, second_is: other.whose() }
         .into()
-}
-
-fn slashes(path: &str) -> String {
-    path.replace('\\', "/")
 }

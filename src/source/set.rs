@@ -38,19 +38,12 @@ pub(crate) struct Actions {
 pub(crate) struct Entry {
     pub(crate) version: Version,
     pub(crate) name: String,
-    /// Its file, or what stands for it.
-    pub(crate) label: String,
     pub(crate) task: Task,
     pub(crate) down: Option<Box<Script>>,
     pub(crate) verify: Option<Box<Script>>,
     pub(crate) compatibility: Compatibility,
-    /// Why it is compatible, where that was said in code.
-    pub(crate) compatible: Option<String>,
-    /// The reason given in code.
-    pub(crate) allow_data_loss: Option<String>,
-    /// Why there is no way back, where that was said in code.
-    pub(crate) irreversible: Option<String>,
-    pub(crate) checksum: String,
+    /// Nothing where nothing was said in code.
+    pub(super) in_code: Option<Box<InCode>>,
     /// Whether the rows it changes are recorded, so that they can be put back.
     pub(crate) undo: bool,
     /// Where its up comes from; `None` for one that is made in code.
@@ -59,32 +52,39 @@ pub(crate) struct Entry {
     pub(crate) also: Option<Version>,
 }
 
+/// Reasons given in code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InCode {
+    /// Why it is compatible.
+    pub(crate) compatible: Option<String>,
+    pub(crate) allow_data_loss: Option<String>,
+    /// Why there is no way back.
+    pub(crate) irreversible: Option<String>,
+}
+
+static NOTHING: InCode = InCode { compatible: None, allow_data_loss: None, irreversible: None };
+
 /// The file of a migration, as its tool has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
-    /// From the set's folder, with `/` between names.
-    pub(crate) file: String,
     /// The version as written: `0001`, `1.2.3`, `2024-01-01-000000`.
-    pub(crate) number: String,
+    pub(crate) number: Box<str>,
     pub(crate) layout: Layout,
-}
-
-impl Origin {
-    /// The folder that the migration has for itself, where its layout gives it one.
-    pub(crate) fn folder(&self) -> Option<&str> {
-        let own = matches!(
-            self.layout,
-            Layout::Diesel | Layout::RusqliteMigration | Layout::Prisma | Layout::Drizzle
-        );
-        self.file.rsplit_once('/').map(|(folder, _)| folder).filter(|_| own)
-    }
 }
 
 /// What a migration does on its way up.
 #[derive(Clone)]
 pub(crate) enum Task {
     Sql(Box<Script>),
-    Code(Deed),
+    Code(Box<Code>),
+}
+
+/// A function, and what stands for the file and the text that it does not have.
+#[derive(Clone)]
+pub(crate) struct Code {
+    pub(crate) deed: Deed,
+    pub(super) label: String,
+    pub(super) checksum: String,
 }
 
 /// A definition that may run again.
@@ -174,7 +174,7 @@ impl Set {
         let repeatables = self.repeatables.iter().map(|repeatable| &repeatable.script);
         let mut scripts = ups.chain(downs).chain(repeatables);
         let stale = scripts.find(|script| {
-            script.directives.allow_data_loss.is_some() && !losses::can_lose(script)
+            script.directives().allow_data_loss.is_some() && !losses::can_lose(script)
         });
         match stale {
             Some(script) => {
@@ -221,11 +221,9 @@ impl Set {
         let references = ups.chain(downs).chain(baselines).flat_map(|script| &script.references);
         let mut actions: BTreeMap<String, Actions> = BTreeMap::new();
         for Reference { parent, on_delete, on_update } in references {
-            if *on_delete || *on_update {
-                let of_parent = actions.entry(parent.to_ascii_lowercase()).or_default();
-                of_parent.on_delete |= on_delete;
-                of_parent.on_update |= on_update;
-            }
+            let of_parent = actions.entry(parent.to_ascii_lowercase()).or_default();
+            of_parent.on_delete |= on_delete;
+            of_parent.on_update |= on_update;
         }
         self.actions = actions;
         self
@@ -237,19 +235,42 @@ impl Entry {
         Ok(Entry {
             version,
             name,
-            label: script.file.clone(),
             compatibility: compatibility(&script),
-            compatible: None,
-            allow_data_loss: None,
-            irreversible: None,
-            checksum: script.checksum.clone(),
+            in_code: None,
             down: None,
             verify: None,
-            undo: script.directives.undo,
+            undo: script.directives().undo,
             origin: None,
             also: None,
             task: Task::Sql(Box::new(script)),
         })
+    }
+
+    /// Its file, or what stands for it.
+    pub(crate) fn label(&self) -> &str {
+        match &self.task {
+            Task::Sql(script) => &script.file,
+            Task::Code(code) => &code.label,
+        }
+    }
+
+    pub(crate) fn checksum(&self) -> &str {
+        match &self.task {
+            Task::Sql(script) => &script.checksum,
+            Task::Code(code) => &code.checksum,
+        }
+    }
+
+    /// The reasons that were given in code.
+    pub(crate) fn in_code(&self) -> &InCode {
+        self.in_code.as_deref().unwrap_or(&NOTHING)
+    }
+
+    /// The folder that the migration has for itself, where its layout gives it one.
+    pub(crate) fn folder(&self) -> Option<&str> {
+        let own = [Layout::Diesel, Layout::RusqliteMigration, Layout::Prisma, Layout::Drizzle];
+        let origin = self.origin.as_ref().filter(|origin| own.contains(&origin.layout));
+        origin.and_then(|_| self.label().rsplit_once(['/', '\\'])).map(|(folder, _)| folder)
     }
 
     /// Whether it changes the schema and its down script does nothing.
@@ -260,8 +281,8 @@ impl Entry {
 
     /// Why there is no way back, where the migration says so itself.
     pub(crate) fn irreversible(&self) -> Option<&str> {
-        let said = || self.task.script()?.directives.irreversible.as_deref();
-        self.irreversible.as_deref().or_else(said)
+        let said = || self.task.script()?.directives().irreversible.as_deref();
+        self.in_code().irreversible.as_deref().or_else(said)
     }
 }
 
@@ -269,14 +290,14 @@ impl Entry {
 /// new tables, views, columns and indexes are harmless, and of the indexes a unique one only on a
 /// table of the same migration: elsewhere it can refuse what the older program inserts.
 pub(crate) fn compatibility(script: &Script) -> Compatibility {
-    if script.directives.compatible.is_some() {
+    if script.directives().compatible.is_some() {
         return Compatibility::Compatible;
     }
     let created: Vec<&str> = script
         .statements
         .iter()
         .filter_map(|statement| match &statement.action {
-            Action::Create { what: Object::Table, name, .. } => Some(name.name.as_str()),
+            Action::Create { what: Object::Table, name, .. } => Some(name.name.as_ref()),
             _ => None,
         })
         .collect();
@@ -287,11 +308,11 @@ pub(crate) fn compatibility(script: &Script) -> Compatibility {
         Action::Create { what, .. } => *what != Object::Trigger,
         Action::Alter { change, .. } => matches!(change, Change::AddColumn(_)),
         Action::Query | Action::Control(_) => true,
-        Action::Pragma { name, .. } => name == "foreign_keys",
+        Action::Pragma { name, .. } => name.as_ref() == "foreign_keys",
         _ => false,
     };
     let all = script.statements.iter().all(|statement| harmless(&statement.action));
-    if all && !script.directives.breaking {
+    if all && !script.directives().breaking {
         Compatibility::Compatible
     } else {
         Compatibility::Breaking

@@ -11,7 +11,7 @@ use super::placement::{
     IN_BASELINE, IN_DOWN, IN_REPEATABLE, IN_UP, IN_VERIFY, misplaced, refuse_down_beside,
     refuse_misplaced, refuse_unrecordable,
 };
-use super::set::{Baseline, Entry, Origin, Repeatable, Set, Task};
+use super::set::{Baseline, Code, Entry, InCode, Origin, Repeatable, Set, Task};
 use super::text::{bad_name, filled, in_sections, read, read_as, reading, refuse_nul, text};
 use crate::error::{ErrorKind, Result};
 use crate::migration::{Migration, Text, Up, Version};
@@ -52,17 +52,15 @@ impl Shelf {
             Role::Up { .. } | Role::Down { .. } => reading(&path, &text, names.layout, metadata),
             _ => Reading::default(),
         };
-        let script = |text| read_as(path.clone(), text, reading.clone());
         match role {
             Role::Up { number, name } => {
                 let Number { version, also, text: written } = number;
                 let (script, down) = match names.layout.sections() {
                     Some(tool) => in_sections(&path, text, tool)?,
-                    None => (script(text)?.of_file(original), None),
+                    None => (read_as(path, text, reading)?.of_file(original), None),
                 };
                 refuse_misplaced(&script, "migration", &IN_UP)?;
-                let origin =
-                    Origin { file: path.replace('\\', "/"), number: written, layout: names.layout };
+                let origin = Origin { number: written.into(), layout: names.layout };
                 let entry = Entry::from_script(version, name, script)?;
                 self.put_entry(Entry { origin: Some(origin), also, ..entry })?;
                 if let Some(down) = down {
@@ -72,20 +70,22 @@ impl Shelf {
             Role::Down { number, name } => {
                 let version = number.version;
                 self.names.entry(version).or_insert(name);
-                put(&mut self.downs, version, script(text)?, down_of, |s| &s.file)?;
+                put(&mut self.downs, version, read_as(path, text, reading)?, down_of, |s| &s.file)?;
             }
             Role::Verify { version } => {
-                put(&mut self.verifies, version, script(text)?, verify_of, |s| &s.file)?;
+                put(&mut self.verifies, version, read_as(path, text, reading)?, verify_of, |s| {
+                    &s.file
+                })?;
             }
             Role::Baseline { version, name } => {
-                let script = script(text)?;
+                let script = read_as(path, text, reading)?;
                 refuse_misplaced(&script, "baseline", &IN_BASELINE)?;
                 let baseline = Baseline { version, name, script };
                 let what = |version: &Version| format!("the baseline {version}");
                 put(&mut self.baselines, version, baseline, what, |b| &b.script.file)?;
             }
             Role::Repeatable { name } => {
-                let script = script(text)?.of_file(original);
+                let script = read_as(path, text, reading)?.of_file(original);
                 refuse_misplaced(&script, "repeatable", &IN_REPEATABLE)?;
                 let repeatable = Repeatable { name: name.clone(), script };
                 let what = |name: &String| format!("the repeatable `{name}`");
@@ -132,15 +132,15 @@ impl Shelf {
             Up::Code { deed, revision, .. } => Entry {
                 version: *version,
                 name: name.to_string(),
-                label: label.clone(),
-                task: Task::Code(deed.clone()),
+                task: Task::Code(Box::new(Code {
+                    deed: deed.clone(),
+                    label: label.clone(),
+                    checksum: format!("code:{revision}"),
+                })),
                 down: None,
                 verify: None,
                 compatibility: Compatibility::Breaking,
-                compatible: None,
-                allow_data_loss: None,
-                irreversible: None,
-                checksum: format!("code:{revision}"),
+                in_code: None,
                 undo: false,
                 origin: None,
                 also: None,
@@ -150,10 +150,13 @@ impl Shelf {
         if compatible.is_some() {
             refuse_contradiction(&entry)?;
             entry.compatibility = Compatibility::Compatible;
-            entry.compatible.clone_from(compatible);
         }
-        entry.allow_data_loss.clone_from(&migration.allow_data_loss);
-        entry.irreversible.clone_from(&migration.irreversible);
+        let in_code = InCode {
+            compatible: compatible.clone(),
+            allow_data_loss: migration.allow_data_loss.clone(),
+            irreversible: migration.irreversible.clone(),
+        };
+        entry.in_code = (in_code != InCode::default()).then(|| in_code.into());
         self.put_entry(entry)?;
         if let Some(text) = down {
             put(&mut self.downs, *version, script(".down", text)?, down_of, |s| &s.file)?;
@@ -166,7 +169,7 @@ impl Shelf {
 
     fn put_entry(&mut self, entry: Entry) -> Result<()> {
         let what = |version: &Version| format!("version {version}");
-        put(&mut self.migrations, entry.version, entry, what, |e| &e.label)
+        put(&mut self.migrations, entry.version, entry, what, Entry::label)
     }
 
     pub(super) fn into_set(mut self, layout: Layout) -> Result<Set> {
@@ -217,10 +220,10 @@ fn put<K: Ord, V>(
     key: K,
     value: V,
     what: impl Fn(&K) -> String,
-    file: impl Fn(&V) -> &String,
+    file: impl Fn(&V) -> &str,
 ) -> Result<()> {
     if let Some(first) = map.get(&key) {
-        let (first, second) = (file(first).clone(), file(&value).clone());
+        let (first, second) = (file(first).to_owned(), file(&value).to_owned());
         return Err(ErrorKind::DuplicateVersion { what: what(&key), first, second }.into());
     }
     map.insert(key, value);
@@ -251,7 +254,7 @@ fn refuse_odd(migration: &Migration, label: &str) -> Result<()> {
 /// `compatible` said in code, and `breaking` in the text.
 fn refuse_contradiction(entry: &Entry) -> Result<()> {
     match entry.task.script() {
-        Some(script) if script.directives.breaking => {
+        Some(script) if script.directives().breaking => {
             let why = "`breaking` contradicts `compatible`".to_owned();
             Err(misplaced(script, script.place_of("breaking"), why))
         }

@@ -9,7 +9,7 @@ use super::naming;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::script::{Breakpoints, Fault, InTransaction, Marks, Reading, line_feeds};
 use crate::sql::template::{self, Variables};
-use crate::sql::{Position, Script, section};
+use crate::sql::{Position, Script, holds, section};
 
 /// The script in a text, its faults told with their place.
 pub(crate) fn read(file: String, sql: Cow<'static, str>) -> Result<Script> {
@@ -23,8 +23,10 @@ pub(crate) fn read_stored(file: String, sql: String) -> Result<Script> {
 }
 
 pub(super) fn read_as(file: String, sql: Cow<'static, str>, reading: Reading) -> Result<Script> {
-    // The text moves into the script: a fault is told from a copy, which only a fault costs.
-    Script::read(file.as_str(), sql.clone(), reading).map_err(|fault| faulty(&file, sql, fault))
+    match Script::read(sql.clone(), reading) {
+        Ok(script) => Ok(script.called(file)),
+        Err(fault) => Err(faulty(&file, sql, fault)),
+    }
 }
 
 fn faulty(file: &str, sql: Cow<'static, str>, fault: Fault) -> Error {
@@ -144,7 +146,8 @@ pub(crate) fn text(file: &str, bytes: Cow<'static, [u8]>) -> Result<Cow<'static,
 
 /// SQLite would stop reading at a NUL and pass over the rest in silence.
 pub(super) fn refuse_nul(file: &str, text: &str) -> Result<()> {
-    match text.find('\0') {
+    let at = if holds(text, 0) { text.find('\0') } else { None };
+    match at {
         Some(at) => Err(ErrorKind::NotUtf8 {
             file: file.to_owned(),
             line: Position::of(text, at).line,

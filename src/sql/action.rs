@@ -6,8 +6,8 @@ use super::token::{Kind, Token, tokens, unquoted};
 /// A name as written, its quotes taken off: `schema.name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
-    pub(crate) schema: Option<String>,
-    pub(crate) name: String,
+    pub(crate) schema: Option<Box<str>>,
+    pub(crate) name: Box<str>,
 }
 
 impl Name {
@@ -54,32 +54,39 @@ pub(crate) enum Control {
 /// A `REFERENCES` clause and whether it acts on children when the parent row goes or changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reference {
-    pub(crate) parent: String,
+    pub(crate) parent: Box<str>,
     pub(crate) on_delete: bool,
     pub(crate) on_update: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    RenameTable(String),
-    RenameColumn { from: String, to: String },
-    AddColumn(String),
-    DropColumn(String),
+    RenameTable(Box<str>),
+    RenameColumn(Box<Renamed>),
+    AddColumn(Box<str>),
+    DropColumn(Box<str>),
     Other,
 }
 
-/// What a statement does.
+/// A column's old and new name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Renamed {
+    pub(crate) from: Box<str>,
+    pub(crate) to: Box<str>,
+}
+
+/// What a statement does. There is one for each statement of a set, so that it is kept small.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Control(Control),
     Pragma {
-        name: String,
-        value: Option<String>,
+        name: Box<str>,
+        value: Option<Box<str>>,
     },
     Create {
         what: Object,
         name: Name,
-        on: Option<Name>,
+        on: Option<Box<Name>>,
         temp: bool,
         unique: bool,
         /// `IF NOT EXISTS`: it may do nothing.
@@ -151,9 +158,9 @@ impl<'a> Reader<'a> {
 
     /// `name` or `schema.name`; a string in quotes is a name to SQLite where one is wanted.
     pub(crate) fn name(&mut self) -> Option<Name> {
-        let first = self.identifier()?;
+        let first = self.boxed()?;
         if self.skip_mark(".") {
-            let name = self.identifier()?;
+            let name = self.boxed()?;
             return Some(Name { schema: Some(first), name });
         }
         Some(Name { schema: None, name: first })
@@ -164,6 +171,10 @@ impl<'a> Reader<'a> {
             Kind::Word | Kind::Quoted | Kind::Text => Some(unquoted(self.advance())),
             _ => None,
         }
+    }
+
+    fn boxed(&mut self) -> Option<Box<str>> {
+        self.identifier().map(String::into_boxed_str)
     }
 
     /// Passes over `( … )`.
@@ -284,14 +295,14 @@ fn skip_with(r: &mut Reader<'_>) -> Option<()> {
 }
 
 fn pragma(r: &mut Reader<'_>) -> Option<Action> {
-    let name = r.name()?.name.to_ascii_lowercase();
+    let name = r.name()?.name.to_ascii_lowercase().into();
     let has_value = r.skip_mark("=") || r.skip_mark("(");
     let value = has_value.then(|| {
         let mut value = String::new();
         while !r.tokens.is_empty() && r.peek() != ")" {
             value.push_str(&unquoted(r.advance()));
         }
-        value.to_ascii_lowercase()
+        value.to_ascii_lowercase().into()
     });
     Some(Action::Pragma { name, value })
 }
@@ -305,14 +316,14 @@ fn create(r: &mut Reader<'_>) -> Option<Action> {
     let on = match what {
         Object::Index => {
             r.skip("ON");
-            Some(r.name()?)
+            Some(Box::new(r.name()?))
         }
         Object::Trigger => {
             // The event's columns cannot be named `on` without quotes.
             while !r.tokens.is_empty() && !r.skip("ON") {
                 r.advance();
             }
-            Some(r.name()?)
+            Some(Box::new(r.name()?))
         }
         _ => None,
     };
@@ -352,17 +363,17 @@ fn alter(r: &mut Reader<'_>) -> Option<Action> {
         // `RENAME TO name` ends there; `RENAME to TO name` renames a column called `to`.
         b"RENAME" if !explicit && r.at("TO") && r.tokens.len() == 2 => {
             r.advance();
-            Change::RenameTable(r.identifier()?)
+            Change::RenameTable(r.boxed()?)
         }
         b"RENAME" => {
-            let from = r.identifier()?;
+            let from = r.boxed()?;
             r.skip("TO");
-            Change::RenameColumn { from, to: r.identifier()? }
+            Change::RenameColumn(Box::new(Renamed { from, to: r.boxed()? }))
         }
         b"ADD" if explicit || !(r.at("CONSTRAINT") || r.at("CHECK")) => {
-            Change::AddColumn(r.identifier()?)
+            Change::AddColumn(r.boxed()?)
         }
-        b"DROP" if explicit || !r.at("CONSTRAINT") => Change::DropColumn(r.identifier()?),
+        b"DROP" if explicit || !r.at("CONSTRAINT") => Change::DropColumn(r.boxed()?),
         _ => Change::Other,
     };
     Some(Action::Alter { table, change })
@@ -372,12 +383,13 @@ fn alter(r: &mut Reader<'_>) -> Option<Action> {
 pub(crate) fn references(text: &str, statement: &Cut<'_>) -> Vec<Reference> {
     let mut found: Vec<Reference> = Vec::new();
     let mut r = Reader { text, tokens: statement.tokens };
-    while !r.tokens.is_empty() {
-        if r.skip("REFERENCES") {
-            if let Some(parent) = r.identifier() {
+    while let Some(token) = r.tokens.first() {
+        let length = token.length();
+        if length == "REFERENCES".len() && r.skip("REFERENCES") {
+            if let Some(parent) = r.boxed() {
                 found.push(Reference { parent, on_delete: false, on_update: false });
             }
-        } else if r.skip("ON") {
+        } else if length == "ON".len() && r.skip("ON") {
             let acts = |r: &mut Reader<'_>| r.at("CASCADE") || r.at("SET");
             let Some(last) = found.last_mut() else {
                 continue;
@@ -411,7 +423,7 @@ pub(crate) fn written(text: &str) -> Vec<String> {
             r.skip("DELETE") && r.skip("FROM")
         };
         if named {
-            found.extend(r.name().map(|name| name.name));
+            found.extend(r.name().map(|name| name.name.into_string()));
         } else {
             r.advance();
         }

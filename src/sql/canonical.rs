@@ -12,6 +12,9 @@ pub(crate) struct Canonical {
     bytes: Vec<u8>,
 }
 
+/// How long most tokens are at most.
+const SHORT: usize = 16;
+
 impl Canonical {
     /// Tokens are divided by a NUL, which no script holds: two scripts have one canonical text
     /// only if they have the same tokens.
@@ -21,35 +24,33 @@ impl Canonical {
             self.bytes.reserve(source.len() + source.len() / 8);
         }
         for token in statement.tokens {
-            match token.bytes(source) {
-                [mark] => self.bytes.extend_from_slice(&[*mark, 0]),
-                bytes => {
-                    self.bytes.extend_from_slice(bytes);
-                    self.bytes.push(0);
+            let rest = source.as_bytes().get(token.start..).unwrap_or_default();
+            match rest.first_chunk::<SHORT>() {
+                // A fixed number of bytes is copied at once. What is too much is cut off.
+                Some(chunk) if token.length() <= SHORT => {
+                    self.bytes.extend_from_slice(chunk);
+                    self.bytes.truncate(self.bytes.len() + token.length() - SHORT);
                 }
+                _ => self.bytes.extend_from_slice(token.bytes(source)),
             }
+            self.bytes.push(0);
         }
         self.bytes.extend_from_slice(b";\0");
     }
 
     /// `sha256:<hex>`.
     pub(crate) fn checksum(&self) -> String {
-        checksum_of_bytes(&self.bytes)
+        written(&Sha256::digest(&self.bytes).into())
     }
 }
 
 /// `sha256:<hex>` of a text as it is.
 pub(crate) fn checksum_of(text: &str) -> String {
-    checksum_of_bytes(text.as_bytes())
+    written(&Sha256::digest(text).into())
 }
 
-fn checksum_of_bytes(bytes: &[u8]) -> String {
-    let mut checksum = String::with_capacity(7 + 64);
-    checksum.push_str("sha256:");
-    for byte in Sha256::digest(bytes) {
-        for nibble in [byte >> 4, byte & 15] {
-            checksum.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
-    }
-    checksum
+fn written(hash: &[u8; 32]) -> String {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
+    let digits = hash.map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    ["sha256:", std::str::from_utf8(digits.as_flattened()).unwrap_or_default()].concat()
 }

@@ -93,7 +93,32 @@ const WORDS: [&str; 15] = [
     "when-schema-at-least",
 ];
 
+/// Those of a script that says nothing of itself.
+pub(crate) static NONE: Directives = Directives {
+    no_transaction: false,
+    foreign_keys_off: false,
+    allow_data_loss: None,
+    irreversible: None,
+    replaces: None,
+    compatible: None,
+    breaking: false,
+    requires: Vec::new(),
+    undo: false,
+    allowed: Vec::new(),
+    seed: OfSeed {
+        after: Vec::new(),
+        environments: Vec::new(),
+        optional: false,
+        sentinel: None,
+        at_least: None,
+    },
+};
+
 impl Directives {
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == NONE
+    }
+
     /// The words of those that are said.
     pub(crate) fn said(&self) -> impl Iterator<Item = &'static str> {
         let said = [

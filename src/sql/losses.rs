@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::action::{Action, Change, Control, Name, Object, Verb};
+use super::action::{Action, Change, Control, Name, Object, Renamed, Verb};
 use super::script::{Script, Statement};
 use super::token::{Kind, Token, tokens, unquoted};
 
@@ -227,7 +227,8 @@ impl Losses {
                                 losses.own_columns.insert(at);
                             }
                         }
-                        Change::RenameColumn { from, to } => {
+                        Change::RenameColumn(renamed) => {
+                            let Renamed { from, to } = &**renamed;
                             if names.added.remove(&(key.clone(), from.to_ascii_lowercase())) {
                                 names.added.insert((key, to.to_ascii_lowercase()));
                             }

@@ -24,6 +24,11 @@ pub(crate) use rule::Rule;
 pub(crate) use script::{Script, Statement};
 pub(crate) use token::quoted;
 
+/// Whether a text holds a byte that few texts do: it is gone through to its end, many bytes at once.
+pub(crate) fn holds(text: &str, rare: u8) -> bool {
+    text.bytes().fold(false, |found, byte| found | (byte == rare))
+}
+
 /// The byte of a statement that a message of SQLite's complains about, and the message without the
 /// statement, which rusqlite's text repeats.
 pub(crate) fn complaint(message: &str, sql: &str) -> Option<(usize, String)> {

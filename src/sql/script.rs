@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::action::{self, Action, Change, Control, Reference};
 use super::canonical::Canonical;
 use super::directive::{self, Directives};
+use super::holds;
 use super::position::Position;
 use super::section::{self, Tool};
 use super::split::split_tokens;
@@ -94,27 +95,25 @@ pub(crate) struct Script {
     /// All of the file. The script is the `part`.
     pub(crate) text: Cow<'static, str>,
     /// The text as the file holds it, where that is another one.
-    original: Option<Cow<'static, str>>,
+    original: Option<Box<Cow<'static, str>>>,
     part: Range<usize>,
-    pub(crate) statements: Vec<Statement>,
-    pub(crate) directives: Directives,
+    pub(crate) statements: Box<[Statement]>,
+    /// Nothing where it says nothing, as most do.
+    directives: Option<Box<Directives>>,
     breakpoints: Breakpoints,
     /// Whether that it runs outside a transaction is said in another tool's way.
     said_outside: bool,
-    pub(crate) references: Vec<Reference>,
+    /// Those that act on children.
+    pub(crate) references: Box<[Reference]>,
     pub(crate) checksum: String,
 }
 
 impl Script {
     /// Reads a script. A NUL must have been refused before: SQLite would stop reading there.
-    pub(crate) fn read(
-        file: impl Into<String>,
-        text: Cow<'static, str>,
-        reading: Reading,
-    ) -> Result<Self, Fault> {
+    pub(crate) fn read(text: Cow<'static, str>, reading: Reading) -> Result<Self, Fault> {
         let held = text.clone();
         let text = line_feeds(text);
-        let original = (text != held).then_some(held);
+        let original = (text != held).then(|| held.into());
         let part = reading.part.unwrap_or(0..text.len());
         let mut directives = Directives::default();
         let mut statements = Vec::new();
@@ -160,30 +159,41 @@ impl Script {
         let checksum = canonical.checksum();
         let said_outside = reading.transaction == InTransaction::No && !directives.no_transaction;
         directives.no_transaction |= said_outside;
-        let file = file.into();
+        // What does nothing to children is not asked for again.
+        references.retain(|reference: &Reference| reference.on_delete || reference.on_update);
         Ok(Script {
-            file,
+            file: String::new(),
             text,
             original,
             part,
-            statements,
-            directives,
+            statements: statements.into(),
+            directives: (!directives.is_empty()).then(|| directives.into()),
             breakpoints: reading.breakpoints,
             said_outside,
-            references,
+            references: references.into(),
             checksum,
         })
     }
 
+    /// The same, under the name of its file.
+    pub(crate) fn called(self, file: String) -> Self {
+        Script { file, ..self }
+    }
+
     /// The same, read from a file that holds something else: other line ends, or placeholders.
     pub(crate) fn of_file(mut self, text: Option<Cow<'static, str>>) -> Self {
-        self.original = text.or(self.original);
+        self.original = text.map(Box::new).or(self.original);
         self
+    }
+
+    /// What it says of itself.
+    pub(crate) fn directives(&self) -> &Directives {
+        self.directives.as_deref().unwrap_or(&directive::NONE)
     }
 
     /// The text as the file holds it.
     pub(crate) fn original(&self) -> &str {
-        self.original.as_ref().unwrap_or(&self.text)
+        self.original.as_deref().unwrap_or(&self.text)
     }
 
     /// The script's own text, which says by itself all that is known of it: what the ledger keeps.
@@ -302,7 +312,7 @@ impl Script {
     /// another runner's transaction.
     pub(crate) fn in_transaction(&self) -> Vec<&Statement> {
         let all = || self.statements.iter().filter(|s| sets_foreign_keys(&s.action).is_none());
-        match self.wraps() || self.escapes() {
+        match self.statements.iter().any(ends) && (self.wraps() || self.escapes()) {
             true => all().filter(|statement| !ends(statement)).collect(),
             false => all().collect(),
         }
@@ -368,7 +378,7 @@ impl Script {
 
     /// Whether it says, in either form, that foreign keys are to be off while it runs.
     pub(crate) fn wants_foreign_keys_off(&self) -> bool {
-        self.directives.foreign_keys_off || self.foreign_keys_off().is_some()
+        self.directives().foreign_keys_off || self.foreign_keys_off().is_some()
     }
 }
 
@@ -390,8 +400,8 @@ fn is_in_double_quotes(word: &str) -> bool {
 /// `PRAGMA foreign_keys = value`, as SQLite reads the value: <https://sqlite.org/pragma.html>.
 fn sets_foreign_keys(action: &Action) -> Option<bool> {
     match action {
-        Action::Pragma { name, value: Some(value) } if name == "foreign_keys" => {
-            let on = matches!(value.as_str(), "on" | "yes" | "true")
+        Action::Pragma { name, value: Some(value) } if name.as_ref() == "foreign_keys" => {
+            let on = matches!(value.as_ref(), "on" | "yes" | "true")
                 || value.parse::<i64>().is_ok_and(|number| number != 0);
             Some(on)
         }
@@ -424,7 +434,7 @@ pub(crate) fn line_feeds(text: Cow<'static, str>) -> Cow<'static, str> {
             None => Cow::Owned(text),
         },
     };
-    while text.contains("\r\n") {
+    while holds(&text, b'\r') && text.contains("\r\n") {
         text = Cow::Owned(text.replace("\r\n", "\n"));
     }
     text

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::holds;
 use super::position::Position;
 use super::script::{Fault, InTransaction};
 use super::token::{Kind, Token, tokens};
@@ -70,8 +71,12 @@ impl Tool {
 
     /// What follows the prefix of a mark of its own.
     fn said(self, comment: &str) -> Option<String> {
-        let said = comment.strip_prefix("--")?.trim_start().to_ascii_lowercase();
-        let rest = said.strip_prefix(self.prefix())?;
+        let said = comment.strip_prefix("--")?.trim_start();
+        let (prefix, rest) = said.split_at_checked(self.prefix().len())?;
+        if !prefix.eq_ignore_ascii_case(self.prefix()) {
+            return None;
+        }
+        let rest = rest.to_ascii_lowercase();
         let mut words = rest.split_whitespace();
         let is_mark = match self {
             // A comment may begin with the word `migrate:`; dbmate knows these two.
@@ -121,7 +126,8 @@ pub(crate) fn tool_of(comment: &str) -> Option<Tool> {
 
 /// The tool whose marks a text holds.
 pub(crate) fn tool_in(text: &str) -> Option<Tool> {
-    let may = Tool::ALL.into_iter().any(|tool| text.contains(tool.prefix()));
+    let may = (holds(text, b'+') || holds(text, b':'))
+        && Tool::ALL.into_iter().any(|tool| text.contains(tool.prefix()));
     let mut comments = may.then(|| tokens(text)).into_iter().flatten();
     comments.find_map(|token| match token.kind {
         Kind::Comment => tool_of(token.text(text)),

@@ -114,7 +114,7 @@ pub(crate) fn split(
 /// wherever they stand.
 pub(crate) fn split_tokens(
     text: &str,
-    tokens: Tokens<'_>,
+    mut tokens: Tokens<'_>,
     is_end: impl Fn(&str) -> bool,
     mut on_comment: impl FnMut(Token, bool),
     mut on_statement: impl FnMut(&Cut<'_>),
@@ -122,7 +122,7 @@ pub(crate) fn split_tokens(
     let mut state = State::Start;
     let mut pending: Vec<Token> = Vec::with_capacity(64);
     let mut any = false;
-    for token in tokens {
+    while let Some(token) = tokens.next_word() {
         state = match token.kind {
             Kind::Space => continue,
             Kind::Comment => {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::holds;
 use super::script::Fault;
 use super::token::{Kind, Token, tokens_in};
 
@@ -31,7 +32,7 @@ struct Placeholder<'t> {
 /// application's own data, such as the text of a message; only where variables are known at all is
 /// a form that nothing else has taken for one of them.
 pub(crate) fn fill(text: &str, variables: &Variables) -> Result<Option<String>, Fault> {
-    if !text.contains("{{") && !text.contains("${") {
+    if !holds(text, b'{') || !text.contains("{{") && !text.contains("${") {
         return Ok(None);
     }
     let mut filled = String::with_capacity(text.len());

@@ -37,6 +37,10 @@ impl Token {
         !matches!(self.kind, Kind::Space | Kind::Comment)
     }
 
+    pub(crate) fn length(self) -> usize {
+        self.end - self.start
+    }
+
     pub(crate) fn text(self, source: &str) -> &str {
         source.get(self.start..self.end).unwrap_or_default()
     }
@@ -48,7 +52,7 @@ impl Token {
     /// Whether it is this keyword, which is written in ASCII.
     pub(crate) fn is(self, keyword: &str, source: &str) -> bool {
         self.kind == Kind::Word
-            && self.end - self.start == keyword.len()
+            && self.length() == keyword.len()
             && self.bytes(source).eq_ignore_ascii_case(keyword.as_bytes())
     }
 }
@@ -82,6 +86,14 @@ impl Iterator for Tokens<'_> {
 }
 
 impl Tokens<'_> {
+    /// The next token after any white space.
+    pub(crate) fn next_word(&mut self) -> Option<Token> {
+        if begins_space(self.peek(0)) {
+            self.take_while(is_space);
+        }
+        self.next()
+    }
+
     /// The byte `ahead` places further, or 0 past the end: a script holds no NUL.
     fn peek(&self, ahead: usize) -> u8 {
         self.bytes.get(self.at + ahead).copied().unwrap_or(0)
@@ -99,10 +111,6 @@ impl Tokens<'_> {
 
     fn scan(&mut self, first: u8) -> Kind {
         match first {
-            b' ' | b'\t' | b'\n' | b'\x0c' | b'\r' => {
-                self.take_while(is_space);
-                Kind::Space
-            }
             0xEF if self.peek(1) == 0xBB && self.peek(2) == 0xBF => self.take(3, Kind::Space),
             b'-' if self.peek(1) == b'-' => {
                 self.take_while(|b| b != b'\n');
@@ -129,6 +137,10 @@ impl Tokens<'_> {
             b'$' | b'@' | b':' | b'#' => self.variable(),
             b';' => self.take(1, Kind::Semicolon),
             b'(' | b')' | b',' => self.take(1, Kind::Mark),
+            _ if begins_space(first) => {
+                self.take_while(is_space);
+                Kind::Space
+            }
             _ if is_word(first) => {
                 self.take_while(is_word);
                 Kind::Word
@@ -214,6 +226,11 @@ impl Tokens<'_> {
         };
         self.take(length, Kind::Mark)
     }
+}
+
+/// A vertical tab only goes on with white space.
+fn begins_space(byte: u8) -> bool {
+    is_space(byte) && byte != b'\x0b'
 }
 
 fn is_space(byte: u8) -> bool {

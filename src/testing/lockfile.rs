@@ -49,7 +49,7 @@ use crate::source::Entry;
 pub fn lockfile(migrator: &Migrator, path: impl AsRef<Path>) -> Result<()> {
     let (set, path) = (migrator.load()?, path.as_ref());
     let listed = |entry: &Entry| {
-        let (checksum, name) = (entry.checksum.clone(), entry.name.clone());
+        let (checksum, name) = (entry.checksum().to_owned(), entry.name.clone());
         (entry.version.get(), Line { checksum, name })
     };
     let migrations: BTreeMap<i64, Line> = set.migrations.iter().map(listed).collect();

@@ -9,7 +9,7 @@ use crate::error::Unfit;
 use crate::ledger::Row;
 use crate::migration::Version;
 use crate::report::Compatibility;
-use crate::source::set::{Baseline, Origin, Repeatable};
+use crate::source::set::{Baseline, Repeatable};
 use crate::source::{Entry, Set};
 use crate::sql::{Script, undo_of_repeatable};
 
@@ -128,8 +128,8 @@ fn find<'s>(set: &'s Set, left: &[&'s Entry], told: &Told) -> Option<&'s Entry> 
         Key::Number(number) => by_number(set, number),
         Key::Name(name, number) => {
             let is_it = |entry: &&Entry| {
-                let folder = entry.origin.as_ref().and_then(Origin::folder);
-                entry.name == *name || folder == Some(name) || is_file(&entry.label, name)
+                let is_in = entry.folder() == Some(name);
+                entry.name == *name || is_in || is_file(entry.label(), name)
             };
             let named = set.migrations.iter().find(is_it);
             named.or_else(|| by_number(set, number.as_ref()?))
@@ -176,7 +176,7 @@ fn row_of(entry: &Entry, at: Option<&str>) -> Row {
     Row {
         version: entry.version,
         name: entry.name.clone(),
-        checksum: entry.checksum.clone(),
+        checksum: entry.checksum().to_owned(),
         down_sql: entry.down.as_ref().map(|down| down.stored().into_owned()),
         compatibility: entry.compatibility,
         applied_at: at.unwrap_or_default().to_owned(),
