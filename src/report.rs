@@ -226,6 +226,14 @@ impl Done {
     }
 }
 
+/// Puts more at the end; mostly there was nothing before, and nothing has to be copied.
+fn join<T>(list: &mut Vec<T>, more: Vec<T>) {
+    match list.is_empty() {
+        true => *list = more,
+        false => list.extend(more),
+    }
+}
+
 impl Report {
     /// Whether nothing was done: the database was as it should be.
     pub fn is_noop(&self) -> bool {
@@ -238,13 +246,13 @@ impl Report {
 
     /// Takes in what a transaction did, once it is committed.
     pub(crate) fn absorb(&mut self, done: Report) {
-        self.applied.extend(done.applied);
-        self.reverted.extend(done.reverted);
-        self.repeated.extend(done.repeated);
-        self.marked.extend(done.marked);
-        self.amended.extend(done.amended);
-        self.warnings.extend(done.warnings);
-        self.held.extend(done.held);
+        join(&mut self.applied, done.applied);
+        join(&mut self.reverted, done.reverted);
+        join(&mut self.repeated, done.repeated);
+        join(&mut self.marked, done.marked);
+        join(&mut self.amended, done.amended);
+        join(&mut self.warnings, done.warnings);
+        join(&mut self.held, done.held);
     }
 
     fn lists(&self) -> [(&'static str, &Vec<Done>); 6] {

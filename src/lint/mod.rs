@@ -22,7 +22,7 @@ pub(crate) struct Hit {
 impl Hit {
     pub(crate) fn at(rule: Rule, script: &Script, byte: usize, what: String) -> Self {
         let position = Some(script.position(byte));
-        Hit { rule, file: script.file.clone(), position, what }
+        Hit { rule, file: script.file.to_string(), position, what }
     }
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn settle(
             findings.push(Finding {
                 check: Check::Lint,
                 code: "unused-allow",
-                file: Some(script.file.clone()),
+                file: Some(script.file.to_string()),
                 position: Some(script.position(allow.at)),
                 what: format!("`allow {}` allows nothing that is there", allow.rule.code()),
                 advice: "remove the line".to_owned(),

@@ -216,7 +216,7 @@ impl Step {
         };
         if let Some(script) = script {
             self.statements = script.statements.len();
-            self.file.get_or_insert_with(|| script.file.clone());
+            self.file.get_or_insert_with(|| script.file.to_string());
         }
     }
 

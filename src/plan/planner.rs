@@ -266,7 +266,7 @@ impl Planner<'_> {
                 steps.extend(below.map(|entry| self.mark_step(entry.version, &entry.name)));
                 from = baseline.version;
             } else if below.count() == 0 {
-                let baseline = baseline.script.file.clone();
+                let baseline = baseline.script.file.to_string();
                 return Err(ErrorKind::NotEmpty { baseline }.into());
             }
         }

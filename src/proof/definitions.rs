@@ -24,7 +24,7 @@ pub(super) fn baseline(
     let Some(baseline) = baseline.filter(|baseline| baseline.script.file != stage.file) else {
         return Ok(());
     };
-    let file = Some(baseline.script.file.as_str());
+    let file = Some(baseline.script.file.as_ref());
     let program = lab.starting_from(baseline.version);
     let to = Target::Version(baseline.version);
     let up = |program: &Migrator, conn: &Connection| program.apply_to(conn, to);
@@ -52,7 +52,7 @@ pub(super) fn baseline(
 pub(super) fn again(lab: &Lab, end: &End, findings: &mut Vec<Finding>) -> Result<()> {
     for repeatable in &lab.set.repeatables {
         let conn = lab.copy(&end.conn, Keys::On)?;
-        let file = Some(repeatable.script.file.as_str());
+        let file = Some(repeatable.script.file.as_ref());
         if let Err(error) = lab.with_edited(&repeatable.name)?.apply(&conn) {
             let (code, what) = ("repeatable-fails-again", "it fails when it runs again");
             findings.push(finding(Check::Definitions, code, file, what, &error));

@@ -106,7 +106,7 @@ fn way_back(
         return Way::Missing;
     };
     if !down.statements.is_empty() {
-        return Way::Back(down.file.clone());
+        return Way::Back(down.file.to_string());
     }
     let (before, after) = (passage.before, passage.after);
     let mut changed = before.shape.deeds(&after.shape);
@@ -117,7 +117,7 @@ fn way_back(
         return Way::Nothing;
     }
     let what = format!("the down is empty, and the up is not: {}", list(&changed));
-    let (rule, file) = (Rule::EmptyDown, down.file.clone());
+    let (rule, file) = (Rule::EmptyDown, down.file.to_string());
     hits.push(Hit { rule, file, position: None, what });
     Way::Missing
 }

@@ -127,7 +127,7 @@ impl Front {
     fn file<'l>(&self, lab: &'l Lab) -> Option<&'l str> {
         let [only] = self.sown.as_slice() else { return None };
         let script = lab.registry.seed(only)?.script.as_deref()?;
-        Some(script.file.as_str())
+        Some(script.file.as_ref())
     }
 
     /// `3`, `3 to 5`; what nothing was applied to counts as 0.

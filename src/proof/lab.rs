@@ -92,7 +92,7 @@ impl Lab {
         lab.stages = parts
             .baselines
             .last()
-            .map(|baseline| (baseline.version, baseline.script.file.as_str()))
+            .map(|baseline| (baseline.version, baseline.script.file.as_ref()))
             .into_iter()
             .chain(
                 parts

@@ -176,7 +176,7 @@ fn maker<'l>(lab: &'l Lab, table: &str, at: Version) -> Option<&'l str> {
     let entries = lab.set.migrations.iter().rev().filter(|entry| entry.version <= at);
     let mut scripts = entries.filter_map(|entry| entry.task.script());
     let last = scripts.find(|script| script.statements.iter().any(makes));
-    last.map(|script| script.file.as_str())
+    last.map(|script| script.file.as_ref())
 }
 
 /// What the runner says of rebuilds: `<file>: after the rebuild of `t` …`.
@@ -216,7 +216,7 @@ fn lost(entry: &Entry, before: &State, after: &State) -> Vec<Finding> {
         let Some(now) = after.contents.tables.get(table) else { continue };
         // The runner sees to what is rebuilt.
         let is_rebuilt = dropped.iter().any(|dropped| dropped.name.eq_ignore_ascii_case(table));
-        let file = Some(script.file.as_str());
+        let file = Some(script.file.as_ref());
         if now.count < was.count && !is_rebuilt && !writes(table, &deletes) {
             let what = format!(
                 "`{table}` has {} of {} afterwards, and no statement deletes from it",

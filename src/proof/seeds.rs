@@ -117,7 +117,7 @@ fn run_again(
         false => lab.with_backfills_alone(),
     };
     let (what, file) = match item {
-        Item::Seed(seed) => ("seed", seed.script.as_ref().map(|script| script.file.as_str())),
+        Item::Seed(seed) => ("seed", seed.script.as_ref().map(|script| script.file.as_ref())),
         Item::Backfill(_) => ("backfill", None),
     };
     let name = item.name();

@@ -1,6 +1,7 @@
 //! What the ledger is told of a segment's steps: rows that come and go, and lines of the history.
 
 use std::borrow::Cow;
+use std::iter::once;
 use std::time::Duration;
 
 use super::Run;
@@ -100,23 +101,16 @@ impl Run<'_> {
         &'s self,
         step: &'s Step,
         waived: &'s [String],
-    ) -> Vec<ledger::Deed<'s>> {
+    ) -> impl Iterator<Item = ledger::Deed<'s>> {
         let action = match (step.direction, &step.work) {
-            (Direction::Apply, Work::Baseline(_)) | (Direction::Mark, _) => "baseline",
-            (Direction::Apply, _) => "apply",
-            (Direction::Revert, _) => "revert",
-            (Direction::Repeat, _) => "repeat",
-            (Direction::SetAside, _) => return Vec::new(),
+            (Direction::Apply, Work::Baseline(_)) | (Direction::Mark, _) => Some("baseline"),
+            (Direction::Apply, _) => Some("apply"),
+            (Direction::Revert, _) => Some("revert"),
+            (Direction::Repeat, _) => Some("repeat"),
+            (Direction::SetAside, _) => None,
         };
         let script = self.job.script(&step.work);
         let name = Some(step.name.as_str());
-        let mut deeds = vec![ledger::Deed {
-            action,
-            version: step.version,
-            name,
-            reason: None,
-            detail: script.map(|script| script.checksum.as_str()),
-        }];
         let entry = match &step.work {
             Work::Migration(version) => self.job.set.get(*version),
             _ => None,
@@ -131,15 +125,14 @@ impl Run<'_> {
             ("irreversible", directives.and_then(|d| d.irreversible.as_deref())),
         ];
         let version = step.version;
-        let said = reasons.into_iter().filter(|(_, reason)| reason.is_some());
-        deeds.extend(said.map(|(what, reason)| {
-            let detail = Some(what);
-            ledger::Deed { action: "waive", version, name, reason, detail }
-        }));
-        deeds.extend(waived.iter().map(|what| {
-            let detail = Some(what.as_str());
-            ledger::Deed { action: "lose", version, name, reason: loss, detail }
-        }));
-        deeds
+        let deed =
+            move |action, reason, detail| ledger::Deed { action, version, name, reason, detail };
+        let checksum = script.map(|script| script.checksum.as_str());
+        let waives = reasons.into_iter().filter(|(_, reason)| reason.is_some());
+        let waives = waives.map(move |(what, reason)| deed("waive", reason, Some(what)));
+        let loses = waived.iter().map(move |what| deed("lose", loss, Some(what)));
+        let deeds =
+            action.map(|action| once(deed(action, None, checksum)).chain(waives).chain(loses));
+        deeds.into_iter().flatten()
     }
 }

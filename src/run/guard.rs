@@ -415,7 +415,7 @@ impl<'a> Guard<'a> {
         let start = self.statements.get(at).map_or(0, |statement| statement.start);
         let position = self.script.position(start);
         let kind = ErrorKind::DataLoss {
-            file: self.script.file.clone(),
+            file: self.script.file.to_string(),
             position: Some(position),
             what,
             table: table.to_owned(),
@@ -438,7 +438,7 @@ impl<'a> Guard<'a> {
         let start = self.statements.get(at).map_or(0, |statement| statement.start);
         let position = self.script.position(start);
         let kind = ErrorKind::DataLoss {
-            file: self.script.file.clone(),
+            file: self.script.file.to_string(),
             position: Some(position),
             what: "touch what cannot be looked into".to_owned(),
             table: String::new(),

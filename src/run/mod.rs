@@ -499,7 +499,7 @@ impl<'a> Job<'a> {
     /// The step as errors call it: its file, or its name.
     fn label(&self, step: &Step) -> String {
         match (self.script(&step.work), &step.work) {
-            (Some(script), _) => script.file.clone(),
+            (Some(script), _) => script.file.to_string(),
             (None, Work::Migration(version)) => {
                 self.set.get(*version).map_or(step.name.clone(), |entry| entry.label().to_owned())
             }

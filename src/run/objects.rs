@@ -39,9 +39,10 @@ pub(crate) fn broken(conn: &Connection) -> Result<Vec<Broken>> {
 fn find(conn: &Connection) -> rusqlite::Result<Vec<Broken>> {
     let mut found = Vec::new();
     let mut triggers: BTreeMap<String, Vec<Trigger>> = BTreeMap::new();
+    // They have no root page, which is quicker to tell than a type: https://sqlite.org/schematab.html
     let mut objects = conn.prepare(
         "SELECT type, name, tbl_name, sql FROM main.sqlite_master
-         WHERE (type = 'view' OR type = 'trigger') AND sql IS NOT NULL",
+         WHERE coalesce(rootpage, 0) = 0 AND type IN ('view', 'trigger') AND sql IS NOT NULL",
     )?;
     let mut rows = objects.query([])?;
     while let Some(row) = rows.next()? {

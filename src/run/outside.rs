@@ -114,7 +114,7 @@ impl Run<'_> {
         }
         let position = script.position(script.end());
         let kind = ErrorKind::TransactionControl {
-            file: script.file.clone(),
+            file: script.file.to_string(),
             position,
             statement: "BEGIN without COMMIT".to_owned(),
         };
@@ -139,7 +139,7 @@ impl Run<'_> {
         job.ledger.set_mark(&done)?;
         let stored = || Ok(job.ledger.read()?.mark.as_ref() == Some(&done));
         let committed = job.patience.commit(&tx, stored);
-        committed.map_err(|error| commit_failed(error, &tx, script.file.clone()))?;
+        committed.map_err(|error| commit_failed(error, &tx, script.file.to_string()))?;
         *mark = done;
         Ok(rows)
     }

@@ -108,7 +108,7 @@ fn refuse_outside_only(script: &Script) -> Result<()> {
         let told = |kind: fn(String, crate::sql::Position, String) -> ErrorKind| {
             let position = script.position(statement.start);
             let words: String = first_words(script, statement);
-            Err(Error::from(kind(script.file.clone(), position, words)).at(script, position))
+            Err(Error::from(kind(script.file.to_string(), position, words)).at(script, position))
         };
         match &statement.action {
             Action::Control(Control::Savepoint) if nests(script, statement, &mut savepoints) => {
@@ -191,7 +191,7 @@ fn refuse_unmet(conn: &Connection, script: &Script) -> Result<()> {
             // Whether that is done is for the plan to see, and for the run to bring about.
             Requirement::Backfill(_) => continue,
         };
-        return Err(ErrorKind::Requires { file: script.file.clone(), what, found }.into());
+        return Err(ErrorKind::Requires { file: script.file.to_string(), what, found }.into());
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ use crate::plan::{Direction, ForeignKeys, Goal, Plan, Risk, Step, Work};
 use crate::report::Report;
 use crate::source::Entry;
 use crate::sql::action::Change;
-use crate::sql::{Action, Object, Script};
+use crate::sql::{Action, Object, Script, Statement};
 
 /// How the schema and the keys were before, as far as the segment could harm them.
 struct Before {
@@ -209,7 +209,7 @@ impl<'a> Run<'a> {
         script: &Script,
         before: &Before,
     ) -> Result<(Verdict, u64)> {
-        let statements = script.in_transaction();
+        let statements: Vec<&Statement> = script.in_transaction().collect();
         let mut guard = Guard::before(tx, script, &statements, self.job.terms(script, false))?;
         let mut rows = 0;
         for (at, statement) in statements.iter().enumerate() {
@@ -221,7 +221,7 @@ impl<'a> Run<'a> {
                 .map_err(|error| self.explain(error, before))?;
             refuse_ended(tx, || {
                 let position = script.position(statement.start);
-                let kind = ErrorKind::Statement { file: script.file.clone(), position };
+                let kind = ErrorKind::Statement { file: script.file.to_string(), position };
                 Error::from(kind)
                     .at(script, position)
                     .changed("the statement ended the transaction, which took everything back")

@@ -41,7 +41,7 @@ fn step(conn: &Connection, sql: &str) -> rusqlite::Result<()> {
 pub(crate) fn failed(script: &Script, statement: &Statement, error: rusqlite::Error) -> Error {
     let (within, error) = without_sql(error, script.sql(statement));
     let position = script.position(statement.start + within);
-    let kind = ErrorKind::Statement { file: script.file.clone(), position };
+    let kind = ErrorKind::Statement { file: script.file.to_string(), position };
     let message = error.to_string();
     let advice = ADVICE.iter().find(|(part, _)| message.contains(part)).map(|(_, advice)| *advice);
     let failed = Error::from(kind).at(script, position).because(error);
@@ -79,7 +79,7 @@ pub(crate) fn verify(conn: &Connection, script: &Script) -> Result<()> {
             .map_err(|error| failed(script, statement, error))?;
         if let Some(row) = wrong {
             let position = script.position(statement.start);
-            let kind = ErrorKind::Verify { file: script.file.clone(), position, row };
+            let kind = ErrorKind::Verify { file: script.file.to_string(), position, row };
             return Err(Error::from(kind).at(script, position));
         }
     }

@@ -125,7 +125,7 @@ fn run(
         let (within, why) = complaint(&text, sql).unwrap_or((0, text));
         let position = script.position(start + within);
         let line = script.line(position).to_owned();
-        Misstep { file: script.file.clone(), position, line, why }.into()
+        Misstep { file: script.file.to_string(), position, line, why }.into()
     })
 }
 
@@ -135,7 +135,7 @@ fn refuse_keys_off(script: &Script) -> Result<()> {
     let Some(statement) = script.foreign_keys_off() else { return Ok(()) };
     let position = script.position(statement.start);
     let why = format!("a seed may not say `{}`", script.sql(statement));
-    let kind = ErrorKind::BadText { file: script.file.clone(), position, why };
+    let kind = ErrorKind::BadText { file: script.file.to_string(), position, why };
     Err(Error::from(kind).at(script, position).advise(
         "remove it, and put the rows that others refer to first: a seed runs inside a transaction, \
          where foreign keys cannot be switched off",
@@ -144,14 +144,14 @@ fn refuse_keys_off(script: &Script) -> Result<()> {
 
 /// A seed and its sentinel are one transaction, which is not the file's to end.
 fn refuse_control(script: &Script) -> Result<()> {
-    let ends = script.in_transaction().into_iter().find(|statement| {
+    let ends = script.in_transaction().find(|statement| {
         matches!(statement.action, Action::Control(control) if control != Control::Savepoint)
     });
     let Some(statement) = ends else { return Ok(()) };
     let position = script.position(statement.start);
     let words = script.sql(statement).lines().next().unwrap_or_default();
     let why = format!("a seed may not say `{words}`");
-    let kind = ErrorKind::BadText { file: script.file.clone(), position, why };
+    let kind = ErrorKind::BadText { file: script.file.to_string(), position, why };
     Err(Error::from(kind)
         .at(script, position)
         .advise("remove it: a seed and its sentinel are one transaction already"))

@@ -407,7 +407,7 @@ fn refusal(item: &Item, sentinel: &Sentinel, newer: bool) -> Option<Error> {
     }
     Some(Error::from(ErrorKind::SeedModified {
         name: name.to_owned(),
-        file: seed.script.as_ref().map(|script| script.file.clone()).unwrap_or_default(),
+        file: seed.script.as_ref().map(|script| script.file.to_string()).unwrap_or_default(),
         recorded: sentinel.content.clone().unwrap_or_default(),
         found: seed.content.clone().unwrap_or_default(),
     }))

@@ -38,5 +38,5 @@ pub(crate) fn files(root: &Path) -> Result<Vec<File>> {
 fn read(name: String, path: &Path) -> Result<File> {
     let bytes = fs::read(path)
         .map_err(|error| Error::from(ErrorKind::Source { path: path.to_owned() }).because(error))?;
-    Ok(File { path: name, bytes: Cow::Owned(bytes) })
+    Ok(File { path: name.into(), bytes: Cow::Owned(bytes) })
 }

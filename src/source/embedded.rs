@@ -22,9 +22,13 @@ fn collect(root: &Dir<'static>, dir: &Dir<'static>, found: &mut Vec<File>) {
         match entry {
             DirEntry::Dir(dir) => collect(root, dir, found),
             DirEntry::File(file) => {
-                let path = file.path().strip_prefix(root.path()).unwrap_or(file.path());
+                // The folder that was compiled in as a whole has no path.
+                let is_below = !root.path().as_os_str().is_empty();
+                let path = file.path();
+                let below = if is_below { path.strip_prefix(root.path()).ok() } else { None };
+                let path = below.unwrap_or(path);
                 found.push(File {
-                    path: path.to_string_lossy().into_owned(),
+                    path: path.to_string_lossy(),
                     bytes: Cow::Borrowed(file.contents()),
                 });
             }

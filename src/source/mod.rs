@@ -30,7 +30,7 @@ pub(crate) use set::{Entry, Set, Task};
 /// A file of a set, not yet looked into.
 pub(crate) struct File {
     /// From the set's folder.
-    pub(crate) path: String,
+    pub(crate) path: Cow<'static, str>,
     pub(crate) bytes: Cow<'static, [u8]>,
 }
 

@@ -1,6 +1,6 @@
 //! A part of a set, to be run by itself.
 
-use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use super::set::{Entry, Repeatable, Set};
 use crate::migration::Version;
@@ -17,12 +17,11 @@ impl Set {
         let migrations = self.migrations.iter().filter(|entry| holds(entry));
         let baselines = self.baselines.iter().filter(|b| Some(b.version) == baseline);
         let repeatables = self.repeatables.iter().filter(|repeatable| repeats(repeatable));
-        let set = Set {
+        Set {
             migrations: migrations.map(|entry| Entry { verify: None, ..entry.clone() }).collect(),
             baselines: baselines.cloned().collect(),
             repeatables: repeatables.cloned().collect(),
-            actions: BTreeMap::new(),
-        };
-        set.with_actions()
+            actions: OnceLock::new(),
+        }
     }
 }

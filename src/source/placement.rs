@@ -99,6 +99,6 @@ const KEEP_THE_ROWS: [&str; 6] = [
 ];
 
 pub(super) fn misplaced(script: &Script, position: Position, why: String) -> Error {
-    let kind = ErrorKind::Directive { file: script.file.clone(), position, why };
+    let kind = ErrorKind::Directive { file: script.file.to_string(), position, why };
     Error::from(kind).at(script, position)
 }

@@ -155,7 +155,7 @@ fn lettered(files: &[File]) -> Result<Layout> {
     let versions = |wanted: char| {
         files.iter().filter(|file| naming::is_sql(&file.path)).filter_map(move |file| {
             let (letter, parts) = naming::parts_of(&file.path)?;
-            (letter == wanted).then_some((parts, file.path.as_str()))
+            (letter == wanted).then_some((parts, file.path.as_ref()))
         })
     };
     let ups: BTreeSet<Parts> = versions('V').map(|(parts, _)| parts).collect();
@@ -176,7 +176,7 @@ fn lettered(files: &[File]) -> Result<Layout> {
 /// `20250214_name.sql` is a timestamp to landfall and the number 20,250,214 to sqlx.
 fn refuse_short_dates(files: &[File], found: &BTreeMap<Shape, &str>) -> Result<()> {
     let Some(plain) = found.get(&Shape::Plain) else { return Ok(()) };
-    let mut paths = files.iter().map(|file| file.path.as_str());
+    let mut paths = files.iter().map(|file| file.path.as_ref());
     let Some(file) = paths.find(|path| naming::is_short_date(path)) else { return Ok(()) };
     let beside = found.get(&Shape::Up).copied().filter(|up| *up != file).unwrap_or(plain);
     Err(Error::from(ErrorKind::AmbiguousLayout {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use super::layout::Layout;
 use super::placement::misplaced;
@@ -10,7 +11,7 @@ use super::{File, Told, metadata, recognise};
 use crate::error::Result;
 use crate::migration::{Deed, Migration, Version};
 use crate::report::Compatibility;
-use crate::sql::action::{Change, Reference};
+use crate::sql::action::{Change, Name, Reference};
 use crate::sql::losses;
 use crate::sql::{Action, Object, Script};
 
@@ -23,7 +24,7 @@ pub(crate) struct Set {
     pub(crate) repeatables: Vec<Repeatable>,
     /// What scripts say of parents, in lower case, in `REFERENCES parent … ON DELETE CASCADE` and
     /// the like.
-    pub(super) actions: BTreeMap<String, Actions>,
+    pub(super) actions: OnceLock<BTreeMap<String, Actions>>,
 }
 
 /// What is done to a table's children when its rows go or change.
@@ -203,7 +204,7 @@ impl Set {
 
     /// Whether any table's children are acted on.
     pub(crate) fn acts_on_children(&self) -> bool {
-        !self.actions.is_empty()
+        !self.actions().is_empty()
     }
 
     pub(crate) fn actions_on_children_of(&self, table: &str) -> Actions {
@@ -211,10 +212,15 @@ impl Set {
             true => Cow::Owned(table.to_ascii_lowercase()),
             false => Cow::Borrowed(table),
         };
-        self.actions.get(&*table).copied().unwrap_or_default()
+        self.actions().get(&*table).copied().unwrap_or_default()
     }
 
-    pub(super) fn with_actions(mut self) -> Self {
+    /// Gathered when somebody asks, which is where rows are deleted or updated.
+    fn actions(&self) -> &BTreeMap<String, Actions> {
+        self.actions.get_or_init(|| self.gather_actions())
+    }
+
+    fn gather_actions(&self) -> BTreeMap<String, Actions> {
         let ups = self.migrations.iter().filter_map(|entry| entry.task.script());
         let downs = self.migrations.iter().filter_map(|entry| entry.down.as_deref());
         let baselines = self.baselines.iter().map(|baseline| &baseline.script);
@@ -225,8 +231,7 @@ impl Set {
             of_parent.on_delete |= on_delete;
             of_parent.on_update |= on_update;
         }
-        self.actions = actions;
-        self
+        actions
     }
 }
 
@@ -293,18 +298,14 @@ pub(crate) fn compatibility(script: &Script) -> Compatibility {
     if script.directives().compatible.is_some() {
         return Compatibility::Compatible;
     }
-    let created: Vec<&str> = script
-        .statements
-        .iter()
-        .filter_map(|statement| match &statement.action {
-            Action::Create { what: Object::Table, name, .. } => Some(name.name.as_ref()),
-            _ => None,
+    let creates = |table: &Name| {
+        script.statements.iter().any(|statement| match &statement.action {
+            Action::Create { what: Object::Table, name, .. } => table.is(&name.name),
+            _ => false,
         })
-        .collect();
+    };
     let harmless = |action: &Action| match action {
-        Action::Create { what: Object::Index, unique: true, on: Some(table), .. } => {
-            created.iter().any(|created| table.is(created))
-        }
+        Action::Create { what: Object::Index, unique: true, on: Some(table), .. } => creates(table),
         Action::Create { what, .. } => *what != Object::Trigger,
         Action::Alter { change, .. } => matches!(change, Change::AddColumn(_)),
         Action::Query | Action::Control(_) => true,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use super::File;
 use super::layout::Layout;
@@ -100,10 +101,10 @@ impl Shelf {
     pub(super) fn put_missing_ups(&mut self) -> Result<()> {
         let lone = self.downs.iter().filter(|(version, _)| !self.migrations.contains_key(version));
         let lone: Vec<(Version, String)> =
-            lone.map(|(version, down)| (*version, down.file.clone())).collect();
+            lone.map(|(version, down)| (*version, down.file.to_string())).collect();
         for (version, file) in lone {
             let name = self.names.get(&version).cloned().unwrap_or_default();
-            let entry = Entry::from_script(version, name, read(file, Cow::Borrowed(""))?)?;
+            let entry = Entry::from_script(version, name, read(file.into(), Cow::Borrowed(""))?)?;
             self.put_entry(entry)?;
         }
         Ok(())
@@ -121,7 +122,7 @@ impl Shelf {
             let file = text.file.clone().unwrap_or_else(|| format!("{label}{suffix}"));
             refuse_nul(&file, &text.sql)?;
             let sql = filled(&file, text.sql.clone(), variables)?;
-            read(file, sql)
+            read(file.into(), sql)
         };
         let mut entry = match up {
             Up::Sql(text) => {
@@ -191,17 +192,16 @@ impl Shelf {
             entry.verify = Some(Box::new(script));
         }
         self.migrations.values().try_for_each(refuse_unrecordable)?;
-        let set = Set {
+        Ok(Set {
             migrations: self.migrations.into_values().collect(),
             baselines: self.baselines.into_values().collect(),
             repeatables: self.repeatables.into_values().collect(),
-            actions: BTreeMap::new(),
-        };
-        Ok(set.with_actions())
+            actions: OnceLock::new(),
+        })
     }
 
     fn owner(&mut self, version: Version, script: &Script) -> Result<&mut Entry> {
-        let orphan = || ErrorKind::OrphanDown { file: script.file.clone(), version };
+        let orphan = || ErrorKind::OrphanDown { file: script.file.to_string(), version };
         self.migrations.get_mut(&version).ok_or_else(|| orphan().into())
     }
 }

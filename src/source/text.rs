@@ -12,17 +12,21 @@ use crate::sql::template::{self, Variables};
 use crate::sql::{Position, Script, holds, section};
 
 /// The script in a text, its faults told with their place.
-pub(crate) fn read(file: String, sql: Cow<'static, str>) -> Result<Script> {
+pub(crate) fn read(file: Cow<'static, str>, sql: Cow<'static, str>) -> Result<Script> {
     read_as(file, sql, Reading::default())
 }
 
 /// The same of a text that the ledger has kept: one section of a file is all that it is.
 pub(crate) fn read_stored(file: String, sql: String) -> Result<Script> {
     let reading = Reading { marks: Marks::Pass, ..Reading::default() };
-    read_as(file, sql.into(), reading)
+    read_as(file.into(), sql.into(), reading)
 }
 
-pub(super) fn read_as(file: String, sql: Cow<'static, str>, reading: Reading) -> Result<Script> {
+pub(super) fn read_as(
+    file: Cow<'static, str>,
+    sql: Cow<'static, str>,
+    reading: Reading,
+) -> Result<Script> {
     match Script::read(sql.clone(), reading) {
         Ok(script) => Ok(script.called(file)),
         Err(fault) => Err(faulty(&file, sql, fault)),
@@ -73,7 +77,7 @@ pub(super) fn in_sections(
             transaction: section.transaction,
             ..Reading::default()
         };
-        read_as(path.to_owned(), text.clone(), reading)
+        read_as(path.to_owned().into(), text.clone(), reading)
     };
     Ok((read(cut.up)?, cut.down.map(read).transpose()?))
 }

@@ -383,13 +383,15 @@ fn alter(r: &mut Reader<'_>) -> Option<Action> {
 pub(crate) fn references(text: &str, statement: &Cut<'_>) -> Vec<Reference> {
     let mut found: Vec<Reference> = Vec::new();
     let mut r = Reader { text, tokens: statement.tokens };
-    while let Some(token) = r.tokens.first() {
-        let length = token.length();
-        if length == "REFERENCES".len() && r.skip("REFERENCES") {
+    // Nearly every token is passed over by its length.
+    let may_be = |token: &Token| matches!(token.length(), 2 | 10) && token.kind == Kind::Word;
+    while let Some(at) = r.tokens.iter().position(may_be) {
+        r.tokens = r.tokens.get(at..).unwrap_or_default();
+        if r.skip("REFERENCES") {
             if let Some(parent) = r.boxed() {
                 found.push(Reference { parent, on_delete: false, on_update: false });
             }
-        } else if length == "ON".len() && r.skip("ON") {
+        } else if r.skip("ON") {
             let acts = |r: &mut Reader<'_>| r.at("CASCADE") || r.at("SET");
             let Some(last) = found.last_mut() else {
                 continue;

@@ -91,7 +91,7 @@ pub(crate) enum InTransaction {
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     /// The file's name, or what stands for it where there is none.
-    pub(crate) file: String,
+    pub(crate) file: Cow<'static, str>,
     /// All of the file. The script is the `part`.
     pub(crate) text: Cow<'static, str>,
     /// The text as the file holds it, where that is another one.
@@ -162,7 +162,7 @@ impl Script {
         // What does nothing to children is not asked for again.
         references.retain(|reference: &Reference| reference.on_delete || reference.on_update);
         Ok(Script {
-            file: String::new(),
+            file: Cow::Borrowed(""),
             text,
             original,
             part,
@@ -176,8 +176,8 @@ impl Script {
     }
 
     /// The same, under the name of its file.
-    pub(crate) fn called(self, file: String) -> Self {
-        Script { file, ..self }
+    pub(crate) fn called(self, file: impl Into<Cow<'static, str>>) -> Self {
+        Script { file: file.into(), ..self }
     }
 
     /// The same, read from a file that holds something else: other line ends, or placeholders.
@@ -310,12 +310,11 @@ impl Script {
     /// `PRAGMA foreign_keys = …`, which does nothing there and is taken as a directive, and
     /// without a single `BEGIN … COMMIT` around everything else but pragmas, or the way around
     /// another runner's transaction.
-    pub(crate) fn in_transaction(&self) -> Vec<&Statement> {
-        let all = || self.statements.iter().filter(|s| sets_foreign_keys(&s.action).is_none());
-        match self.statements.iter().any(ends) && (self.wraps() || self.escapes()) {
-            true => all().filter(|statement| !ends(statement)).collect(),
-            false => all().collect(),
-        }
+    pub(crate) fn in_transaction(&self) -> impl Iterator<Item = &Statement> {
+        let peeled = self.statements.iter().any(ends) && (self.wraps() || self.escapes());
+        self.statements.iter().filter(move |statement| {
+            sets_foreign_keys(&statement.action).is_none() && !(peeled && ends(statement))
+        })
     }
 
     /// `BEGIN … COMMIT` around everything else but pragmas.

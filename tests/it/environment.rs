@@ -43,6 +43,18 @@ fn a_temp_table_that_would_hide_a_new_one_is_refused_too() {
     two.apply(&conn).unwrap();
 }
 
+/// With one, SQLite has two schemas to read whenever one changes.
+#[test]
+fn a_connection_without_a_temp_database_is_left_without_one() {
+    let conn = memory();
+    let table = (1, "t", "CREATE TABLE t(x); CREATE VIEW v AS SELECT x FROM t;", "");
+    let column = (2, "column", "ALTER TABLE t ADD COLUMN y; INSERT INTO t VALUES (1, 2);", "");
+    set(&[table]).apply(&conn).unwrap();
+    set(&[table, column]).apply(&conn).unwrap();
+    assert!(set(&[table, column]).apply(&conn).unwrap().is_noop());
+    assert_eq!(rows(&conn, "SELECT name FROM pragma_database_list"), ["main"]);
+}
+
 #[test]
 fn temp_tables_that_hide_nothing_are_nobodys_business() {
     let conn = memory();

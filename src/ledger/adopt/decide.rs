@@ -48,8 +48,8 @@ pub(crate) fn decide(
         match check.as_ref().map(|check| check.is_of(script)) {
             None => {}
             Some(true) => decided.checksums += 1,
-            Some(false) if proof == Proof::Trusted => decided.edited.push(script.file.clone()),
-            Some(false) => return Err(Unfit::Edited { file: script.file.clone(), version }),
+            Some(false) if proof == Proof::Trusted => decided.edited.push(script.file.to_string()),
+            Some(false) => return Err(Unfit::Edited { file: script.file.to_string(), version }),
         }
         Ok(())
     };
@@ -118,7 +118,7 @@ fn first(set: &Set, count: i64) -> Result<&[Entry], Unfit> {
         && wanted > 0
         && first.is_none_or(|first| first > baseline.version)
     {
-        return Err(Unfit::CountsMore { baseline: baseline.script.file.clone() });
+        return Err(Unfit::CountsMore { baseline: baseline.script.file.to_string() });
     }
     set.migrations.get(..wanted).ok_or(Unfit::MoreThanKnown { count: wanted, known })
 }
