@@ -12,6 +12,9 @@ pub(crate) struct Canonical {
     bytes: Vec<u8>,
 }
 
+/// How long most tokens are at most.
+const SHORT: usize = 16;
+
 impl Canonical {
     /// Tokens are divided by a NUL, which no script holds: two scripts have one canonical text
     /// only if they have the same tokens.
@@ -21,13 +24,16 @@ impl Canonical {
             self.bytes.reserve(source.len() + source.len() / 8);
         }
         for token in statement.tokens {
-            match token.bytes(source) {
-                [mark] => self.bytes.extend_from_slice(&[*mark, 0]),
-                bytes => {
-                    self.bytes.extend_from_slice(bytes);
-                    self.bytes.push(0);
+            let rest = source.as_bytes().get(token.start..).unwrap_or_default();
+            match rest.first_chunk::<SHORT>() {
+                // A fixed number of bytes is copied at once. What is too much is cut off.
+                Some(chunk) if token.length() <= SHORT => {
+                    self.bytes.extend_from_slice(chunk);
+                    self.bytes.truncate(self.bytes.len() + token.length() - SHORT);
                 }
+                _ => self.bytes.extend_from_slice(token.bytes(source)),
             }
+            self.bytes.push(0);
         }
         self.bytes.extend_from_slice(b";\0");
     }

@@ -122,7 +122,7 @@ pub(crate) fn split_tokens(
     let mut state = State::Start;
     let mut pending: Vec<Token> = Vec::with_capacity(64);
     let mut any = false;
-    while let Some(token) = tokens.next_word() {
+    while let Some(token) = tokens.next_after_space() {
         state = match token.kind {
             Kind::Space => continue,
             Kind::Comment => {

@@ -80,14 +80,17 @@ impl Iterator for Tokens<'_> {
     fn next(&mut self) -> Option<Token> {
         let start = self.at;
         let first = *self.bytes.get(start)?;
-        let kind = self.scan(first);
+        let kind = match in_words(first) {
+            InWords::First => self.word(),
+            _ => self.scan(first),
+        };
         Some(Token { kind, start, end: self.at })
     }
 }
 
 impl Tokens<'_> {
     /// The next token after any white space.
-    pub(crate) fn next_word(&mut self) -> Option<Token> {
+    pub(crate) fn next_after_space(&mut self) -> Option<Token> {
         if begins_space(self.peek(0)) {
             self.take_while(is_space);
         }
@@ -141,12 +144,14 @@ impl Tokens<'_> {
                 self.take_while(is_space);
                 Kind::Space
             }
-            _ if is_word(first) => {
-                self.take_while(is_word);
-                Kind::Word
-            }
+            _ if is_word(first) => self.word(),
             _ => self.mark(),
         }
+    }
+
+    fn word(&mut self) -> Kind {
+        self.take_while(is_word);
+        Kind::Word
     }
 
     fn block_comment(&mut self) -> Kind {
@@ -238,16 +243,33 @@ fn is_space(byte: u8) -> bool {
 }
 
 fn is_word(byte: u8) -> bool {
-    WORD.get(usize::from(byte)).copied().unwrap_or_default()
+    in_words(byte) != InWords::No
 }
 
-/// Which bytes can stand in a word. Most bytes of a script are looked up here.
-static WORD: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut rest: &mut [bool] = &mut table;
+fn in_words(byte: u8) -> InWords {
+    WORDS.get(usize::from(byte)).copied().unwrap_or(InWords::No)
+}
+
+/// Whether a byte can stand in a word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum InWords {
+    No,
+    Yes,
+    /// And is the first byte of nothing else.
+    First,
+}
+
+/// Most bytes of a script are looked up here.
+static WORDS: [InWords; 256] = {
+    let mut table = [InWords::No; 256];
+    let mut rest: &mut [InWords] = &mut table;
     let mut byte = 0_u8;
-    while let Some((is_word, others)) = rest.split_first_mut() {
-        *is_word = matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'$' | 0x80..);
+    while let Some((in_words, others)) = rest.split_first_mut() {
+        *in_words = match byte {
+            b'x' | b'X' | b'0'..=b'9' | b'$' | 0xEF => InWords::Yes,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => InWords::First,
+            _ => InWords::No,
+        };
         byte = byte.wrapping_add(1);
         rest = others;
     }
