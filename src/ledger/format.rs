@@ -51,6 +51,9 @@ pub(crate) const SKIPPED: (&str, &str) = (
      key NOT NULL, error TEXT NOT NULL",
 );
 
+/// The key of the state that the triggers take away.
+pub(crate) const UNTOUCHED: &str = "untouched";
+
 /// The names of a table's columns.
 pub(crate) fn columns(definition: &str) -> impl Iterator<Item = &str> {
     definition.split(", ").filter_map(|column| column.split(' ').next())
@@ -76,6 +79,21 @@ fn create_tables(conn: &Connection, prefix: &str, tables: &[(&str, &str)]) -> ru
         let tail = if definition.contains("TEXT PRIMARY KEY") { " WITHOUT ROWID" } else { "" };
         let table = format!("main.\"{prefix}_{what}\"");
         conn.execute(&format!("CREATE TABLE IF NOT EXISTS {table} ({definition}){tail}"), [])?;
+    }
+    Ok(())
+}
+
+/// Makes the triggers that tell when somebody writes to what is applied. SQLite has one for each kind
+/// of write: <https://sqlite.org/lang_createtrigger.html>. A row that REPLACE throws out fires none
+/// for its deletion, but the row that comes in its place does.
+pub(crate) fn create_triggers(conn: &Connection, prefix: &str) -> rusqlite::Result<()> {
+    for write in ["insert", "update", "delete"] {
+        let sql = format!(
+            "CREATE TRIGGER IF NOT EXISTS main.\"{prefix}_migrations_{write}_unseals\" \
+             AFTER {write} ON \"{prefix}_migrations\" BEGIN \
+             DELETE FROM \"{prefix}_state\" WHERE key = '{UNTOUCHED}'; END"
+        );
+        conn.execute(&sql, [])?;
     }
     Ok(())
 }
