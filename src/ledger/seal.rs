@@ -106,13 +106,9 @@ impl Ledger<'_> {
         })
     }
 
-    fn schema_version(&self) -> rusqlite::Result<i64> {
-        self.conn.query_row("PRAGMA main.schema_version", [], |row| row.get(0))
-    }
-
     /// Where the schema and what is applied stand, to be told from any other moment.
     pub(crate) fn moment(&self) -> rusqlite::Result<Moment> {
-        Ok(Moment { applied: self.applied_rows()?, version: self.schema_version()? })
+        Ok(Moment { applied: self.applied_rows()?, version: format::schema_version(self.conn)? })
     }
 
     /// Stores the word that no drift was found at this moment, if it still is that. Inside a write
@@ -136,7 +132,7 @@ impl Ledger<'_> {
             }
             format::create_triggers(self.conn, &self.tables.prefix)?;
             self.set_state(SEAL, &wanted)?;
-            self.set_state(format::UNTOUCHED, &self.schema_version()?.to_string())
+            self.set_state(format::UNTOUCHED, &format::schema_version(self.conn)?.to_string())
         };
         store().map_err(Error::sqlite("sealing the ledger"))
     }
@@ -148,9 +144,8 @@ impl Ledger<'_> {
         self.conn.execute(&sql, []).map(drop)
     }
 
-    /// One query, and one pragma while it is open, which therefore takes no lock of its own:
-    /// <https://sqlite.org/pragma.html#pragma_schema_version>. No seed's name is NULL, so that every
-    /// row tells which table it is of.
+    /// One query, and one pragma while it is open, which therefore takes no lock of its own. No seed's
+    /// name is NULL, so that every row tells which table it is of.
     fn glance(&self, sows: bool) -> rusqlite::Result<Glance> {
         let state = ["SELECT NULL,key,value FROM ", &self.tables.state].concat();
         let sql = match sows {
@@ -166,7 +161,7 @@ impl Ledger<'_> {
         let mut version = None;
         while let Some(row) = rows.next()? {
             if version.is_none() {
-                version = Some(self.schema_version()?);
+                version = Some(format::schema_version(self.conn)?);
             }
             let (of, name) = (row.get_ref(0)?, row.get_ref(1)?);
             let kept = match (of, name) {

@@ -208,6 +208,44 @@ fn what_the_library_writes_is_told_where_triggers_are_off() {
     }
 }
 
+/// As the shell's `.dump` has it: tables and their rows, and then what hangs on them.
+fn dumped(conn: &Connection) -> String {
+    let mut out = String::new();
+    let tables = "SELECT name, sql FROM sqlite_master WHERE type = 'table'";
+    for table in rows(conn, tables) {
+        let (name, sql) = table.split_once('|').unwrap();
+        out.push_str(&format!("{sql};\n"));
+        let columns =
+            rows(conn, &format!("SELECT 'quote(' || name || ')' FROM pragma_table_info('{name}')"));
+        let values = format!("SELECT {} FROM {name}", columns.join(" || ',' || "));
+        for row in rows(conn, &values) {
+            out.push_str(&format!("INSERT INTO {name} VALUES ({row});\n"));
+        }
+    }
+    let others = "SELECT sql || ';' FROM sqlite_master WHERE type <> 'table' AND sql IS NOT NULL";
+    out + &rows(conn, others).join("\n")
+}
+
+#[test]
+fn a_dump_that_was_edited_and_loaded_is_read() {
+    let (conn, _dir, migrator) = sealed();
+    let dump = dumped(&conn);
+    for (edit, by, way) in [
+        ("", "", Way::Read),
+        (
+            "INSERT INTO schema_migrations VALUES (3,",
+            "INSERT INTO schema_migrations VALUES (4,",
+            Way::Whole,
+        ),
+        ("'two'", "'zwei'", Way::Whole),
+        ("INSERT INTO schema_seeds", "-- INSERT INTO schema_seeds", Way::Whole),
+    ] {
+        let loaded = memory();
+        loaded.execute_batch(&dump.replacen(edit, by, usize::MAX)).unwrap();
+        assert_eq!(start(&loaded, &migrator).1, way, "{edit}");
+    }
+}
+
 #[test]
 fn each_set_has_triggers_of_its_own() {
     let (conn, _dir, migrator) = sealed();
