@@ -39,6 +39,7 @@ mod rehearse;
 mod rehearse_copies;
 mod repeatables;
 mod review;
+mod review_seal;
 mod schema;
 mod schema_random;
 mod seal;
