@@ -83,29 +83,23 @@ fn create_tables(conn: &Connection, prefix: &str, tables: &[(&str, &str)]) -> ru
     Ok(())
 }
 
-/// Makes the triggers that are not there, which tell when somebody writes to what is applied. SQLite
-/// has one for each kind of write: <https://sqlite.org/lang_createtrigger.html>. A row that REPLACE
-/// throws out fires none for its deletion, but the row that comes in its place does.
+/// Makes the triggers that tell when somebody writes to what is applied. SQLite has one for each kind
+/// of write: <https://sqlite.org/lang_createtrigger.html>. A row that REPLACE throws out fires none for
+/// its deletion, but the row that comes in its place does. They fire before the write: one that fires
+/// after it may be passed over, where a trigger of somebody else's says `RAISE(IGNORE)`.
 ///
-/// One of them is made twice, so that the schema's version is higher than there are objects: a
-/// database that is loaded from a dump, whose rows somebody may have edited, has counted its objects.
+/// They are made anew, for those of these names may have gone with a table that was renamed, or write
+/// to one. And twice, so that the schema's version is higher than there are objects: a database that
+/// is loaded from a dump, whose rows somebody may have edited, has counted its objects.
 pub(crate) fn create_triggers(conn: &Connection, prefix: &str) -> rusqlite::Result<()> {
-    let name = |write| format!("main.\"{prefix}_migrations_{write}_unseals\"");
-    let create = |write| {
-        let sql = format!(
-            "CREATE TRIGGER IF NOT EXISTS {} AFTER {write} ON \"{prefix}_migrations\" BEGIN \
-             DELETE FROM \"{prefix}_state\" WHERE key = '{UNTOUCHED}'; END",
-            name(write)
-        );
-        conn.execute(&sql, []).map(drop)
-    };
-    let before = schema_version(conn)?;
-    ["insert", "update", "delete"].into_iter().try_for_each(create)?;
-    if schema_version(conn)? != before {
-        conn.execute(&format!("DROP TRIGGER {}", name("insert")), [])?;
-        create("insert")?;
-    }
-    Ok(())
+    ["insert", "update", "delete"].repeat(2).into_iter().try_for_each(|write| {
+        let name = format!("main.\"{prefix}_migrations_{write}_unseals\"");
+        conn.execute_batch(&format!(
+            "DROP TRIGGER IF EXISTS {name};
+             CREATE TRIGGER {name} BEFORE {write} ON \"{prefix}_migrations\" BEGIN \
+             DELETE FROM \"{prefix}_state\" WHERE key = '{UNTOUCHED}'; END"
+        ))
+    })
 }
 
 /// Of a row of `sqlite_master`: whether it is one of those triggers, of whatever ledger.

@@ -95,8 +95,12 @@ impl Ledger<'_> {
 
     fn seen(&self, program: Program, drift: Option<u64>) -> rusqlite::Result<Sight> {
         let glance = self.glance(program.sows)?;
-        // Between the two another process may write: then these are not the rows of that seal.
-        let applied = glance.vouched().map_or_else(|| self.applied_rows(), Ok)?;
+        let (glance, applied) = match glance.vouched() {
+            Some(applied) => (glance, applied),
+            None => {
+                self.at_one_moment(|| Ok((self.glance(program.sows)?, self.applied_rows()?)))?
+            }
+        };
         let Glance { seal, word, rest, version, .. } = glance;
         let seal = seal.as_deref().and_then(Seal::parse);
         let moment = Moment { applied, version };
@@ -104,6 +108,22 @@ impl Ledger<'_> {
             sealed: seal == Some(Seal { fingerprint: program.fingerprint, rest, applied }),
             undrifted: drift.is_some_and(|judge| word == Some(moment.word(judge))),
         })
+    }
+
+    /// Reads in one transaction: what another process writes meanwhile is in all of it, or in none.
+    fn at_one_moment<T>(&self, read: impl FnOnce() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        if !self.conn.is_autocommit() {
+            return read();
+        }
+        let tx = self.conn.unchecked_transaction().inspect_err(|_| {
+            // An interrupted BEGIN may have begun.
+            if !self.conn.is_autocommit() {
+                let _ = self.conn.execute_batch("ROLLBACK");
+            }
+        })?;
+        let found = read()?;
+        drop(tx);
+        Ok(found)
     }
 
     /// Where the schema and what is applied stand, to be told from any other moment.

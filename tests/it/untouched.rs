@@ -43,10 +43,12 @@ enum Way {
 fn start(conn: &Connection, migrator: &Migrator) -> (Result<Report>, Way) {
     let mut result = None;
     let asked = asked(conn, |conn| result = Some(migrator.apply(conn)));
-    let asked: Vec<_> = asked.iter().filter(|sql| !sql.starts_with("PRAGMA")).collect();
+    let asks =
+        |sql: &&String| !["PRAGMA", "BEGIN", "ROLLBACK"].iter().any(|no| sql.starts_with(no));
+    let asked: Vec<_> = asked.iter().filter(asks).collect();
     let way = match asked.as_slice() {
         [_] => Way::AtOnce,
-        [_, rows] if rows.contains("checksum") => Way::Read,
+        [first, again, rows] if first == again && rows.contains("checksum") => Way::Read,
         _ => Way::Whole,
     };
     (result.unwrap(), way)
