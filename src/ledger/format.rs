@@ -51,6 +51,9 @@ pub(crate) const SKIPPED: (&str, &str) = (
      key NOT NULL, error TEXT NOT NULL",
 );
 
+/// The key of the state that the triggers take away.
+pub(crate) const UNTOUCHED: &str = "untouched";
+
 /// The names of a table's columns.
 pub(crate) fn columns(definition: &str) -> impl Iterator<Item = &str> {
     definition.split(", ").filter_map(|column| column.split(' ').next())
@@ -78,4 +81,33 @@ fn create_tables(conn: &Connection, prefix: &str, tables: &[(&str, &str)]) -> ru
         conn.execute(&format!("CREATE TABLE IF NOT EXISTS {table} ({definition}){tail}"), [])?;
     }
     Ok(())
+}
+
+/// Makes the triggers that tell when somebody writes to what is applied. SQLite has one for each kind
+/// of write: <https://sqlite.org/lang_createtrigger.html>. A row that REPLACE throws out fires none for
+/// its deletion, but the row that comes in its place does. They fire before the write: one that fires
+/// after it may be passed over, where a trigger of somebody else's says `RAISE(IGNORE)`.
+///
+/// They are made anew, for those of these names may have gone with a table that was renamed, or write
+/// to one. And twice, so that the schema's version is higher than there are objects: a database that
+/// is loaded from a dump, whose rows somebody may have edited, has counted its objects.
+pub(crate) fn create_triggers(conn: &Connection, prefix: &str) -> rusqlite::Result<()> {
+    ["insert", "update", "delete"].repeat(2).into_iter().try_for_each(|write| {
+        let name = format!("main.\"{prefix}_migrations_{write}_unseals\"");
+        conn.execute_batch(&format!(
+            "DROP TRIGGER IF EXISTS {name};
+             CREATE TRIGGER {name} BEFORE {write} ON \"{prefix}_migrations\" BEGIN \
+             DELETE FROM \"{prefix}_state\" WHERE key = '{UNTOUCHED}'; END"
+        ))
+    })
+}
+
+/// Of a row of `sqlite_master`: whether it is one of those triggers, of whatever ledger.
+pub(crate) const IS_OWN_TRIGGER: &str = "(type = 'trigger' AND name IN (
+    tbl_name || '_insert_unseals', tbl_name || '_update_unseals', tbl_name || '_delete_unseals'
+))";
+
+/// <https://sqlite.org/pragma.html#pragma_schema_version>
+pub(crate) fn schema_version(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("PRAGMA main.schema_version", [], |row| row.get(0))
 }
