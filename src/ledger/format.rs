@@ -1,13 +1,12 @@
 //! The tables as they are made, and their format's number.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params_from_iter};
 
 /// The format's number. A release that changes the tables raises it and turns those of every
 /// earlier number into its own in [`create`], inside the transaction that is open anyway.
 pub(crate) const NUMBER: i64 = 1;
 
-/// What a table is called after its prefix, and its columns. Keys of text stand in the table
-/// itself (`WITHOUT ROWID`), which spares an index.
+/// What a table is called after its prefix, and its columns.
 pub(crate) const TABLES: [(&str, &str); 4] = [
     (
         "migrations",
@@ -76,29 +75,49 @@ pub(crate) fn create_undo(conn: &Connection, prefix: &str) -> rusqlite::Result<(
 
 fn create_tables(conn: &Connection, prefix: &str, tables: &[(&str, &str)]) -> rusqlite::Result<()> {
     for (what, definition) in tables {
-        let tail = if definition.contains("TEXT PRIMARY KEY") { " WITHOUT ROWID" } else { "" };
+        // Which spares an index. Of the state, a row's number tells where it was written.
+        let tail = if *what == "seeds" { " WITHOUT ROWID" } else { "" };
         let table = format!("main.\"{prefix}_{what}\"");
         conn.execute(&format!("CREATE TABLE IF NOT EXISTS {table} ({definition}){tail}"), [])?;
     }
     Ok(())
 }
 
-/// Makes the triggers that tell when somebody writes to what is applied. SQLite has one for each kind
-/// of write: <https://sqlite.org/lang_createtrigger.html>. A row that REPLACE throws out fires none for
-/// its deletion, but the row that comes in its place does. They fire before the write: one that fires
-/// after it may be passed over, where a trigger of somebody else's says `RAISE(IGNORE)`.
+/// The writes that a trigger of ours tells of. SQLite has one for each kind:
+/// <https://sqlite.org/lang_createtrigger.html>. A row that REPLACE throws out fires none for its
+/// deletion, but the row that comes in its place does.
+const WRITES: [&str; 3] = ["insert", "update", "delete"];
+
+/// Makes the triggers that tell when somebody writes to what is applied, if not exactly these are
+/// there: one of that name may have gone with a table that was renamed, or write to one.
 ///
-/// They are made anew, for those of these names may have gone with a table that was renamed, or write
-/// to one. And twice, so that the schema's version is higher than there are objects: a database that
-/// is loaded from a dump, whose rows somebody may have edited, has counted its objects.
+/// They fire before the write, for one that fires after it may be passed over, where a trigger of
+/// somebody else's says `RAISE(IGNORE)`.
 pub(crate) fn create_triggers(conn: &Connection, prefix: &str) -> rusqlite::Result<()> {
-    ["insert", "update", "delete"].repeat(2).into_iter().try_for_each(|write| {
-        let name = format!("main.\"{prefix}_migrations_{write}_unseals\"");
-        conn.execute_batch(&format!(
-            "DROP TRIGGER IF EXISTS {name};
-             CREATE TRIGGER {name} BEFORE {write} ON \"{prefix}_migrations\" BEGIN \
+    let triggers = WRITES.map(|write| {
+        format!(
+            "CREATE TRIGGER \"{prefix}_migrations_{write}_unseals\" BEFORE {write} \
+             ON \"{prefix}_migrations\" BEGIN \
              DELETE FROM \"{prefix}_state\" WHERE key = '{UNTOUCHED}'; END"
-        ))
+        )
+    });
+    let sql = format!(
+        "SELECT count(*) = 3 FROM main.sqlite_master
+         WHERE type = 'trigger' AND tbl_name = '{prefix}_migrations' AND sql IN (?1, ?2, ?3)"
+    );
+    if conn.query_row(&sql, params_from_iter(&triggers), |row| row.get(0))? {
+        return Ok(());
+    }
+    drop_triggers(conn, prefix)?;
+    let create = |sql: &String| conn.execute_batch(&sql.replacen("TRIGGER ", "TRIGGER main.", 1));
+    triggers.iter().try_for_each(create)
+}
+
+/// Takes them away, so that nothing of ours can go wrong because of them.
+pub(crate) fn drop_triggers(conn: &Connection, prefix: &str) -> rusqlite::Result<()> {
+    WRITES.into_iter().try_for_each(|write| {
+        let name = format!("{prefix}_migrations_{write}_unseals");
+        conn.execute_batch(&format!("DROP TRIGGER IF EXISTS main.\"{name}\""))
     })
 }
 

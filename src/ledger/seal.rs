@@ -1,9 +1,10 @@
 //! The seal: proof that nothing has changed since the last run, in one query. And the word that no
 //! drift was found, beside it.
 
-use std::hash::Hasher as _;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use rusqlite::types::ValueRef;
+use rusqlite::{ErrorCode, params};
 
 use super::{Ledger, format};
 use crate::error::{Error, Result};
@@ -70,19 +71,38 @@ struct Glance {
     seal: Option<String>,
     /// What is said of drift.
     word: Option<String>,
-    /// The schema's version at which the rows of what is applied were last known to be those of the
-    /// seal. Our triggers take this away when somebody writes to them.
-    untouched: Option<String>,
+    /// Whether the rows of what is applied are those of the seal, for all that anybody wrote since.
+    untouched: bool,
     rest: u64,
     version: i64,
 }
 
 impl Glance {
-    /// The seal's number over what is applied, where nobody can have written to that since: the
-    /// triggers that would tell are there as long as the schema is what it was.
+    /// The seal's number over what is applied, where nobody wrote to that since.
     fn vouched(&self) -> Option<u64> {
-        let untouched = self.untouched.as_ref()?.parse() == Ok(self.version);
-        untouched.then(|| Seal::parse(self.seal.as_ref()?).map(|seal| seal.applied))?
+        let seal = self.seal.as_deref().filter(|_| self.untouched)?;
+        Seal::parse(seal).map(|seal| seal.applied)
+    }
+}
+
+/// The word that nobody wrote to what is applied. Our triggers take it away when somebody does, and
+/// they are there as long as the schema is of the same version. A word that was brought here with
+/// other rows, from a dump that somebody edited, has not the number that it was written under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Untouched {
+    row: i64,
+    version: i64,
+}
+
+impl Untouched {
+    /// Far from the numbers that SQLite gives by itself.
+    fn new(version: i64) -> Self {
+        let row = RandomState::new().hash_one(version) | 1 << 62;
+        Untouched { row: (row & u64::MAX >> 1).cast_signed(), version }
+    }
+
+    fn to_text(self) -> String {
+        format!("{}/{}", self.row, self.version)
     }
 }
 
@@ -150,33 +170,45 @@ impl Ledger<'_> {
             if glance.vouched() == Some(applied) && glance.seal.as_ref() == Some(&wanted) {
                 return Ok(());
             }
-            format::create_triggers(self.conn, &self.tables.prefix)?;
             self.set_state(SEAL, &wanted)?;
-            self.set_state(format::UNTOUCHED, &format::schema_version(self.conn)?.to_string())
+            match allowed(format::create_triggers(self.conn, &self.tables.prefix))? {
+                true => self.note_untouched(),
+                false => Ok(()),
+            }
         };
         store().map_err(Error::sqlite("sealing the ledger"))
     }
 
-    /// Says that what is applied is about to change. The triggers say so too, but not on a
-    /// connection on which they are [switched off](https://sqlite.org/c3ref/c_dbconfig_defensive.html).
+    fn note_untouched(&self) -> rusqlite::Result<()> {
+        let word = Untouched::new(format::schema_version(self.conn)?);
+        let sql =
+            format!("REPLACE INTO {} (rowid, key, value) VALUES (?1, ?2, ?3)", self.tables.state);
+        self.conn.execute(&sql, params![word.row, format::UNTOUCHED, word.to_text()]).map(drop)
+    }
+
+    /// Says that what is applied is about to change, and takes the triggers away until it is sealed
+    /// again: they would say so too, but not on a connection on which they are
+    /// [switched off](https://sqlite.org/c3ref/c_dbconfig_defensive.html), and one that allows none
+    /// to fire would refuse the write.
     pub(super) fn touch(&self) -> rusqlite::Result<()> {
         let sql = format!("DELETE FROM {} WHERE key = '{}'", self.tables.state, format::UNTOUCHED);
-        self.conn.execute(&sql, []).map(drop)
+        self.conn.execute(&sql, [])?;
+        allowed(format::drop_triggers(self.conn, &self.tables.prefix)).map(drop)
     }
 
     /// One query, and one pragma while it is open, which therefore takes no lock of its own. No seed's
     /// name is NULL, so that every row tells which table it is of.
     fn glance(&self, sows: bool) -> rusqlite::Result<Glance> {
-        let state = ["SELECT NULL,key,value FROM ", &self.tables.state].concat();
+        let state = ["SELECT NULL,key,value,rowid FROM ", &self.tables.state].concat();
         let sql = match sows {
-            true => {
-                [&state, " UNION ALL SELECT name,revision,state FROM ", &self.tables.seeds].concat()
-            }
+            true => [&state, " UNION ALL SELECT name,revision,state,0 FROM ", &self.tables.seeds]
+                .concat(),
             false => state,
         };
         let mut statement = self.conn.prepare(&sql)?;
         let mut rows = statement.query([])?;
         let mut glance = Glance::default();
+        let mut untouched = None;
         let mut rest = Fingerprint::new();
         let mut version = None;
         while let Some(row) = rows.next()? {
@@ -184,18 +216,19 @@ impl Ledger<'_> {
                 version = Some(format::schema_version(self.conn)?);
             }
             let (of, name) = (row.get_ref(0)?, row.get_ref(1)?);
-            let kept = match (of, name) {
-                (ValueRef::Null, ValueRef::Text(key)) => glance.kept(key),
-                _ => None,
-            };
-            // Of two rows with one key the second counts as contents.
-            match kept {
-                Some(kept @ None) => *kept = Some(row.get(2)?),
+            let key = if of == ValueRef::Null { name.as_str().unwrap_or_default() } else { "" };
+            match key {
+                SEAL => glance.seal = Some(row.get(2)?),
+                DRIFT => glance.word = Some(row.get(2)?),
+                format::UNTOUCHED => untouched = Some((row.get(3)?, row.get::<_, String>(2)?)),
                 _ => put([of, name, row.get_ref(2)?], &mut rest),
             }
         }
         glance.rest = rest.finish();
         glance.version = version.unwrap_or_default();
+        glance.untouched = untouched.is_some_and(|(row, word)| {
+            word == Untouched { row, version: glance.version }.to_text()
+        });
         Ok(glance)
     }
 
@@ -230,15 +263,15 @@ impl Ledger<'_> {
 const SEAL: &str = "seal";
 const DRIFT: &str = "drift";
 
-impl Glance {
-    /// Where the value of a key is kept that vouches for the rest and is none of it.
-    fn kept(&mut self, key: &[u8]) -> Option<&mut Option<String>> {
-        match str::from_utf8(key).ok()? {
-            SEAL => Some(&mut self.seal),
-            DRIFT => Some(&mut self.word),
-            format::UNTOUCHED => Some(&mut self.untouched),
-            _ => None,
+/// Whether the application lets its connection do this.
+fn allowed(done: rusqlite::Result<()>) -> rusqlite::Result<bool> {
+    match done {
+        Err(error)
+            if error.sqlite_error_code() == Some(ErrorCode::AuthorizationForStatementDenied) =>
+        {
+            Ok(false)
         }
+        done => done.map(|()| true),
     }
 }
 

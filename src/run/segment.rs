@@ -100,6 +100,11 @@ impl<'a> Run<'a> {
         if !same(plan.first_segment(), preview.first_segment()) || plan.gate().is_some() {
             return Ok(None);
         }
+        if applied.begun && !applied.complete {
+            // Our triggers write to a table that somebody dropped: with them SQLite would rename
+            // nothing.
+            job.ledger.create()?;
+        }
         self.carry_out(tx, &plan, &applied).map(Some)
     }
 

@@ -212,3 +212,21 @@ pub fn told(result: &landfall::Result<landfall::Report>) -> String {
         }
     }
 }
+
+/// As the shell's `.dump` has it: tables and their rows, and then what hangs on them.
+pub fn dumped(conn: &Connection) -> String {
+    let mut out = String::new();
+    let tables = "SELECT name, sql FROM sqlite_master WHERE type = 'table'";
+    for table in rows(conn, tables) {
+        let (name, sql) = table.split_once('|').unwrap();
+        out.push_str(&format!("{sql};\n"));
+        let columns =
+            rows(conn, &format!("SELECT 'quote(' || name || ')' FROM pragma_table_info('{name}')"));
+        let values = format!("SELECT {} FROM {name}", columns.join(" || ',' || "));
+        for row in rows(conn, &values) {
+            out.push_str(&format!("INSERT INTO {name} VALUES ({row});\n"));
+        }
+    }
+    let others = "SELECT sql || ';' FROM sqlite_master WHERE type <> 'table' AND sql IS NOT NULL";
+    out + &rows(conn, others).join("\n")
+}

@@ -1,5 +1,5 @@
 //! What could make a start say that there is nothing to do where there is, and what the ledger's
-//! triggers could disturb.
+//! triggers could disturb. What goes around SQLite's triggers is not among it.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -10,7 +10,7 @@ use landfall::rusqlite::limits::Limit;
 use landfall::rusqlite::{self, Connection, OpenFlags, Transaction, backup};
 use landfall::{Migration, Migrator, Seeds, Target, Transactions};
 
-use crate::support::{asked, folder, memory, one, rows, set, told};
+use crate::support::{asked, dumped, folder, memory, one, rows, set, told};
 
 const FILES: [(&str, &str); 5] = [
     ("0001_t.sql", "CREATE TABLE t(x)"),
@@ -140,65 +140,7 @@ fn a_trigger_that_breaks_off_does_not_hide_a_write() {
     }
 }
 
-#[test]
-fn triggers_taken_out_of_the_schema_by_hand_do_not_vouch() {
-    let folder = tempfile::tempdir().unwrap();
-    let (_dir, migrator) = program();
-    let open = || Connection::open(folder.path().join("app.db")).unwrap();
-    migrator.apply(&open()).unwrap();
-    open()
-        .execute_batch(
-            "PRAGMA writable_schema = ON; DELETE FROM sqlite_master WHERE type = 'trigger'",
-        )
-        .unwrap();
-    open().execute_batch(EDIT).unwrap();
-    notices(&open(), &migrator, "Modified");
-}
-
-/// Incremental I/O fires no trigger.
-#[test]
-fn a_write_into_a_value_is_noticed() {
-    let (conn, _dir, migrator) = sealed();
-    // SAFETY: the connection is open, and the handle is closed before it.
-    unsafe {
-        let mut blob = std::ptr::null_mut();
-        let opened = rusqlite::ffi::sqlite3_blob_open(
-            conn.handle(),
-            c"main".as_ptr(),
-            c"schema_migrations".as_ptr(),
-            c"checksum".as_ptr(),
-            2,
-            1,
-            &raw mut blob,
-        );
-        assert_eq!(opened, 0);
-        assert_eq!(
-            rusqlite::ffi::sqlite3_blob_write(blob, c"xxxxxxxxxxxx".as_ptr().cast(), 12, 0),
-            0
-        );
-        assert_eq!(rusqlite::ffi::sqlite3_blob_close(blob), 0);
-    }
-    notices(&conn, &migrator, "Modified");
-}
-
 // Versions of the schema that are the same by accident.
-
-/// As the shell's `.dump` has it.
-fn dumped(conn: &Connection) -> String {
-    let mut out = String::new();
-    for table in rows(conn, "SELECT name, sql FROM sqlite_master WHERE type = 'table'") {
-        let (name, sql) = table.split_once('|').unwrap();
-        out.push_str(&format!("{sql};\n"));
-        let columns =
-            rows(conn, &format!("SELECT 'quote(' || name || ')' FROM pragma_table_info('{name}')"));
-        let values = format!("SELECT {} FROM {name}", columns.join(" || ',' || "));
-        for row in rows(conn, &values) {
-            out.push_str(&format!("INSERT INTO {name} VALUES ({row});\n"));
-        }
-    }
-    let others = "SELECT sql || ';' FROM sqlite_master WHERE type <> 'table' AND sql IS NOT NULL";
-    out + &rows(conn, others).join("\n")
-}
 
 /// Its triggers are there already when it is sealed.
 #[test]
@@ -224,51 +166,8 @@ fn a_dump_that_was_edited_and_loaded_and_tidied_up_is_read() {
         let loaded = memory();
         loaded.execute_batch(&dump).unwrap();
         loaded.execute_batch(tidying).unwrap();
-        let version = one(&loaded, "PRAGMA schema_version");
-        let word = one(&loaded, "SELECT value FROM schema_state WHERE key = 'untouched'");
-        assert_ne!(version, word, "{tidying}");
         notices(&loaded, &migrator, "amended 1");
     }
-}
-
-/// SQLite gives the copy the version of what was there before, and one more.
-#[test]
-fn a_copy_over_another_database_is_read() {
-    let (conn, _dir, migrator) = sealed();
-    let untouched: i64 =
-        one(&conn, "SELECT value FROM schema_state WHERE key = 'untouched'").parse().unwrap();
-    conn.execute_batch(&format!("DROP TRIGGER schema_migrations_update_unseals; {EDIT}")).unwrap();
-    let mut target = memory();
-    for n in 1..untouched {
-        target.execute_batch(&format!("CREATE TABLE t{n}(x)")).unwrap();
-    }
-    backup::Backup::new(&conn, &mut target).unwrap().step(-1).unwrap();
-    notices(&target, &migrator, "Modified");
-}
-
-/// Two databases that one program made are of one version.
-#[test]
-fn rows_brought_over_from_a_sister_are_read() {
-    let (conn, _dir, migrator) = sealed();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("sister.db");
-    migrator.apply(&Connection::open(&path).unwrap()).unwrap();
-    conn.execute("ATTACH ?1 AS sister", [path.to_str().unwrap()]).unwrap();
-    for table in ["t", "schema_migrations", "schema_seeds", "schema_state"] {
-        let (edit, of) = if table == "schema_migrations" {
-            (
-                "version, name, iif(version = 2, 'x', checksum), down_sql, compatible, applied_at, took_us, app_version",
-                "",
-            )
-        } else {
-            ("*", "")
-        };
-        conn.execute_batch(&format!(
-            "DELETE FROM main.{table}; INSERT INTO main.{table} SELECT {edit} FROM sister.{table} {of}"
-        ))
-        .unwrap();
-    }
-    notices(&conn, &migrator, "Modified");
 }
 
 // Others who write meanwhile.
@@ -386,13 +285,6 @@ fn the_version_is_of_the_moment_of_the_state() {
 // What the triggers could be in the way of.
 
 #[test]
-fn an_application_renames_its_tables_where_the_state_is_lost() {
-    let (conn, _dir, _) = sealed();
-    conn.execute_batch("DROP TABLE schema_state").unwrap();
-    conn.execute_batch("DROP VIEW v; ALTER TABLE t RENAME TO u").unwrap();
-}
-
-#[test]
 fn a_migration_renames_a_table_where_the_state_is_lost() {
     for sql in ["ALTER TABLE t RENAME COLUMN x TO y", "ALTER TABLE t RENAME TO u"] {
         let migrator = set(&[(1, "t", "CREATE TABLE t(x)", "")]);
@@ -403,13 +295,6 @@ fn a_migration_renames_a_table_where_the_state_is_lost() {
         let result = migrator.apply(&conn);
         assert!(result.is_ok(), "{:?}", result.unwrap_err());
     }
-}
-
-#[test]
-fn a_ledger_is_mended_by_hand_where_the_state_is_lost() {
-    let (conn, _dir, _) = sealed();
-    conn.execute_batch("DROP TABLE schema_state").unwrap();
-    conn.execute_batch("DELETE FROM schema_migrations WHERE version = 3").unwrap();
 }
 
 #[test]
