@@ -97,7 +97,7 @@ impl<'a> PutBack<'a> {
     ) -> Result<Self> {
         let then = ledger.recorded_tables(record.id)?;
         let mut names = BTreeSet::new();
-        ledger.each_recorded_row(record.id, |row| {
+        ledger.each_recorded_row(record.id, &mut |row| {
             names.insert(row.table);
             Ok(())
         })?;
@@ -143,10 +143,10 @@ impl<'a> PutBack<'a> {
 
     fn each(
         &mut self,
-        mut act: impl FnMut(&mut Hands<'a>, &mut BTreeSet<Vec<u8>>, ChangedRow) -> Result<()>,
+        act: &mut dyn FnMut(&mut Hands<'a>, &mut BTreeSet<Vec<u8>>, ChangedRow) -> Result<()>,
     ) -> Result<()> {
         let (hands, passed_over) = (&mut self.hands, &mut self.passed_over);
-        self.ledger.each_recorded_row(self.record.id, |row| match hands.get_mut(&row.table) {
+        self.ledger.each_recorded_row(self.record.id, &mut |row| match hands.get_mut(&row.table) {
             Some(hands) => act(hands, passed_over, row),
             None => Ok(()),
         })
@@ -155,7 +155,7 @@ impl<'a> PutBack<'a> {
     fn changed_since(&mut self) -> Result<Changed> {
         let mut changed = Changed::default();
         let what = self.what;
-        self.each(|hands, passed_over, row| {
+        self.each(&mut |hands, passed_over, row| {
             let now = hands.now(what, &row)?;
             if now == row.after {
                 return Ok(());
@@ -174,7 +174,7 @@ impl<'a> PutBack<'a> {
 
     fn delete(&mut self) -> Result<()> {
         let what = self.what;
-        self.each(|hands, _, row| {
+        self.each(&mut |hands, _, row| {
             // Inserting into a table makes its row there anew, if it is not there.
             if row.table == SEQUENCE {
                 return Ok(());
@@ -187,7 +187,7 @@ impl<'a> PutBack<'a> {
 
     fn insert(&mut self) -> Result<()> {
         let what = self.what;
-        self.each(|hands, passed_over, row| {
+        self.each(&mut |hands, passed_over, row| {
             if passed_over.contains(&row.key) && row.table == SEQUENCE {
                 return Ok(());
             }
@@ -220,7 +220,7 @@ impl<'a> PutBack<'a> {
     /// What is there now is what was there then, or nothing is to be committed.
     fn compare(&mut self) -> Result<()> {
         let what = self.what;
-        self.each(|hands, passed_over, row| {
+        self.each(&mut |hands, passed_over, row| {
             let over = row.table == SEQUENCE && passed_over.contains(&row.key);
             if over || hands.now(what, &row)? == row.before {
                 return Ok(());
