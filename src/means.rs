@@ -10,6 +10,8 @@ use crate::migrator::Migrator;
 use crate::run::adopt::Adopting;
 use crate::run::backup::BackUp;
 use crate::run::seeds::Sowing;
+use crate::run::segment::Call;
+use crate::run::undo::PutBack;
 
 /// Rooms that a start enters only where an option was called. The option puts the function here that
 /// leads into its room, beside what it is told, and no verb that starts a database names that room
@@ -19,6 +21,8 @@ pub(crate) struct Means {
     pub(crate) adopt: Option<Adopt>,
     pub(crate) back_up: Option<BackUp>,
     pub(crate) sow: Option<&'static Sowing>,
+    pub(crate) call: Option<Call>,
+    pub(crate) put_back: Option<PutBack>,
     pub(crate) watch: Option<Watch>,
 }
 

@@ -21,7 +21,7 @@ use crate::plan::{Goal, Policies};
 use crate::report::Report;
 use crate::run::lock::{Ear, Listener, Patience};
 use crate::run::repair::{refuse_running, refuse_unadopted, repair};
-use crate::run::undo::Terms;
+use crate::run::undo::{self, Terms};
 use crate::run::{self, Job, preflight, session};
 use crate::seed::{Deferred, Environments, Registry, Seeds};
 use crate::source::{Set, Source};
@@ -199,6 +199,7 @@ impl Migrator {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
+        let job = Job { put_back: Some(undo::put_back), ..job };
         let goal = match to {
             // Counted once, before another process may have done the same.
             Target::Steps(steps) => {
@@ -350,6 +351,8 @@ impl Migrator {
             passed: RefCell::default(),
             deferred: Deferred::Leave,
             sow: self.means.sow,
+            call: self.means.call,
+            put_back: self.means.put_back,
             adopt: self
                 .adopt
                 .as_ref()

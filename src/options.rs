@@ -85,6 +85,7 @@ impl Migrator {
     /// ```
     pub fn with(mut self, m: Migration) -> Self {
         self.source.add(m);
+        self.means.call = Some(run::segment::CALL);
         self
     }
 
@@ -244,6 +245,7 @@ impl Migrator {
     /// What to do with a database of a newer program. Default: [`Newer::AllowCompatible`].
     pub fn newer(mut self, p: Newer) -> Self {
         self.policies.newer = p;
+        self.means.put_back = Some(run::undo::put_back);
         self
     }
 

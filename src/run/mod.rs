@@ -18,7 +18,7 @@ pub(crate) mod preflight;
 mod rebuilt;
 pub(crate) mod repair;
 pub(crate) mod seeds;
-mod segment;
+pub(crate) mod segment;
 pub(crate) mod session;
 pub(crate) mod statements;
 pub(crate) mod table;
@@ -46,6 +46,8 @@ use backup::BackUp;
 use guard::Terms;
 use lock::{Ear, Patience};
 use seeds::Sowing;
+use segment::Call;
+use undo::PutBack;
 
 /// Everything a run has to know and does not change.
 pub(crate) struct Job<'a> {
@@ -58,6 +60,10 @@ pub(crate) struct Job<'a> {
     pub(crate) deferred: Deferred,
     /// What runs the registry, where there is one.
     pub(crate) sow: Option<&'static Sowing>,
+    /// What calls the functions of migrations in code, where there can be any.
+    pub(crate) call: Option<Call>,
+    /// What puts back what is on record, where anything is to go back.
+    pub(crate) put_back: Option<PutBack>,
     /// The ledger that is taken over where ours is not there yet.
     pub(crate) adopt: Option<Adopting<'a>>,
     pub(crate) stop: Option<&'a Stop>,
