@@ -14,9 +14,10 @@ use crate::schema::{self, Change, Snapshot};
 
 /// What a start does where the schema is not what the migrations made.
 ///
-/// It costs one pragma, `schema_version`, as long as nobody changes the schema: that no drift was
-/// found is noted beside the ledger. After a change it costs running in memory all that was applied,
-/// so does each start with drift, and each on a database that cannot be written and is not noted.
+/// It costs nothing as long as nobody changes the schema: that no drift was found is noted beside the
+/// ledger, with SQLite's `schema_version`, which every start asks for. After a change it costs
+/// running in memory all that was applied, so does each start with drift, and each on a database that
+/// cannot be written and is not noted.
 ///
 /// ```
 /// use landfall::{Drifted, ErrorKind, Migrator};

@@ -216,8 +216,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Page by page, through SQLite's backup API. Serializing and deserializing is as fast, within a
-/// tenth, and would leave a database that is no `:memory:` one and cannot grow beyond a gigabyte.
+/// Page by page, through SQLite's backup API. Deserializing an image is faster by a tenth, up to the
+/// first query. But rusqlite has it only for a recent SQLite (`modern_sqlite`), which a program that
+/// brings its own may not have; and such a database cannot grow beyond a gigabyte, and writes slower.
 pub(crate) fn copied(template: &Connection, to: &mut Connection) -> Result<()> {
     let mut copy = || {
         let backup = backup::Backup::new(template, to)?;

@@ -14,7 +14,7 @@ use crate::drift::{Drifted, Watched};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
 use crate::fresh::OnConnect;
-use crate::ledger::{self, Ledger, Sight};
+use crate::ledger::{self, Ledger, Program, Sight};
 use crate::means::Means;
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Policies};
@@ -127,7 +127,7 @@ impl Migrator {
         } else {
             let set = self.load()?;
             let job = self.job(conn, &ledger, &set)?;
-            let job = Job { fingerprint: Some(prints.whole), ..job };
+            let job = Job { program: Some(prints.program), ..job };
             told(run::run(&job, Goal::Up(to)))
         };
         self.note(conn, &ledger, prints, watched, result)
@@ -167,10 +167,10 @@ impl Migrator {
     pub fn run_backfills(&self, conn: &Connection) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         let ledger = self.ledger_of(conn)?;
-        let fingerprint = Some(self.fingerprint()?);
+        let program = Some(self.fingerprints()?.program);
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
-        told(run::run_backfills(&Job { fingerprint, deferred: Deferred::Run, ..job }))
+        told(run::run_backfills(&Job { program, deferred: Deferred::Run, ..job }))
     }
 
     /// Writes: takes migrations back, the newest first, by their down scripts: those of the set,
@@ -324,8 +324,8 @@ impl Migrator {
     ) -> Result<Sight> {
         let patience = Patience::new(conn, self.wait, None)?;
         let watches = self.drifted != Drifted::Ignore;
-        let sight =
-            patience.at_once(|| ledger.sight(prints.whole, watches.then_some(prints.drift)));
+        let drift = watches.then_some(prints.drift);
+        let sight = patience.at_once(|| ledger.sight(prints.program, drift));
         Ok(Sight { undrifted: sight.undrifted || !watches, ..sight })
     }
 
@@ -364,14 +364,14 @@ impl Migrator {
             undo: self.undo,
             listener: self.listener(),
             patience: self.patience(conn)?,
-            fingerprint: None,
+            program: None,
             enforces: session::enforces_foreign_keys(conn)?,
         })
     }
 
     /// Everything that decides what `apply` does, in a number: the set, the seeds, the policies.
     pub(crate) fn fingerprint(&self) -> Result<u64> {
-        Ok(self.fingerprints()?.whole)
+        Ok(self.fingerprints()?.program.fingerprint)
     }
 
     pub(crate) fn fingerprints(&self) -> Result<Fingerprints> {
@@ -385,7 +385,8 @@ impl Migrator {
         self.environments.hash(&mut whole);
         let mut drift = Fingerprint::new();
         (source, &self.undrifting).hash(&mut drift);
-        Ok(Fingerprints { whole: whole.finish(), drift: drift.finish() })
+        let program = Program { fingerprint: whole.finish(), sows: !self.seeds.is_empty() };
+        Ok(Fingerprints { program, drift: drift.finish() })
     }
 }
 
@@ -393,7 +394,7 @@ impl Migrator {
 #[derive(Clone, Copy)]
 pub(crate) struct Fingerprints {
     /// Everything that decides what `apply` does.
-    pub(crate) whole: u64,
+    pub(crate) program: Program,
     /// Everything that decides what is drift.
     pub(crate) drift: u64,
 }

@@ -51,6 +51,9 @@ pub(crate) const SKIPPED: (&str, &str) = (
      key NOT NULL, error TEXT NOT NULL",
 );
 
+/// The key of the state that the triggers take away.
+pub(crate) const UNTOUCHED: &str = "untouched";
+
 /// The names of a table's columns.
 pub(crate) fn columns(definition: &str) -> impl Iterator<Item = &str> {
     definition.split(", ").filter_map(|column| column.split(' ').next())
@@ -78,4 +81,39 @@ fn create_tables(conn: &Connection, prefix: &str, tables: &[(&str, &str)]) -> ru
         conn.execute(&format!("CREATE TABLE IF NOT EXISTS {table} ({definition}){tail}"), [])?;
     }
     Ok(())
+}
+
+/// Makes the triggers that are not there, which tell when somebody writes to what is applied. SQLite
+/// has one for each kind of write: <https://sqlite.org/lang_createtrigger.html>. A row that REPLACE
+/// throws out fires none for its deletion, but the row that comes in its place does.
+///
+/// One of them is made twice, so that the schema's version is higher than there are objects: a
+/// database that is loaded from a dump, whose rows somebody may have edited, has counted its objects.
+pub(crate) fn create_triggers(conn: &Connection, prefix: &str) -> rusqlite::Result<()> {
+    let name = |write| format!("main.\"{prefix}_migrations_{write}_unseals\"");
+    let create = |write| {
+        let sql = format!(
+            "CREATE TRIGGER IF NOT EXISTS {} AFTER {write} ON \"{prefix}_migrations\" BEGIN \
+             DELETE FROM \"{prefix}_state\" WHERE key = '{UNTOUCHED}'; END",
+            name(write)
+        );
+        conn.execute(&sql, []).map(drop)
+    };
+    let before = schema_version(conn)?;
+    ["insert", "update", "delete"].into_iter().try_for_each(create)?;
+    if schema_version(conn)? != before {
+        conn.execute(&format!("DROP TRIGGER {}", name("insert")), [])?;
+        create("insert")?;
+    }
+    Ok(())
+}
+
+/// Of a row of `sqlite_master`: whether it is one of those triggers, of whatever ledger.
+pub(crate) const IS_OWN_TRIGGER: &str = "(type = 'trigger' AND name IN (
+    tbl_name || '_insert_unseals', tbl_name || '_update_unseals', tbl_name || '_delete_unseals'
+))";
+
+/// <https://sqlite.org/pragma.html#pragma_schema_version>
+pub(crate) fn schema_version(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("PRAGMA main.schema_version", [], |row| row.get(0))
 }

@@ -21,7 +21,7 @@ use crate::report::{Compatibility, HistoryEntry};
 use crate::source::Entry;
 use crate::sql::Script;
 pub(crate) use adopt::Takeover;
-pub(crate) use seal::{Moment, Sight};
+pub(crate) use seal::{Moment, Program, Sight};
 pub(crate) use undo::{ChangedRow, Record, Recorded, Recording};
 
 /// Our tables in one database, by their prefix.
@@ -269,6 +269,7 @@ impl<'c> Ledger<'c> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             self.tables.migrations
         );
+        self.touch()?;
         let mut statement = self.conn.prepare(&sql)?;
         // What is bound stays bound: https://sqlite.org/c3ref/bind_blob.html
         statement.raw_bind_parameter(6, self.now()?)?;
@@ -294,8 +295,8 @@ impl<'c> Ledger<'c> {
     pub(crate) fn delete(&self, version: Version) -> Result<()> {
         self.forget_recorded(version)?;
         let sql = format!("DELETE FROM {} WHERE version = ?1", self.tables.migrations);
-        self.conn
-            .execute(&sql, [version.0])
+        self.touch()
+            .and_then(|()| self.conn.execute(&sql, [version.0]))
             .map(drop)
             .map_err(Error::sqlite("deleting a row of the ledger"))
     }
@@ -303,8 +304,8 @@ impl<'c> Ledger<'c> {
     /// Makes a repeatable's row one that no text matches: it will run again.
     pub(crate) fn outdate(&self, version: Version) -> Result<()> {
         let sql = format!("UPDATE {} SET checksum = '' WHERE version = ?1", self.tables.migrations);
-        self.conn
-            .execute(&sql, [version.0])
+        self.touch()
+            .and_then(|()| self.conn.execute(&sql, [version.0]))
             .map(drop)
             .map_err(Error::sqlite("amending a row of the ledger"))
     }
@@ -319,8 +320,9 @@ impl<'c> Ledger<'c> {
         let Entry { version, name, checksum, .. } = entry;
         let down = entry.down.as_deref().map(Script::stored);
         let compatible = entry.compatibility == Compatibility::Compatible;
-        self.conn
-            .execute(&sql, params![version.0, name, checksum, down, compatible])
+        let values = params![version.0, name, checksum, down, compatible];
+        self.touch()
+            .and_then(|()| self.conn.execute(&sql, values))
             .map(drop)
             .map_err(Error::sqlite("amending a row of the ledger"))
     }

@@ -165,8 +165,8 @@ impl Migrator {
             let hear = |event: &crate::event::Event<'_>| watch.hear(event);
             let job = |deferred| -> Result<Job<'_>> {
                 let job = self.job(conn, &ledger, &set)?;
-                let fingerprint = Some(prints.whole);
-                Ok(Job { fingerprint, deferred, listener: Some(&hear), ..job })
+                let program = Some(prints.program);
+                Ok(Job { program, deferred, listener: Some(&hear), ..job })
             };
             let mut all = Report::default();
             let run = || -> Result<()> {

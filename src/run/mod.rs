@@ -33,7 +33,7 @@ use crate::backup::{Backup, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::held::{Held, HeldBack};
-use crate::ledger::{Applied, Deed, Ledger, Sentinel};
+use crate::ledger::{Applied, Deed, Ledger, Program, Sentinel};
 use crate::migration::Target;
 use crate::plan::{self, Amendment, Direction, Facts, Goal, Plan, Policies, Step, Work};
 use crate::report::{Done, Report};
@@ -73,7 +73,7 @@ pub(crate) struct Job<'a> {
     pub(crate) listener: Option<&'a Ear<'a>>,
     pub(crate) patience: Patience<'a>,
     /// What to seal the ledger with, where the goal is everything that the program knows.
-    pub(crate) fingerprint: Option<u64>,
+    pub(crate) program: Option<Program>,
     /// Whether the connection enforces foreign keys when nobody switches them off.
     pub(crate) enforces: bool,
 }
@@ -279,8 +279,8 @@ impl<'a> Run<'a> {
         }
         self.report_held(plan);
         self.job.ledger.record_held(&self.report.held)?;
-        if let (Some(fingerprint), true) = (self.job.fingerprint, plan.settles()) {
-            self.job.ledger.seal(fingerprint)?;
+        if let (Some(program), true) = (self.job.program, plan.settles()) {
+            self.job.ledger.seal(program)?;
         }
         self.finished = true;
         Ok(())
@@ -294,7 +294,7 @@ impl<'a> Run<'a> {
             let news = || job.ledger.news_of(&self.report.held).is_ok_and(|news| !news.is_empty());
             plan.settles() || !plan.amendments.is_empty() || job.patience.at_once(news)
         };
-        let wanted = !self.finished && job.fingerprint.is_some() && is_due();
+        let wanted = !self.finished && job.program.is_some() && is_due();
         if !wanted || preflight::read_only(job.conn)?.is_some() {
             return Ok(());
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::ledger::format::IS_OWN_TRIGGER;
 use crate::schema::shadows;
 use crate::sql::action::Name;
 use crate::sql::quoted;
@@ -306,13 +307,16 @@ pub(crate) fn found_in(conn: &Connection, table: &str) -> rusqlite::Result<Strin
     Ok("main".to_owned())
 }
 
-/// Whether a view or trigger may read from a table, or write to it.
+/// Whether a view or trigger of the application's may read from a table, or write to it.
 pub(crate) fn in_views(conn: &Connection, table: &str) -> rusqlite::Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM main.sqlite_master
-                              WHERE type IN ('view', 'trigger') AND instr(lower(sql), lower(?1)))
-                   OR EXISTS (SELECT 1 FROM temp.sqlite_master
-                              WHERE type IN ('view', 'trigger') AND instr(lower(sql), lower(?1)))";
-    conn.query_row(sql, [table], |row| row.get(0))
+    let sql = format!(
+        "SELECT EXISTS (SELECT 1 FROM main.sqlite_master
+                        WHERE type IN ('view', 'trigger') AND instr(lower(sql), lower(?1))
+                          AND NOT {IS_OWN_TRIGGER})
+             OR EXISTS (SELECT 1 FROM temp.sqlite_master
+                        WHERE type IN ('view', 'trigger') AND instr(lower(sql), lower(?1)))"
+    );
+    conn.query_row(&sql, [table], |row| row.get(0))
 }
 
 /// Whether a column is computed; `None` where there is none of this name.

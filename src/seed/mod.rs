@@ -390,6 +390,11 @@ impl Seeds {
         })
     }
 
+    /// Whether nothing was registered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// Feeds everything that tells this registry from another to the hasher, without reading it.
     pub(crate) fn hash(&self, hasher: &mut impl Hasher) {
         self.edited.hash(hasher);

@@ -2,7 +2,7 @@
 //! however many start.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use landfall::{Adopt, Adoption, Backup, Event, Migrator, Seeds};
 
 use crate::adopt::{DBMATE, GOLANG_MIGRATE, NUMBERS, SQLX, database, fill, migrator};
 use crate::interrupted::{copied, interrupted_at};
-use crate::stage::{MODES, again, empty_file, settings, variable};
+use crate::stage::{MODES, again, dies_at_event, dies_at_step, empty_file, settings, variable};
 use crate::support::{one, rows};
 
 /// Theirs and ours, with one migration and a seed that are pending.
@@ -24,7 +24,8 @@ fn taking(adopt: impl Into<Adoption>) -> Migrator {
 
 const LEDGERS: [(&str, Adopt); 2] = [(SQLX, Adopt::Sqlx), (DBMATE, Adopt::Dbmate)];
 
-/// Everything in the database but the times at which something was done.
+/// Everything in the database but the times at which something was done, and how often the schema
+/// was changed.
 fn state(conn: &Connection) -> String {
     let mut out = String::new();
     for table in rows(conn, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1") {
@@ -32,7 +33,10 @@ fn state(conn: &Connection) -> String {
             "SELECT '\"' || name || '\"' FROM pragma_table_info('{table}')
              WHERE name NOT IN ('applied_at', 'took_us', 'at', 'started_at', 'finished_at')"
         );
-        let columns = rows(conn, &columns).join(", ");
+        let columns = match table.as_str() {
+            "schema_state" => "key, CASE key WHEN 'untouched' THEN '' ELSE value END".to_owned(),
+            _ => rows(conn, &columns).join(", "),
+        };
         for row in rows(conn, &format!("SELECT {columns} FROM \"{table}\"")) {
             out.push_str(&format!("{table}: {row}\n"));
         }
@@ -142,22 +146,8 @@ fn a_disk_that_is_full_leaves_theirs_as_it_was() {
 #[test]
 fn a_child_that_takes_over() {
     let Some(path) = variable("LANDFALL_TAKEN_AT") else { return };
-    let number = |name: &str| variable(name).map_or(u64::MAX, |text| text.parse().unwrap());
-    let (event, step) = (number("LANDFALL_DIE_AT_EVENT"), number("LANDFALL_DIE_AT_STEP"));
     let mut conn = Connection::open(&path).unwrap();
-    if step < u64::MAX {
-        let mut steps = 0;
-        let count = move || {
-            steps += 1;
-            if steps == step {
-                std::process::abort();
-            }
-            false
-        };
-        // From rusqlite 0.38 on it returns a result, from 0.41 on it wants the connection alone.
-        let alone = &mut conn;
-        let _ = alone.progress_handler(1, Some(count));
-    }
+    dies_at_step(&mut conn, 1);
     let path = Path::new(&path);
     if variable("LANDFALL_TOGETHER").is_some() {
         std::fs::write(path.with_extension(std::process::id().to_string()), "").unwrap();
@@ -165,14 +155,7 @@ fn a_child_that_takes_over() {
             thread::sleep(Duration::from_micros(200));
         }
     }
-    let events = AtomicU64::new(0);
-    let done = taking(Adopt::Auto)
-        .on_event(move |_| {
-            if events.fetch_add(1, Ordering::Relaxed) + 1 == event {
-                std::process::abort();
-            }
-        })
-        .apply(&conn);
+    let done = taking(Adopt::Auto).on_event(dies_at_event()).apply(&conn);
     if let Err(error) = done {
         std::fs::write(path.with_extension("error"), format!("{error:?}")).unwrap();
         panic!("{error:?}");

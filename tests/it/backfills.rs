@@ -13,7 +13,7 @@ use landfall::{
     SeedState, Seeds, Stop, Target, UserTriggers, Version,
 };
 
-use crate::stage::{MODES, again, empty_file, variable};
+use crate::stage::{MODES, again, dies_at_step, empty_file, variable};
 use crate::support::{cause, everything, memory, one, rows, set};
 
 /// A table of so many rows, and a trigger that counts how often each is updated.
@@ -863,18 +863,7 @@ fn a_child_that_fills() {
     let mut conn = Connection::open(path).unwrap();
     // What a killed process has written, the next one sees, synced or not.
     conn.execute_batch("PRAGMA synchronous = OFF").unwrap();
-    if let Some(step) = variable("LANDFALL_DIE_AT_STEP") {
-        let (step, mut steps): (u64, u64) = (step.parse().unwrap(), 0);
-        let count = move || {
-            steps += 1;
-            if steps == step {
-                std::process::abort();
-            }
-            false
-        };
-        let alone = &mut conn;
-        let _ = alone.progress_handler(100, Some(count));
-    }
+    dies_at_step(&mut conn, 100);
     let batches = AtomicU64::new(0);
     let backfill = slugs().batch_time(Duration::from_millis(5)).lease(Duration::from_millis(lease));
     with(items(ROWS), backfill)

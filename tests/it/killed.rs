@@ -1,7 +1,6 @@
 //! A process killed at any point: the next start completes, and everything happened once.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use landfall::rusqlite::Connection;
@@ -9,8 +8,8 @@ use landfall::rusqlite::functions::FunctionFlags;
 use landfall::{ErrorKind, Migration, Migrator, State, Version};
 
 use crate::stage::{
-    MODES, again, assert_counted_once, assert_ledger_tells_the_truth, counting, empty_file,
-    transactions, variable,
+    MODES, again, assert_counted_once, assert_ledger_tells_the_truth, counting, dies_at_event,
+    dies_at_step, empty_file, transactions, variable,
 };
 use crate::support::{one, rows};
 
@@ -18,30 +17,11 @@ use crate::support::{one, rows};
 #[test]
 fn a_child_to_be_killed() {
     let Some(path) = variable("LANDFALL_KILLED_AT") else { return };
-    let number = |name: &str| variable(name).map_or(u64::MAX, |text| text.parse().unwrap());
-    let (event, step) = (number("LANDFALL_DIE_AT_EVENT"), number("LANDFALL_DIE_AT_STEP"));
     let mut conn = Connection::open(path).unwrap();
-    if step < u64::MAX {
-        let mut steps = 0;
-        let count = move || {
-            steps += 1;
-            if steps == step {
-                std::process::abort();
-            }
-            false
-        };
-        // From rusqlite 0.38 on it returns a result, from 0.41 on it wants the connection alone.
-        let alone = &mut conn;
-        let _ = alone.progress_handler(1, Some(count));
-    }
-    let events = AtomicU64::new(0);
+    dies_at_step(&mut conn, 1);
     counting()
         .transactions(transactions(&variable("LANDFALL_TRANSACTIONS").unwrap()))
-        .on_event(move |_| {
-            if events.fetch_add(1, Ordering::Relaxed) + 1 == event {
-                std::process::abort();
-            }
-        })
+        .on_event(dies_at_event())
         .apply(&conn)
         .unwrap();
 }

@@ -53,5 +53,6 @@ mod together;
 mod transactions;
 mod undo;
 mod undo_review;
+mod untouched;
 mod verify;
 mod verify_rows;

@@ -227,6 +227,17 @@ const DIFFERENT: &[Different] = &[
         "CREATE TABLE t(a)",
         &[("table `t` has a column `b` too many (b CHECK (b > 0))", "ALTER TABLE t DROP COLUMN b")],
     ),
+    // What is about other columns does not keep one.
+    (
+        "CREATE TABLE t(a CHECK (a > 0), b)",
+        "CREATE TABLE t(a CHECK (a > 0))",
+        &[("table `t` has a column `b` too many (b)", "ALTER TABLE t DROP COLUMN b")],
+    ),
+    (
+        "CREATE TABLE p(x, y, UNIQUE (x, y)); CREATE TABLE t(a, b, c, FOREIGN KEY (a, b) REFERENCES p(x, y))",
+        "CREATE TABLE p(x, y, UNIQUE (x, y)); CREATE TABLE t(a, b, FOREIGN KEY (a, b) REFERENCES p(x, y))",
+        &[("table `t` has a column `c` too many (c)", "ALTER TABLE t DROP COLUMN c")],
+    ),
     (
         "CREATE TABLE t(a, b UNIQUE)",
         "CREATE TABLE t(a)",

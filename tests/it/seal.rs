@@ -6,7 +6,7 @@ use landfall::{
     Backup, ErrorKind, Late, Migration, Migrator, Missing, Newer, Report, Result, Seed, Seeds,
 };
 
-use crate::support::{folder, memory, one, queries, rows};
+use crate::support::{folder, memory, one, queries, rows, told};
 
 const FILES: [(&str, &str); 4] = [
     ("0001_t.sql", "CREATE TABLE t(x)"),
@@ -36,24 +36,6 @@ fn sealed() -> (Connection, tempfile::TempDir, Migrator) {
     let (result, at_once) = start(&conn, &migrator);
     assert!(result.unwrap().is_noop() && at_once, "it is not sealed to begin with");
     (conn, dir, migrator)
-}
-
-/// In a word, what a start did.
-fn told(result: &Result<Report>) -> String {
-    match result {
-        Err(error) => format!("{:?}", error.kind()).split([' ', '{']).next().unwrap().to_owned(),
-        Ok(report) => {
-            let counts = [
-                ("applied", report.applied.len()),
-                ("amended", report.amended.len()),
-                ("repeated", report.repeated.len()),
-                ("seeds", report.seeds.len()),
-                ("newer", report.newer.len()),
-            ];
-            let told = counts.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{what} {n}"));
-            told.collect::<Vec<_>>().join(", ")
-        }
-    }
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use landfall::rusqlite::Connection;
 use landfall::rusqlite::config::DbConfig;
-use landfall::{Migration, Migrator, Seeds, Transactions};
+use landfall::{Event, Migration, Migrator, Seeds, Transactions};
 
 use crate::support::{dump, one, rows};
 
@@ -16,7 +17,8 @@ pub fn whole(conn: &Connection) -> String {
         ("schema_migrations", "version, name, checksum, down_sql, compatible"),
         ("schema_seeds", "name, revision, state, rows_changed"),
         ("schema_history", "id, action, version, name, reason, detail"),
-        ("schema_state", "key, value"),
+        // How often the schema was changed depends on what was tried before.
+        ("schema_state", "key, CASE key WHEN 'untouched' THEN '' ELSE value END"),
         (
             "schema_undo",
             "id, version, name, revision, revision_before, tables, first_row, last_row",
@@ -156,4 +158,31 @@ pub fn again(test: &str, variables: &[(&str, String)]) -> Child {
 /// A variable that [`again`] was given; `None` in an ordinary run of the tests.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Has the process die in the middle of the step that `LANDFALL_DIE_AT_STEP` says, if it is set,
+/// counted in so many of SQLite's.
+pub fn dies_at_step(conn: &mut Connection, of: i32) {
+    let Some(step) = variable("LANDFALL_DIE_AT_STEP") else { return };
+    let (step, mut steps): (u64, u64) = (step.parse().unwrap(), 0);
+    let count = move || {
+        steps += 1;
+        if steps == step {
+            std::process::abort();
+        }
+        false
+    };
+    // From rusqlite 0.38 on it returns a result, from 0.41 on it wants the connection alone.
+    let _ = conn.progress_handler(of, Some(count));
+}
+
+/// For `on_event`: has the process die at the event that `LANDFALL_DIE_AT_EVENT` says, if it is set.
+pub fn dies_at_event() -> impl Fn(&Event<'_>) + Send + Sync + 'static {
+    let event = variable("LANDFALL_DIE_AT_EVENT").map(|text| text.parse::<u64>().unwrap());
+    let events = AtomicU64::new(0);
+    move |_| {
+        if Some(events.fetch_add(1, Ordering::Relaxed) + 1) == event {
+            std::process::abort();
+        }
+    }
 }

@@ -194,3 +194,21 @@ pub fn asked(conn: &Connection, work: impl FnOnce(&Connection)) -> Vec<String> {
 pub fn queries(conn: &Connection, work: impl FnOnce(&Connection)) -> usize {
     asked(conn, work).iter().filter(|sql| !sql.starts_with("PRAGMA")).count()
 }
+
+/// In a word, what a start did.
+pub fn told(result: &landfall::Result<landfall::Report>) -> String {
+    match result {
+        Err(error) => format!("{:?}", error.kind()).split([' ', '{']).next().unwrap().to_owned(),
+        Ok(report) => {
+            let counts = [
+                ("applied", report.applied.len()),
+                ("amended", report.amended.len()),
+                ("repeated", report.repeated.len()),
+                ("seeds", report.seeds.len()),
+                ("newer", report.newer.len()),
+            ];
+            let told = counts.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{what} {n}"));
+            told.collect::<Vec<_>>().join(", ")
+        }
+    }
+}

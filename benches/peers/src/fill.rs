@@ -28,6 +28,9 @@ pub fn fill(measured: &Path, document: &Path) -> Result<()> {
         let before: Vec<&str> = lines.by_ref().take_while(|line| *line != END).collect();
         match section(&measured, title) {
             Some(section) if !section.is_empty() => filled.push_str(&format!("\n{section}\n\n")),
+            _ if before.iter().all(|line| line.trim().is_empty()) => {
+                return Err(format!("{}: nothing is known of `{title}`", document.display()).into());
+            }
             _ => {
                 eprintln!("{}: `{title}` was not measured, and stays", document.display());
                 before.iter().for_each(|line| filled.push_str(&format!("{line}\n")));

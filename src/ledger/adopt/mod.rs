@@ -206,6 +206,7 @@ impl Ledger<'_> {
             self.tables.migrations
         );
         let now = self.now()?;
+        self.touch()?;
         let mut statement = self.conn.prepare(&sql)?;
         for row in takeover.rows.migrations.iter().chain(&takeover.rows.repeatables) {
             let Row { version, name, checksum, down_sql, compatibility, applied_at, .. } = row;
