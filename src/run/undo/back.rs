@@ -146,7 +146,7 @@ impl<'a> Work<'a> {
 
     fn each(
         &mut self,
-        act: &mut dyn FnMut(&mut Hands<'a>, &mut BTreeSet<Vec<u8>>, ChangedRow) -> Result<()>,
+        mut act: impl FnMut(&mut Hands<'a>, &mut BTreeSet<Vec<u8>>, ChangedRow) -> Result<()>,
     ) -> Result<()> {
         let (hands, passed_over) = (&mut self.hands, &mut self.passed_over);
         self.ledger.each_recorded_row(self.record.id, &mut |row| match hands.get_mut(&row.table) {
@@ -158,7 +158,7 @@ impl<'a> Work<'a> {
     fn changed_since(&mut self) -> Result<Changed> {
         let mut changed = Changed::default();
         let what = self.what;
-        self.each(&mut |hands, passed_over, row| {
+        self.each(|hands, passed_over, row| {
             let now = hands.now(what, &row)?;
             if now == row.after {
                 return Ok(());
@@ -177,7 +177,7 @@ impl<'a> Work<'a> {
 
     fn delete(&mut self) -> Result<()> {
         let what = self.what;
-        self.each(&mut |hands, _, row| {
+        self.each(|hands, _, row| {
             // Inserting into a table makes its row there anew, if it is not there.
             if row.table == SEQUENCE {
                 return Ok(());
@@ -190,7 +190,7 @@ impl<'a> Work<'a> {
 
     fn insert(&mut self) -> Result<()> {
         let what = self.what;
-        self.each(&mut |hands, passed_over, row| {
+        self.each(|hands, passed_over, row| {
             if passed_over.contains(&row.key) && row.table == SEQUENCE {
                 return Ok(());
             }
@@ -223,7 +223,7 @@ impl<'a> Work<'a> {
     /// What is there now is what was there then, or nothing is to be committed.
     fn compare(&mut self) -> Result<()> {
         let what = self.what;
-        self.each(&mut |hands, passed_over, row| {
+        self.each(|hands, passed_over, row| {
             let over = row.table == SEQUENCE && passed_over.contains(&row.key);
             if over || hands.now(what, &row)? == row.before {
                 return Ok(());
