@@ -2,11 +2,13 @@
 
 use rusqlite::Connection;
 
+use crate::adoption::Adoption;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{self, Applied, Ledger, Moment};
 use crate::migrator::{Fingerprints, Migrator};
 use crate::replay::{Extent, Replay};
 use crate::report::Report;
+use crate::run::adopt::Adopting;
 use crate::run::{preflight, session};
 use crate::schema::{self, Change, Snapshot};
 
@@ -157,6 +159,19 @@ impl Migrator {
             }
         }
         Ok(report)
+    }
+
+    /// What a ledger is taken over with: schemas are compared as they are for drift.
+    pub(crate) fn adopting<'a>(
+        &'a self,
+        adoption: &'a Adoption,
+        conn: &'a Connection,
+    ) -> Adopting<'a> {
+        Adopting::new(adoption, move |applied, live| {
+            let enforces = session::enforces_foreign_keys(conn)?;
+            let changes = self.drift_of(applied, live, enforces)?;
+            Ok(changes.iter().map(ToString::to_string).collect())
+        })
     }
 
     pub(crate) fn drift_of(

@@ -350,6 +350,7 @@ fn list_of(changes: &[Change]) -> String {
 }
 
 impl From<ErrorKind> for Error {
+    #[cold]
     fn from(kind: ErrorKind) -> Self {
         let advice = kind.advice();
         Error(Box::new(Inner {
@@ -411,16 +412,18 @@ impl Error {
     }
 
     pub(crate) fn sqlite(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
-        move |error| {
-            let told = Error::from(ErrorKind::Sqlite { doing });
-            let told = match error.sqlite_error_code() {
-                Some(rusqlite::ErrorCode::NotADatabase) => told.advise(
-                    "check the path; if the file is encrypted, give its key before migrating",
-                ),
-                _ => told,
-            };
-            told.because(error)
-        }
+        move |error| Error::of_sqlite(doing, error)
+    }
+
+    #[cold]
+    fn of_sqlite(doing: &'static str, error: rusqlite::Error) -> Error {
+        let told = Error::from(ErrorKind::Sqlite { doing });
+        let told = match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => told
+                .advise("check the path; if the file is encrypted, give its key before migrating"),
+            _ => told,
+        };
+        told.because(error)
     }
 
     pub(crate) fn because(mut self, source: impl Into<BoxError>) -> Self {

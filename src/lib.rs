@@ -23,6 +23,7 @@ mod fresh;
 mod held;
 mod ledger;
 mod lint;
+mod means;
 mod migration;
 mod migrator;
 mod options;

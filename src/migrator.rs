@@ -15,12 +15,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
 use crate::fresh::OnConnect;
 use crate::ledger::{self, Ledger, Program, Sight};
+use crate::means::Means;
 use crate::migration::{Target, Version};
 use crate::plan::{Goal, Policies};
 use crate::report::Report;
 use crate::run::lock::{Ear, Listener, Patience};
 use crate::run::repair::{refuse_running, refuse_unadopted, repair};
-use crate::run::undo::Terms;
+use crate::run::undo::{self, Terms};
 use crate::run::{self, Job, preflight, session};
 use crate::seed::{Deferred, Environments, Registry, Seeds};
 use crate::source::{Set, Source};
@@ -60,6 +61,7 @@ pub struct Migrator {
     pub(crate) drifted: Drifted,
     /// Names of what is no drift, as globs.
     pub(crate) undrifting: Vec<String>,
+    pub(crate) means: Means,
 }
 
 /// Verbs that write.
@@ -114,7 +116,10 @@ impl Migrator {
         let ledger = self.ledger_of(conn)?;
         let prints = self.fingerprints()?;
         let sight = self.sight(conn, &ledger, prints)?;
-        let watched = if sight.undrifted { Watched::default() } else { self.watch(conn, &ledger)? };
+        let watched = match self.means.watch {
+            Some(watch) if !sight.undrifted => watch(self, conn, &ledger)?,
+            _ => Watched::default(),
+        };
         let result = if to == Target::Latest && sight.sealed {
             let report = Report { took: clock.elapsed(), ..Report::default() };
             log::debug!("nothing to do, found in {:?}", report.took);
@@ -194,6 +199,7 @@ impl Migrator {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
+        let job = Job { put_back: Some(undo::put_back), ..job };
         let goal = match to {
             // Counted once, before another process may have done the same.
             Target::Steps(steps) => {
@@ -280,7 +286,7 @@ impl Migrator {
     pub(crate) fn load(&self) -> Result<Arc<Set>> {
         ledger::check_prefix(&self.prefix)?;
         self.backup.as_ref().map_or(Ok(()), Backup::refuse_nameless)?;
-        let registry = Registry::read(&self.seeds, &self.environments)?;
+        let registry = self.registry()?;
         let set = self.source.load()?;
         let unknown = set.required_backfills().find(|(_, name)| registry.backfill(name).is_none());
         if let Some((file, name)) = unknown {
@@ -291,6 +297,13 @@ impl Migrator {
             ));
         }
         Ok(set)
+    }
+
+    fn registry(&self) -> Result<Registry> {
+        match self.means.sow {
+            Some(sow) => (sow.read)(&self.seeds, &self.environments),
+            None => Registry::none(&self.environments),
+        }
     }
 
     pub(crate) fn source(&self) -> &Source {
@@ -334,18 +347,20 @@ impl Migrator {
             conn,
             ledger,
             set,
-            seeds: Registry::read(&self.seeds, &self.environments)?,
+            seeds: self.registry()?,
             passed: RefCell::default(),
             deferred: Deferred::Leave,
-            adopt: self.adopt.as_ref(),
-            differences: Box::new(|applied, live| {
-                let enforces = session::enforces_foreign_keys(conn)?;
-                let changes = self.drift_of(applied, live, enforces)?;
-                Ok(changes.iter().map(ToString::to_string).collect())
-            }),
+            sow: self.means.sow,
+            call: self.means.call,
+            put_back: self.means.put_back,
+            adopt: self
+                .adopt
+                .as_ref()
+                .zip(self.means.adopt)
+                .map(|(it, adopt)| adopt(self, it, conn)),
             stop: self.stop.as_ref(),
             policies: self.policies,
-            backup: self.backup.as_ref(),
+            backup: self.backup.as_ref().zip(self.means.back_up),
             undo: self.undo,
             listener: self.listener(),
             patience: self.patience(conn)?,

@@ -14,12 +14,13 @@ use crate::backup::Backup;
 use crate::drift::Drifted;
 use crate::event::Event;
 use crate::fresh::OnConnect;
+use crate::means::Means;
 use crate::migration::{Identity, Migration};
 use crate::migrator::Migrator;
 use crate::plan::{
     ChangedSince, DataLoss, Late, Missing, Newer, Policies, Strictness, Transactions,
 };
-use crate::run::undo;
+use crate::run::{self, undo};
 use crate::seed::{Environments, Seeds};
 use crate::source::{Layout, Source};
 use crate::stop::Stop;
@@ -84,6 +85,7 @@ impl Migrator {
     /// ```
     pub fn with(mut self, m: Migration) -> Self {
         self.source.add(m);
+        self.means.call = Some(run::segment::CALL);
         self
     }
 
@@ -157,6 +159,7 @@ impl Migrator {
             connect: None,
             drifted: Drifted::default(),
             undrifting: Vec::new(),
+            means: Means::default(),
         }
     }
 }
@@ -186,6 +189,7 @@ impl Migrator {
     /// Seeds to run after the migrations. Default: none.
     pub fn seeds(mut self, s: Seeds) -> Self {
         self.seeds = s;
+        self.means.sow = Some(&run::seeds::SOWING);
         self
     }
 
@@ -241,6 +245,7 @@ impl Migrator {
     /// What to do with a database of a newer program. Default: [`Newer::AllowCompatible`].
     pub fn newer(mut self, p: Newer) -> Self {
         self.policies.newer = p;
+        self.means.put_back = Some(run::undo::put_back);
         self
     }
 
@@ -284,6 +289,7 @@ impl Migrator {
     /// [`Adopt`](crate::Adopt) has an example.
     pub fn adopt(mut self, t: impl Into<Adoption>) -> Self {
         self.adopt = Some(t.into());
+        self.means.adopt = Some(Migrator::adopting);
         self
     }
 
@@ -292,6 +298,7 @@ impl Migrator {
     /// [`ErrorKind::Backup`](crate::ErrorKind::Backup). Default: none.
     pub fn backup(mut self, b: Backup) -> Self {
         self.backup = Some(b);
+        self.means.back_up = Some(run::backup::BACK_UP);
         self
     }
 
@@ -328,6 +335,7 @@ impl Migrator {
     /// what its migrations made: whether to look, and to refuse it. Default: [`Drifted::Ignore`].
     pub fn drifted(mut self, p: Drifted) -> Self {
         self.drifted = p;
+        self.means.watch = Some(Migrator::watch);
         self
     }
 

@@ -13,7 +13,7 @@ use crate::migrator::{Migrator, told};
 use crate::plan::Goal;
 use crate::report::{Done, HistoryEntry, Report};
 use crate::run::lock::Patience;
-use crate::run::{self, preflight};
+use crate::run::{self, Job, preflight, undo};
 
 /// Undoing what was recorded.
 impl Migrator {
@@ -48,6 +48,7 @@ impl Migrator {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
+        let job = Job { put_back: Some(undo::put_back), ..job };
         let records = job.patience.retry(|| job.applied())?.records;
         let of_it =
             |record: &&Record| record.name == name && matches!(record.of, Recorded::Seed { .. });

@@ -335,16 +335,20 @@ impl<'c> Ledger<'c> {
 
     /// Adds lines to the history, each through the one statement.
     pub(crate) fn record<'a>(&self, deeds: impl IntoIterator<Item = Deed<'a>>) -> Result<()> {
+        self.record_each(&mut deeds.into_iter())
+    }
+
+    fn record_each<'a>(&self, deeds: &mut dyn Iterator<Item = Deed<'a>>) -> Result<()> {
         let writing = "writing the history";
         if let Some(file) = self.announced.borrow_mut().take() {
             let backup = Deed { action: "backup", detail: Some(&file), ..Deed::default() };
-            self.record_all([backup]).map_err(Error::sqlite(writing))?;
+            self.record_all(&mut std::iter::once(backup)).map_err(Error::sqlite(writing))?;
         }
         self.record_all(deeds).map_err(Error::sqlite(writing))
     }
 
-    fn record_all<'a>(&self, deeds: impl IntoIterator<Item = Deed<'a>>) -> rusqlite::Result<()> {
-        let mut deeds = deeds.into_iter().peekable();
+    fn record_all<'a>(&self, deeds: &mut dyn Iterator<Item = Deed<'a>>) -> rusqlite::Result<()> {
+        let mut deeds = deeds.peekable();
         if deeds.peek().is_none() {
             return Ok(());
         }

@@ -1,7 +1,6 @@
 //! What recorded deeds changed, row by row, so that they can be put back exactly. Two tables, made
 //! by the first deed that is recorded: most databases never have them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rusqlite::{Statement, params};
@@ -131,7 +130,7 @@ impl Ledger<'_> {
                         none => none.insert(self.applied_when()?),
                     };
                     let history: i64 = row.get(5)?;
-                    let before = applied.iter().filter(|(_, id)| **id <= history);
+                    let before = applied.iter().filter(|(_, id)| *id <= history);
                     let after = before.map(|(version, _)| *version).collect();
                     let (revision, before) = (row.get(3)?, row.get(4)?);
                     (Recorded::Seed { revision, before }, after)
@@ -143,10 +142,10 @@ impl Ledger<'_> {
     }
 
     /// The line of the history at which each migration was last applied.
-    fn applied_when(&self) -> rusqlite::Result<BTreeMap<Version, i64>> {
+    fn applied_when(&self) -> rusqlite::Result<Vec<(Version, i64)>> {
         let sql = format!(
             "SELECT version, max(id) FROM {}
-             WHERE action IN ('apply', 'baseline') AND version IS NOT NULL GROUP BY version",
+             WHERE action IN ('apply', 'baseline') AND version IS NOT NULL GROUP BY version ORDER BY version",
             self.tables.history
         );
         let mut statement = self.conn.prepare(&sql)?;
@@ -166,7 +165,7 @@ impl Ledger<'_> {
     pub(crate) fn each_recorded_row(
         &self,
         id: i64,
-        mut look: impl FnMut(ChangedRow) -> Result<()>,
+        look: &mut dyn FnMut(ChangedRow) -> Result<()>,
     ) -> Result<()> {
         let reading = "reading a changed row";
         let sql = format!(

@@ -10,7 +10,7 @@ use crate::migrator::Migrator;
 use crate::plan::{DataLoss, Goal};
 use crate::replay::made_by;
 use crate::report::Report;
-use crate::run;
+use crate::run::{self, Job, undo};
 use crate::schema::{Snapshot, diff};
 
 impl Migrator {
@@ -58,6 +58,7 @@ impl Migrator {
         let ledger = allowing.ledger_of(conn)?;
         let set = allowing.load()?;
         let job = allowing.job(conn, &ledger, &set)?;
+        let job = Job { put_back: Some(undo::put_back), ..job };
         run::run(&job, Goal::Down(to)).map(drop)
     }
 }

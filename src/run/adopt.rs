@@ -1,12 +1,13 @@
 //! Takes over another tool's ledger: proved, decided again under the lock, written at once.
 
-use super::{Run, lock};
-use crate::adoption::Proof;
+use super::{Job, Run, lock};
+use crate::adoption::{Adoption, Proof};
 use crate::error::{Error, ErrorKind, Result, Unfit};
 use crate::event::Event;
-use crate::ledger::Takeover;
+use crate::ledger::{Applied, Ledger, Takeover};
 use crate::plan::Plan;
 use crate::schema::Snapshot;
+use crate::source::Set;
 
 /// What a takeover rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +21,49 @@ pub(crate) enum Proved {
     At(i64),
 }
 
+/// How a schema differs from what these make that are applied, in words.
+type Differences<'a> = dyn Fn(&Applied, Snapshot) -> Result<Vec<String>> + 'a;
+
+/// A ledger to be taken over, and what does it.
+pub(crate) struct Adopting<'a> {
+    adoption: &'a Adoption,
+    differences: Box<Differences<'a>>,
+    find: fn(&Ledger<'_>, &Set, &Adoption) -> Result<Option<Takeover>>,
+    prove: fn(&Job<'_>, &Takeover, &Differences<'_>) -> Result<Proved>,
+    take_over: fn(&mut Run<'_>, Plan, Proved) -> Result<Plan>,
+}
+
+impl<'a> Adopting<'a> {
+    pub(crate) fn new(
+        adoption: &'a Adoption,
+        differences: impl Fn(&Applied, Snapshot) -> Result<Vec<String>> + 'a,
+    ) -> Self {
+        Adopting {
+            adoption,
+            differences: Box::new(differences),
+            find: |ledger, set, adoption| ledger.takeover(set, adoption),
+            prove: |job, takeover, differences| job.prove_all_of(takeover, differences),
+            take_over: |run, plan, proved| run.take_over_all(plan, proved),
+        }
+    }
+
+    /// What there is to be taken over.
+    pub(super) fn find(&self, ledger: &Ledger<'_>, set: &Set) -> Result<Option<Takeover>> {
+        (self.find)(ledger, set, self.adoption)
+    }
+}
+
 impl Run<'_> {
-    /// Takes over what the plan says is to be taken over, and plans again. Whatever was written
-    /// since to their ledger or to the schema is looked at first.
-    pub(super) fn take_over(&mut self, mut plan: Plan, mut proved: Proved) -> Result<Plan> {
+    /// Takes over what the plan says is to be taken over, and plans again.
+    pub(super) fn take_over(&mut self, plan: Plan, proved: Proved) -> Result<Plan> {
+        match &self.job.adopt {
+            Some(adopting) => (adopting.take_over)(self, plan, proved),
+            None => Ok(plan),
+        }
+    }
+
+    /// Whatever was written since to their ledger or to the schema is looked at first.
+    fn take_over_all(&mut self, mut plan: Plan, mut proved: Proved) -> Result<Plan> {
         while let Some(takeover) = plan.takeover.take() {
             let done = self.write_taken(&takeover, proved)?;
             plan = self.plan_patiently()?;
@@ -60,12 +100,18 @@ impl Run<'_> {
     }
 }
 
-impl super::Job<'_> {
+impl Job<'_> {
     /// Compares the schema with what the migrations make that are to be taken over. Reads only.
     pub(crate) fn prove(&self, plan: &Plan) -> Result<Proved> {
-        let Some(takeover) = plan.takeover.as_deref() else {
-            return Ok(Proved::Unasked);
-        };
+        match (&self.adopt, plan.takeover.as_deref()) {
+            (Some(adopting), Some(takeover)) => {
+                (adopting.prove)(self, takeover, &adopting.differences)
+            }
+            _ => Ok(Proved::Unasked),
+        }
+    }
+
+    fn prove_all_of(&self, takeover: &Takeover, differences: &Differences<'_>) -> Result<Proved> {
         if takeover.told.proof == Proof::Trusted {
             return Ok(Proved::Unasked);
         }
@@ -77,7 +123,7 @@ impl super::Job<'_> {
         if applied.takeover.as_deref() != Some(takeover) {
             return Ok(Proved::Overtaken);
         }
-        let differences = (self.differences)(&applied, live)
+        let differences = differences(&applied, live)
             .map_err(|error| takeover.refused(Unfit::CannotReplay).because(error))?;
         if differences.is_empty() {
             return Ok(Proved::At(version));

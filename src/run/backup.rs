@@ -13,15 +13,20 @@ use crate::report::BackupOutcome;
 use crate::sql::action::Change;
 use crate::sql::{Action, Object, Script, Verb};
 
+/// Takes a backup, where a plan gives reason to.
+pub(crate) type BackUp = fn(&mut Run<'_>, &Backup, &Plan) -> Result<Option<Lock>>;
+
+pub(crate) const BACK_UP: BackUp = |run, backup, preview| run.back_up(backup, preview);
+
 impl Run<'_> {
     /// Takes the backup that was asked for, if there is anything to do and to lose. Whoever holds
     /// the lock has the backups to himself: of several processes that start at once, one makes a
     /// backup and works, and the others find nothing to do.
-    pub(super) fn back_up(&mut self, preview: &Plan) -> Result<Option<Lock>> {
+    fn back_up(&mut self, backup: &Backup, preview: &Plan) -> Result<Option<Lock>> {
         let job = self.job;
-        let Some(backup) = job.backup.filter(|_| !matches!(self.goal, Goal::Mark(_))) else {
+        if matches!(self.goal, Goal::Mark(_)) {
             return Ok(None);
-        };
+        }
         if !job.patience.retry(|| job.begins_something(preview))? {
             return Ok(None);
         }

@@ -47,23 +47,31 @@ impl<'a> Patience<'a> {
     /// Tries until another connection is no longer in the way.
     pub(crate) fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         let start = Instant::now();
-        let mut pauses = PAUSES.iter();
-        let mut pause = 1;
+        let mut pauses = PAUSES.as_slice();
         loop {
-            let error = match self.at_once(&mut attempt) {
-                Err(error) if error.is_busy() => error,
+            match self.at_once(&mut attempt) {
+                Err(error) if error.is_busy() => self.pause(start, &mut pauses, error)?,
                 done => return done,
-            };
-            let waited = start.elapsed();
-            let left = self.wait.saturating_sub(waited);
-            if left.is_zero() {
-                let kind = ErrorKind::Busy { waited };
-                return Err(Error::from(kind).because(error));
             }
-            self.tell(&Event::Waiting { waited });
-            pause = pauses.next().copied().unwrap_or(pause);
-            std::thread::sleep(Duration::from_millis(pause).min(left));
         }
+    }
+
+    /// Waits before another attempt, if there is time left for one.
+    #[cold]
+    fn pause(&self, start: Instant, pauses: &mut &[u64], error: Error) -> Result<()> {
+        let waited = start.elapsed();
+        let left = self.wait.saturating_sub(waited);
+        if left.is_zero() {
+            let kind = ErrorKind::Busy { waited };
+            return Err(Error::from(kind).because(error));
+        }
+        self.tell(&Event::Waiting { waited });
+        let (pause, longer) = pauses.split_first().unwrap_or((&1, &[]));
+        std::thread::sleep(Duration::from_millis(*pause).min(left));
+        if !longer.is_empty() {
+            *pauses = longer;
+        }
+        Ok(())
     }
 
     /// Makes SQLite say at once that it is busy, so that the waiting is ours to limit and tell.

@@ -3,7 +3,7 @@
 pub(crate) mod adopt;
 mod aside;
 mod backfill;
-mod backup;
+pub(crate) mod backup;
 mod book;
 mod code_guard;
 mod deletes;
@@ -17,8 +17,8 @@ mod outside;
 pub(crate) mod preflight;
 mod rebuilt;
 pub(crate) mod repair;
-mod seeds;
-mod segment;
+pub(crate) mod seeds;
+pub(crate) mod segment;
 pub(crate) mod session;
 pub(crate) mod statements;
 pub(crate) mod table;
@@ -29,7 +29,6 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::adoption::Adoption;
 use crate::backup::{Backup, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -38,16 +37,17 @@ use crate::ledger::{Applied, Deed, Ledger, Program, Sentinel};
 use crate::migration::Target;
 use crate::plan::{self, Amendment, Direction, Facts, Goal, Plan, Policies, Step, Work};
 use crate::report::{Done, Report};
-use crate::schema::Snapshot;
 use crate::seed::{Deferred, Need, Now, Registry, Standing};
 use crate::source::{Entry, Set, Task};
 use crate::sql::Script;
 use crate::stop::Stop;
+use adopt::Adopting;
+use backup::BackUp;
 use guard::Terms;
 use lock::{Ear, Patience};
-
-/// How a schema differs from what these make that are applied, in words.
-pub(crate) type Differences<'a> = dyn Fn(&Applied, Snapshot) -> Result<Vec<String>> + 'a;
+use seeds::Sowing;
+use segment::Call;
+use undo::PutBack;
 
 /// Everything a run has to know and does not change.
 pub(crate) struct Job<'a> {
@@ -58,13 +58,17 @@ pub(crate) struct Job<'a> {
     /// What this run has tried of the registry and left.
     pub(crate) passed: RefCell<Vec<Held>>,
     pub(crate) deferred: Deferred,
+    /// What runs the registry, where there is one.
+    pub(crate) sow: Option<&'static Sowing>,
+    /// What calls the functions of migrations in code, where there can be any.
+    pub(crate) call: Option<Call>,
+    /// What puts back what is on record, where anything is to go back.
+    pub(crate) put_back: Option<PutBack>,
     /// The ledger that is taken over where ours is not there yet.
-    pub(crate) adopt: Option<&'a Adoption>,
-    /// How a schema differs from what these make.
-    pub(crate) differences: Box<Differences<'a>>,
+    pub(crate) adopt: Option<Adopting<'a>>,
     pub(crate) stop: Option<&'a Stop>,
     pub(crate) policies: Policies,
-    pub(crate) backup: Option<&'a Backup>,
+    pub(crate) backup: Option<(&'a Backup, BackUp)>,
     pub(crate) undo: undo::Terms,
     pub(crate) listener: Option<&'a Ear<'a>>,
     pub(crate) patience: Patience<'a>,
@@ -75,7 +79,7 @@ pub(crate) struct Job<'a> {
 }
 
 /// A run: the job, and what has been done and committed of it.
-struct Run<'a> {
+pub(crate) struct Run<'a> {
     job: &'a Job<'a>,
     goal: Goal,
     report: Report,
@@ -151,7 +155,10 @@ impl<'a> Run<'a> {
             self.job.tell(&Event::Planned { plan: &first });
         }
         let proved = self.job.prove(&first)?;
-        self.alone = self.back_up(&first)?;
+        self.alone = match self.job.backup {
+            Some((backup, back_up)) => back_up(self, backup, &first)?,
+            None => None,
+        };
         let mut plan = self.take_over(first, proved)?;
         let mut made = Made::WithoutLock;
         while !plan.is_empty() {
@@ -161,13 +168,15 @@ impl<'a> Run<'a> {
                 (plan, made) = (self.take_over(plan, proved)?, Made::WithoutLock);
                 continue;
             }
-            if let (Some(name), Some(step)) = (plan.gate(), plan.steps.first()) {
-                self.gate(name, &self.job.label(step))?;
+            if let (Some(name), Some(step), Some(sow)) =
+                (plan.gate(), plan.steps.first(), self.job.sow)
+            {
+                (sow.gate)(self, name, &self.job.label(step))?;
                 (plan, made) = (self.plan_patiently()?, Made::WithoutLock);
                 continue;
             }
             match plan.first_segment() {
-                [] => self.seeds(&plan.seeds)?,
+                [] => self.sow(&plan.seeds)?,
                 [step] if step.transaction.is_none() => self.outside(step)?,
                 _ => {
                     if let Some(at) = self.segment(&plan, made)? {
@@ -186,14 +195,8 @@ impl<'a> Run<'a> {
         self.finish_alone(&plan)
     }
 
-    fn seeds(&mut self, names: &[String]) -> Result<()> {
-        let last = names.len();
-        for (at, name) in names.iter().enumerate() {
-            let last = at + 1 == last;
-            let done = self.seed(name, last).and_then(|()| self.backfill(name, last));
-            done.or_else(|error| self.forgive(name, error))?;
-        }
-        Ok(())
+    fn sow(&mut self, names: &[String]) -> Result<()> {
+        self.job.sow.map_or(Ok(()), |sow| (sow.all)(self, names))
     }
 
     /// An optional seed's own failure is a warning.
@@ -362,12 +365,12 @@ impl<'a> Job<'a> {
 
     /// What is applied, by our ledger or, where that is not there yet, by the one to be taken over.
     pub(crate) fn applied(&self) -> Result<Applied> {
-        let Some(adoption) = self.adopt else {
+        let Some(adopting) = &self.adopt else {
             return self.ledger.read();
         };
         let _at_one_moment =
             self.conn.is_autocommit().then(|| lock::read(self.conn)).transpose()?;
-        match self.ledger.takeover(self.set, adoption)? {
+        match adopting.find(self.ledger, self.set)? {
             Some(takeover) => Ok(takeover.applied()),
             None => self.ledger.read(),
         }
@@ -386,31 +389,8 @@ impl<'a> Job<'a> {
         plan.adoption = applied.takeover.as_ref().map(|takeover| takeover.told.clone());
         plan.takeover.clone_from(&applied.takeover);
         plan.of_nothing = !applied.begun && applied.takeover.is_none() && !asks;
-        if matches!(goal, Goal::Up(_)) && plan.reaches_end && !self.seeds.is_empty() {
-            let sentinels = self.sentinels(applied)?;
-            let standing = self.standing(applied, &plan, &sentinels);
-            if let Some(error) = standing.refused {
-                return Err(error);
-            }
-            (plan.seeds, plan.held) = (standing.run, standing.held);
-        }
-        if matches!(goal, Goal::Up(_)) && self.set.requires_backfills() {
-            let sentinels = self.sentinels(applied)?;
-            let is_open = |name: &&str| {
-                let item = self.seeds.get(name).filter(|item| self.seeds.is_here(item));
-                let sentinel = sentinels.iter().find(|sentinel| sentinel.name == *name);
-                item.is_some_and(|item| !sentinel.is_some_and(|s| item.is_done(s, false)))
-            };
-            plan.put_gates(self.set, |name| {
-                let mut open = self.seeds.backfills_up_to(name);
-                // What is done needs nothing any more.
-                if is_open(&name) {
-                    open.retain(is_open)
-                } else {
-                    open.clear()
-                }
-                open
-            });
+        if let (Goal::Up(_), Some(sow)) = (goal, self.sow) {
+            (sow.plan)(self, applied, &mut plan)?;
         }
         Ok(plan)
     }

@@ -5,21 +5,82 @@ use std::time::{Duration, Instant};
 use rusqlite::Transaction;
 use rusqlite::types::ValueRef;
 
-use super::Run;
 use super::lend::{Stands, TAKEN_BACK, is_sqlites, lend};
 use super::segment::commit_failed;
 use super::session::Settings;
 use super::statements::without_sql;
 use super::undo::Recorder;
+use super::{Job, Run};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::held::HeldBack;
-use crate::ledger::{Deed, Recorded};
+use crate::ledger::{Applied, Deed, Recorded};
 use crate::migration::BoxError;
+use crate::plan::Plan;
 use crate::report::SeedDone;
-use crate::seed::{Misstep, Seed};
+use crate::seed::{Environments, Misstep, Registry, Seed, Seeds};
+
+/// What runs what is registered.
+pub(crate) struct Sowing {
+    pub(crate) read: fn(&Seeds, &Environments) -> Result<Registry>,
+    /// Adds to a plan what of the registry is to run, and what its steps have to wait for.
+    pub(super) plan: fn(&Job<'_>, &Applied, &mut Plan) -> Result<()>,
+    /// Those of a plan, by name.
+    pub(super) all: fn(&mut Run<'_>, &[String]) -> Result<()>,
+    /// The backfill of this name, before the file that requires it.
+    pub(super) gate: fn(&mut Run<'_>, &str, &str) -> Result<()>,
+}
+
+pub(crate) const SOWING: Sowing = Sowing {
+    read: Registry::read,
+    plan: |job, applied, plan| job.plan_seeds(applied, plan),
+    all: |run, names| run.seeds(names),
+    gate: |run, name, file| run.gate(name, file),
+};
+
+impl Job<'_> {
+    fn plan_seeds(&self, applied: &Applied, plan: &mut Plan) -> Result<()> {
+        if plan.reaches_end && !self.seeds.is_empty() {
+            let sentinels = self.sentinels(applied)?;
+            let standing = self.standing(applied, plan, &sentinels);
+            if let Some(error) = standing.refused {
+                return Err(error);
+            }
+            (plan.seeds, plan.held) = (standing.run, standing.held);
+        }
+        if self.set.requires_backfills() {
+            let sentinels = self.sentinels(applied)?;
+            let is_open = |name: &&str| {
+                let item = self.seeds.get(name).filter(|item| self.seeds.is_here(item));
+                let sentinel = sentinels.iter().find(|sentinel| sentinel.name == *name);
+                item.is_some_and(|item| !sentinel.is_some_and(|s| item.is_done(s, false)))
+            };
+            plan.put_gates(self.set, |name| {
+                let mut open = self.seeds.backfills_up_to(name);
+                // What is done needs nothing any more.
+                if is_open(&name) {
+                    open.retain(is_open)
+                } else {
+                    open.clear()
+                }
+                open
+            });
+        }
+        Ok(())
+    }
+}
 
 impl Run<'_> {
+    fn seeds(&mut self, names: &[String]) -> Result<()> {
+        let last = names.len();
+        for (at, name) in names.iter().enumerate() {
+            let last = at + 1 == last;
+            let done = self.seed(name, last).and_then(|()| self.backfill(name, last));
+            done.or_else(|error| self.forgive(name, error))?;
+        }
+        Ok(())
+    }
+
     /// Runs a seed, if it is still to run once the lock is held: another program may have taken the
     /// schema elsewhere since the plan was made.
     pub(super) fn seed(&mut self, name: &str, last: bool) -> Result<()> {

@@ -12,7 +12,7 @@ use super::guard::{Guard, Verdict};
 use super::lend::{Stands, lend};
 use super::objects::{self, Broken};
 use super::session::{KeysOff, Settings};
-use super::undo::{Recorder, put_back};
+use super::undo::Recorder;
 use super::{Made, Run, empty_downs, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -29,6 +29,12 @@ struct Before {
     broken: Vec<Broken>,
     keys: Option<(Touched, Wrongs)>,
 }
+
+/// Calls the function of a migration in code, which may enforce foreign keys.
+pub(crate) type Call =
+    fn(&Run<'_>, &Transaction<'_>, &Entry, &Deed, bool) -> Result<(Verdict, u64)>;
+
+pub(crate) const CALL: Call = |run, tx, entry, deed, enforced| run.code(tx, entry, deed, enforced);
 
 impl<'a> Run<'a> {
     /// Runs the first segment of a plan, if it is still what is to be done once the lock is held;
@@ -165,7 +171,11 @@ impl<'a> Run<'a> {
         let recorder = self.recorder(tx, step)?;
         let (verdict, mut rows) = if let Some((entry, deed)) = self.job.code(&step.work) {
             let enforced = self.job.enforces && step.foreign_keys == ForeignKeys::Unchanged;
-            self.code(tx, entry, deed, enforced)?
+            let Some(call) = self.job.call else {
+                let failed = Error::from(ErrorKind::Code { name: entry.label().to_owned() });
+                return Err(failed.because("migrations in code were not to be there"));
+            };
+            call(self, tx, entry, deed, enforced)?
         } else if let Some(script) = self.job.script(&step.work) {
             self.script(tx, script, before)?
         } else {
@@ -176,6 +186,10 @@ impl<'a> Run<'a> {
             let what = match step.version {
                 Some(_) => format!("migration {}", step.label()),
                 None => format!("seed {}", step.name),
+            };
+            let Some(put_back) = self.job.put_back else {
+                let why = "nothing was to go back".to_owned();
+                return Err(ErrorKind::CannotUndo { what, why }.into());
             };
             rows = put_back(tx, self.job.ledger, record, &what, policy)?;
         }

@@ -103,16 +103,22 @@ impl Registry {
                 }
             }
         }
-        if let Some(why) = environments.fault() {
-            return Err(ErrorKind::BadSeed { why }.into());
-        }
+        let none = Registry::none(environments)?;
         let places = places(&items)?;
         for item in &items {
             refuse_odd(item, &places, environments)?;
         }
         let order = order(&items, &places)?;
         let items = order.into_iter().filter_map(|at| items.get(at).cloned()).collect();
-        Ok(Registry { items, environments: environments.clone() })
+        Ok(Registry { items, ..none })
+    }
+
+    /// That of an application without seeds.
+    pub(crate) fn none(environments: &Environments) -> Result<Self> {
+        match environments.fault() {
+            Some(why) => Err(ErrorKind::BadSeed { why }.into()),
+            None => Ok(Registry { items: Vec::new(), environments: environments.clone() }),
+        }
     }
 
     /// Some of the items to be registered again, each with what its failure is to mean. They come

@@ -99,7 +99,7 @@ fn perform(deed: usize, conn: &Connection, migrator: &Migrator) {
     match DEEDS.get(deed) {
         // Some cannot be done twice.
         Some(sql) => drop(conn.execute_batch(sql)),
-        None if deed % 2 == 0 => drop(migrator.apply(conn)),
+        None if deed.is_multiple_of(2) => drop(migrator.apply(conn)),
         None => drop(migrator.revert(conn, Target::Steps(1))),
     }
 }

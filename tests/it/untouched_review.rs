@@ -405,8 +405,9 @@ fn every_way_to_write_is_told() {
            UPDATE schema_migrations SET checksum = new.checksum WHERE version = old.version; END;
          UPDATE w SET checksum = 'x' WHERE version = 2".to_owned(),
         format!("ALTER TABLE schema_migrations ADD COLUMN note; {EDIT}"),
-        format!("ALTER TABLE schema_migrations RENAME TO m; UPDATE m SET checksum = 'x'
-                 WHERE version = 2; ALTER TABLE m RENAME TO schema_migrations"),
+        "ALTER TABLE schema_migrations RENAME TO m; UPDATE m SET checksum = 'x' WHERE version = 2;
+         ALTER TABLE m RENAME TO schema_migrations"
+            .to_owned(),
         "ALTER TABLE schema_migrations RENAME COLUMN checksum TO c; ALTER TABLE schema_migrations
          RENAME COLUMN name TO checksum; ALTER TABLE schema_migrations RENAME COLUMN c TO name".to_owned(),
         format!("VACUUM; {EDIT}"),

@@ -19,6 +19,9 @@ use crate::run::statements::shown;
 /// So many rows are listed by name; the rest is counted.
 const LISTED: usize = 100;
 
+/// Puts back what a record holds of what is called so.
+pub(crate) type PutBack = fn(&Connection, &Ledger<'_>, &Record, &str, ChangedSince) -> Result<u64>;
+
 /// Puts every row of a record back and forgets the record. Inside a write transaction with foreign
 /// keys off: they are checked by whoever commits. First all that came is deleted, then all that
 /// went is inserted, so that no row is in another's way, and at the end each row is compared.
@@ -31,7 +34,7 @@ pub(crate) fn put_back(
     policy: ChangedSince,
 ) -> Result<u64> {
     refuse_temp_triggers(conn, |why| cannot_undo(what, why))?;
-    let mut work = PutBack::prepare(conn, ledger, record, what)?;
+    let mut work = Work::prepare(conn, ledger, record, what)?;
     work.refuse_stale_virtual_tables(conn)?;
     let changed = work.changed_since()?;
     if policy == ChangedSince::Refuse && !changed.rows.is_empty() {
@@ -56,7 +59,7 @@ pub(crate) fn put_back(
 }
 
 /// A record, and the statements for each of its tables.
-struct PutBack<'a> {
+struct Work<'a> {
     ledger: &'a Ledger<'a>,
     record: &'a Record,
     what: &'a str,
@@ -88,7 +91,7 @@ impl Changed {
     }
 }
 
-impl<'a> PutBack<'a> {
+impl<'a> Work<'a> {
     fn prepare(
         conn: &'a Connection,
         ledger: &'a Ledger<'a>,
@@ -97,7 +100,7 @@ impl<'a> PutBack<'a> {
     ) -> Result<Self> {
         let then = ledger.recorded_tables(record.id)?;
         let mut names = BTreeSet::new();
-        ledger.each_recorded_row(record.id, |row| {
+        ledger.each_recorded_row(record.id, &mut |row| {
             names.insert(row.table);
             Ok(())
         })?;
@@ -121,7 +124,7 @@ impl<'a> PutBack<'a> {
             let insert = prepare(shape.insert_row())?;
             hands.insert(name, Hands { shape, select, delete, insert });
         }
-        Ok(PutBack { ledger, record, what, hands, passed_over: BTreeSet::new() })
+        Ok(Work { ledger, record, what, hands, passed_over: BTreeSet::new() })
     }
 
     /// A full text index made since, and kept by triggers, would not hear of what is put back.
@@ -146,7 +149,7 @@ impl<'a> PutBack<'a> {
         mut act: impl FnMut(&mut Hands<'a>, &mut BTreeSet<Vec<u8>>, ChangedRow) -> Result<()>,
     ) -> Result<()> {
         let (hands, passed_over) = (&mut self.hands, &mut self.passed_over);
-        self.ledger.each_recorded_row(self.record.id, |row| match hands.get_mut(&row.table) {
+        self.ledger.each_recorded_row(self.record.id, &mut |row| match hands.get_mut(&row.table) {
             Some(hands) => act(hands, passed_over, row),
             None => Ok(()),
         })

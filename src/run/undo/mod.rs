@@ -16,7 +16,7 @@ use rusqlite::{Connection, Row};
 use super::statements::shown;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::ChangedSince;
-pub(crate) use back::put_back;
+pub(crate) use back::{PutBack, put_back};
 pub(crate) use record::Recorder;
 
 /// What an application has decided about undoing.
