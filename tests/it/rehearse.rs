@@ -84,7 +84,7 @@ fn the_page_is_one_that_a_person_reads() {
     );
     let conn = memory();
     migrator.apply_to(&conn, Target::Steps(1)).unwrap();
-    let expected = "rehearsal on a copy of a database in memory (28.0 KiB, copied in ? ms)
+    let expected = "rehearsal on a copy of a database in memory (32.0 KiB, copied in ? ms)
 
 version 1 → version 2
 
@@ -102,7 +102,7 @@ schema
   create index `note_by_at` on table `note`
 
 space
-  the file: 28.0 KiB before, 28.0 KiB after; beside it meanwhile: at most 28.2 KiB a transaction
+  the file: 32.0 KiB before, 32.0 KiB after; beside it meanwhile: at most 32.2 KiB a transaction
 
 quick_check
   nothing found
