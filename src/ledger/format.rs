@@ -1,5 +1,6 @@
 //! The tables as they are made, and their format's number.
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 /// The format's number. A release that changes the tables raises it and turns those of every
@@ -58,8 +59,22 @@ pub(crate) fn columns(definition: &str) -> impl Iterator<Item = &str> {
     definition.split(", ").filter_map(|column| column.split(' ').next())
 }
 
+/// Whether the table of the state is one of before rows had numbers.
+pub(crate) fn is_unnumbered(conn: &Connection, prefix: &str) -> bool {
+    conn.prepare(&format!("SELECT key FROM main.\"{prefix}_state\"")).is_ok()
+        && conn.prepare(&format!("SELECT rowid FROM main.\"{prefix}_state\"")).is_err()
+}
+
 pub(crate) fn create(conn: &Connection, prefix: &str) -> rusqlite::Result<()> {
+    let state = match is_unnumbered(conn, prefix) {
+        true => taken_out(conn, prefix)?,
+        false => Vec::new(),
+    };
     create_tables(conn, prefix, &TABLES)?;
+    for row in state {
+        let sql = format!("INSERT INTO main.\"{prefix}_state\" (key, value) VALUES (?1, ?2)");
+        conn.execute(&sql, params_from_iter(row))?;
+    }
     conn.execute(
         &format!(
             "INSERT OR IGNORE INTO main.\"{prefix}_state\" (key, value) VALUES ('format', ?1)"
@@ -67,6 +82,17 @@ pub(crate) fn create(conn: &Connection, prefix: &str) -> rusqlite::Result<()> {
         [NUMBER.to_string()],
     )?;
     Ok(())
+}
+
+/// Drops the table of the state, whose rows are to be put into a new one.
+fn taken_out(conn: &Connection, prefix: &str) -> rusqlite::Result<Vec<[Value; 2]>> {
+    let sql = format!("SELECT key, value FROM main.\"{prefix}_state\"");
+    let mut statement = conn.prepare(&sql)?;
+    let rows = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?]))?;
+    let rows = rows.collect::<rusqlite::Result<_>>()?;
+    drop(statement);
+    conn.execute(&format!("DROP TABLE main.\"{prefix}_state\""), [])?;
+    Ok(rows)
 }
 
 pub(crate) fn create_undo(conn: &Connection, prefix: &str) -> rusqlite::Result<()> {

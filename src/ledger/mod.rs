@@ -160,7 +160,7 @@ impl<'c> Ledger<'c> {
         let found = foreign::inspect(self.conn, &self.tables.prefix)?;
         let mut applied = Applied {
             begun: found != foreign::Found::default(),
-            complete: found.all(),
+            complete: found.all() && !format::is_unnumbered(self.conn, &self.tables.prefix),
             ..Applied::default()
         };
         if found.state {

@@ -4,9 +4,9 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use rusqlite::types::ValueRef;
-use rusqlite::{ErrorCode, params};
+use rusqlite::{ErrorCode, Row, params};
 
-use super::{Ledger, format};
+use super::{Ledger, Tables, format};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 
@@ -65,24 +65,18 @@ impl Moment {
     }
 }
 
-/// What the state and the sentinels say, and the schema's version, all of one moment.
+/// What state and sentinels say, and the numbers over them and over what is applied, all of one
+/// moment.
 #[derive(Default)]
 struct Glance {
-    seal: Option<String>,
+    seal: Option<Seal>,
     /// What is said of drift.
     word: Option<String>,
-    /// Whether the rows of what is applied are those of the seal, for all that anybody wrote since.
+    /// Whether the seal's number over what is applied could be believed, for nobody wrote to that.
     untouched: bool,
     rest: u64,
+    applied: u64,
     version: i64,
-}
-
-impl Glance {
-    /// The seal's number over what is applied, where nobody wrote to that since.
-    fn vouched(&self) -> Option<u64> {
-        let seal = self.seal.as_deref().filter(|_| self.untouched)?;
-        Seal::parse(seal).map(|seal| seal.applied)
-    }
 }
 
 /// The word that nobody wrote to what is applied. Our triggers take it away when somebody does, and
@@ -114,36 +108,12 @@ impl Ledger<'_> {
     }
 
     fn seen(&self, program: Program, drift: Option<u64>) -> rusqlite::Result<Sight> {
-        let glance = self.glance(program.sows)?;
-        let (glance, applied) = match glance.vouched() {
-            Some(applied) => (glance, applied),
-            None => {
-                self.at_one_moment(|| Ok((self.glance(program.sows)?, self.applied_rows()?)))?
-            }
-        };
-        let Glance { seal, word, rest, version, .. } = glance;
-        let seal = seal.as_deref().and_then(Seal::parse);
+        let Glance { seal, word, rest, applied, version, .. } = self.glance(program.sows)?;
         let moment = Moment { applied, version };
         Ok(Sight {
             sealed: seal == Some(Seal { fingerprint: program.fingerprint, rest, applied }),
             undrifted: drift.is_some_and(|judge| word == Some(moment.word(judge))),
         })
-    }
-
-    /// Reads in one transaction: what another process writes meanwhile is in all of it, or in none.
-    fn at_one_moment<T>(&self, read: impl FnOnce() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        if !self.conn.is_autocommit() {
-            return read();
-        }
-        let tx = self.conn.unchecked_transaction().inspect_err(|_| {
-            // An interrupted BEGIN may have begun.
-            if !self.conn.is_autocommit() {
-                let _ = self.conn.execute_batch("ROLLBACK");
-            }
-        })?;
-        let found = read()?;
-        drop(tx);
-        Ok(found)
     }
 
     /// Where the schema and what is applied stand, to be told from any other moment.
@@ -164,13 +134,12 @@ impl Ledger<'_> {
     /// Stores the seal, unless it is there already. Inside a write transaction.
     pub(crate) fn seal(&self, Program { fingerprint, sows }: Program) -> Result<()> {
         let store = || {
-            let applied = self.applied_rows()?;
-            let glance = self.glance(sows)?;
-            let wanted = Seal { fingerprint, rest: glance.rest, applied }.to_text();
-            if glance.vouched() == Some(applied) && glance.seal.as_ref() == Some(&wanted) {
+            let Glance { seal, untouched, rest, applied, .. } = self.glance(sows)?;
+            let wanted = Seal { fingerprint, rest, applied };
+            if untouched && seal == Some(wanted) {
                 return Ok(());
             }
-            self.set_state(SEAL, &wanted)?;
+            self.set_state(SEAL, &wanted.to_text())?;
             match allowed(format::create_triggers(self.conn, &self.tables.prefix))? {
                 true => self.note_untouched(),
                 false => Ok(()),
@@ -196,39 +165,42 @@ impl Ledger<'_> {
         allowed(format::drop_triggers(self.conn, &self.tables.prefix)).map(drop)
     }
 
-    /// One query, and one pragma while it is open, which therefore takes no lock of its own. No seed's
-    /// name is NULL, so that every row tells which table it is of.
+    /// One query. While it is open, at the row that its end is marked by, the schema's version is asked
+    /// for and, where nobody vouches for them, the rows of what is applied: so these are of the same
+    /// moment, and take no lock of their own. No seed's name is NULL, so that every row tells which
+    /// table it is of.
     fn glance(&self, sows: bool) -> rusqlite::Result<Glance> {
-        let state = ["SELECT NULL,key,value,rowid FROM ", &self.tables.state].concat();
-        let sql = match sows {
-            true => [&state, " UNION ALL SELECT name,revision,state,0 FROM ", &self.tables.seeds]
-                .concat(),
-            false => state,
-        };
+        let Tables { state, seeds, .. } = &self.tables;
+        let sown = [" UNION ALL SELECT name,revision,state,0 FROM ", seeds].concat();
+        let sown = if sows { sown.as_str() } else { "" };
+        let sql = ["SELECT NULL,key,value,rowid FROM ", state, sown, MARKED_END].concat();
         let mut statement = self.conn.prepare(&sql)?;
         let mut rows = statement.query([])?;
         let mut glance = Glance::default();
-        let mut untouched = None;
         let mut rest = Fingerprint::new();
-        let mut version = None;
+        let mut word = None;
         while let Some(row) = rows.next()? {
-            if version.is_none() {
-                version = Some(format::schema_version(self.conn)?);
-            }
-            let (of, name) = (row.get_ref(0)?, row.get_ref(1)?);
+            let (of, name, at) = (row.get_ref(0)?, row.get_ref(1)?, row.get_ref(3)?);
             let key = if of == ValueRef::Null { name.as_str().unwrap_or_default() } else { "" };
             match key {
-                SEAL => glance.seal = Some(row.get(2)?),
-                DRIFT => glance.word = Some(row.get(2)?),
-                format::UNTOUCHED => untouched = Some((row.get(3)?, row.get::<_, String>(2)?)),
+                _ if at == ValueRef::Null => {
+                    glance.version = format::schema_version(self.conn)?;
+                    let version = glance.version;
+                    let vouches =
+                        |(row, word): (i64, String)| word == Untouched { row, version }.to_text();
+                    glance.untouched = word.take().is_some_and(vouches);
+                    glance.applied = match glance.seal.filter(|_| glance.untouched) {
+                        Some(seal) => seal.applied,
+                        None => self.applied_rows()?,
+                    };
+                }
+                SEAL => glance.seal = Seal::parse(&text(row)?),
+                DRIFT => glance.word = Some(text(row)?),
+                format::UNTOUCHED => word = Some((row.get(3)?, text(row)?)),
                 _ => put([of, name, row.get_ref(2)?], &mut rest),
             }
         }
         glance.rest = rest.finish();
-        glance.version = version.unwrap_or_default();
-        glance.untouched = untouched.is_some_and(|(row, word)| {
-            word == Untouched { row, version: glance.version }.to_text()
-        });
         Ok(glance)
     }
 
@@ -259,9 +231,17 @@ impl Ledger<'_> {
     }
 }
 
+/// A row of its own, the only one without a number.
+const MARKED_END: &str = " UNION ALL SELECT 0,0,0,NULL";
+
 /// Keys of the state that vouch for the rest.
 const SEAL: &str = "seal";
 const DRIFT: &str = "drift";
+
+/// The value of a key. What is no text says nothing.
+fn text(row: &Row<'_>) -> rusqlite::Result<String> {
+    Ok(row.get_ref(2)?.as_str().unwrap_or_default().to_owned())
+}
 
 /// Whether the application lets its connection do this.
 fn allowed(done: rusqlite::Result<()>) -> rusqlite::Result<bool> {
