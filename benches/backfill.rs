@@ -213,7 +213,8 @@ fn registry() -> Result<()> {
             }))
         });
         let migrator = table(10).seeds(seeds);
-        let conn = migrator.open_in_memory()?;
+        let conn = Connection::open_in_memory()?;
+        migrator.apply(&conn)?;
         traced(&conn, Some(begins));
         QUERIES.store(0, Ordering::Relaxed);
         migrator.apply(&conn)?;
