@@ -309,8 +309,10 @@ fn a_connection_that_allows_no_triggers_migrates() {
 fn an_authorizer_that_allows_no_triggers_lets_a_database_be_migrated() {
     use landfall::rusqlite::hooks::{AuthAction, AuthContext, Authorization};
     let (_dir, migrator) = program();
-    let conn = memory();
-    let _ = conn.authorizer(Some(|context: AuthContext<'_>| match context.action {
+    let mut conn = memory();
+    // From rusqlite 0.41 on it wants the connection alone.
+    let alone = &mut conn;
+    let _ = alone.authorizer(Some(|context: AuthContext<'_>| match context.action {
         AuthAction::CreateTrigger { .. } => Authorization::Deny,
         _ => Authorization::Allow,
     }));
