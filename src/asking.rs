@@ -89,7 +89,10 @@ impl Migrator {
             let sentinels = job.sentinels(&applied)?;
             Ok((applied, sentinels))
         })?;
-        let plan = job.plan(Goal::Up(Target::Latest)).unwrap_or_default();
+        let plan = match job.plan(Goal::Up(Target::Latest)) {
+            Err(error) if error.is_fault() => return Err(error),
+            plan => plan.unwrap_or_default(),
+        };
         let standing = job.standing(&applied, &plan, &sentinels);
         Ok(crate::status::status(&set, &applied, &job.seeds, &standing, &sentinels))
     }

@@ -168,6 +168,10 @@ pub enum ErrorKind {
     #[error("the ledger has lost its table `{table}`, and what is applied cannot be told")]
     #[non_exhaustive]
     LostLedger { table: String },
+    /// A write to one of the ledger's tables did not take effect, because of a trigger.
+    #[error("a write to the ledger's table `{table}` did not take effect{}", because_of(triggers))]
+    #[non_exhaustive]
+    NotWritten { table: String, triggers: Vec<String> },
     /// The ledger was written by a release of this library that is newer than this one.
     #[error("the ledger `{table}` has format {found}, and this program reads up to {known}")]
     #[non_exhaustive]
@@ -320,6 +324,47 @@ pub enum ErrorKind {
     Sqlite { doing: &'static str },
 }
 
+/// Whether SQLite refuses a statement for what the statement says: not because of an interrupt, a full
+/// disk, a lack of memory or the like, which say nothing about the statement.
+pub(crate) fn is_about_sql(error: &rusqlite::Error) -> bool {
+    // The variant that tells a place has no code to ask for, and is always about the statement.
+    matches!(error.sqlite_error_code(), None | Some(rusqlite::ErrorCode::Unknown))
+}
+
+/// A write to one of the ledger's tables that did not take effect, on its way through functions that
+/// return SQLite's errors.
+#[derive(Debug, thiserror::Error)]
+#[error("a write to `{table}` did not take effect")]
+pub(crate) struct NotWritten {
+    pub(crate) table: String,
+    pub(crate) triggers: Vec<String>,
+}
+
+/// The transaction that something belongs to is gone, on its way as above.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("SQLite rolled the transaction back")]
+pub(crate) struct LostTransaction;
+
+impl From<NotWritten> for rusqlite::Error {
+    fn from(error: NotWritten) -> Self {
+        rusqlite::Error::ToSqlConversionFailure(error.into())
+    }
+}
+
+impl From<LostTransaction> for rusqlite::Error {
+    fn from(error: LostTransaction) -> Self {
+        rusqlite::Error::ToSqlConversionFailure(error.into())
+    }
+}
+
+fn because_of(triggers: &[String]) -> String {
+    match triggers {
+        [] => String::new(),
+        [trigger] => format!(", because of the trigger `{trigger}`"),
+        _ => format!(", because of one of the triggers on it: {}", list(triggers)),
+    }
+}
+
 /// A path, or the quotes around none.
 fn named(path: &Path) -> String {
     if path.as_os_str().is_empty() { "\"\"".to_owned() } else { path.display().to_string() }
@@ -417,6 +462,16 @@ impl Error {
 
     #[cold]
     fn of_sqlite(doing: &'static str, error: rusqlite::Error) -> Error {
+        let error = match error {
+            rusqlite::Error::ToSqlConversionFailure(source) => match source.downcast() {
+                Ok(found) => {
+                    let NotWritten { table, triggers } = *found;
+                    return ErrorKind::NotWritten { table, triggers }.into();
+                }
+                Err(source) => rusqlite::Error::ToSqlConversionFailure(source),
+            },
+            error => error,
+        };
         let told = Error::from(ErrorKind::Sqlite { doing });
         let told = match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::NotADatabase) => told
@@ -448,6 +503,17 @@ impl Error {
     pub(crate) fn changed(mut self, what: impl Into<String>) -> Self {
         self.0.changed = Changed::Told(what.into());
         self
+    }
+
+    /// Adds to what is told of the database's state.
+    pub(crate) fn also(self, what: &str) -> Self {
+        match &self.0.changed {
+            Changed::Nothing => self.changed(what),
+            Changed::Told(told) => {
+                let told = format!("{told}; {what}");
+                self.changed(told)
+            }
+        }
     }
 
     /// It happened in a database in memory, which is gone.
@@ -482,6 +548,11 @@ impl Error {
     pub(crate) fn is_interrupt(&self) -> bool {
         let code = self.cause().and_then(rusqlite::Error::sqlite_error_code);
         code == Some(rusqlite::ErrorCode::OperationInterrupted)
+    }
+
+    /// Whether SQLite failed for a reason that is not in a statement's text.
+    pub(crate) fn is_fault(&self) -> bool {
+        self.cause().is_some_and(|error| !is_about_sql(error))
     }
 
     pub(crate) fn is_foreign_ledger(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The facade: what an application calls.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -366,6 +366,7 @@ impl Migrator {
             patience: self.patience(conn)?,
             program: None,
             enforces: session::enforces_foreign_keys(conn)?,
+            lost_settings: Cell::default(),
         })
     }
 

@@ -101,6 +101,18 @@ impl ErrorKind {
             ErrorKind::ForeignLedger { .. } => {
                 "give landfall's tables another name with `ledger(\"<prefix>\")`"
             }
+            ErrorKind::NotWritten { triggers, .. } => {
+                return Some(match triggers.as_slice() {
+                    [trigger] => format!(
+                        "drop the trigger with `DROP TRIGGER \"{}\"`, or have it let the \
+                         ledger's rows through, and start again",
+                        trigger.replace('"', "\"\"")
+                    ),
+                    _ => "drop the trigger that does it, or have it let the ledger's rows \
+                          through, and start again"
+                        .to_owned(),
+                });
+            }
             ErrorKind::LostLedger { .. } => {
                 "restore it from a backup; or, if nothing is applied, drop the ledger's other \
                  tables too; or drop them and call `baseline` with the version that the schema has"

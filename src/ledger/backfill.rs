@@ -100,8 +100,9 @@ impl Ledger<'_> {
             self.tables.seeds
         );
         let begin = || {
-            self.conn
-                .execute(&sql, params![name, revision, total.map(signed), self.app_version])?;
+            self.in_transaction()?;
+            let values = params![name, revision, total.map(signed), self.app_version];
+            self.write("seeds", 1, || self.conn.execute(&sql, values))?;
             self.forget_skipped(Some(name))
         };
         begin().map_err(Error::sqlite(WRITING))
@@ -122,20 +123,19 @@ impl Ledger<'_> {
                 Some(_) => format!("running {} {}", self.later(step.lease)?, step.holder),
                 None => "done".to_owned(),
             };
-            self.conn.execute(
-                &sql,
-                params![
-                    step.name,
-                    signed(step.rows),
-                    signed(step.rows_changed),
-                    microseconds(step.took),
-                    self.app_version,
-                    step.next,
-                    state,
-                ],
-            )
+            self.in_transaction()?;
+            let values = params![
+                step.name,
+                signed(step.rows),
+                signed(step.rows_changed),
+                microseconds(step.took),
+                self.app_version,
+                step.next,
+                state,
+            ];
+            self.write("seeds", 1, || self.conn.execute(&sql, values))
         };
-        write().map(drop).map_err(Error::sqlite(WRITING))
+        write().map_err(Error::sqlite(WRITING))
     }
 
     fn later(&self, by: Duration) -> rusqlite::Result<String> {
@@ -157,15 +157,17 @@ impl Ledger<'_> {
     pub(crate) fn skip(&self, skipped: &Skipped<'_>) -> Result<()> {
         let table = self.skipped();
         let write = || {
+            self.in_transaction()?;
             self.conn
                 .execute(&format!("CREATE TABLE IF NOT EXISTS {table} ({})", SKIPPED.1), [])?;
             let sql = format!(
                 "INSERT INTO {table} (at, name, revision, key, error) VALUES ({NOW}, ?1, ?2, ?3, ?4)"
             );
             let Skipped { name, revision, row, why } = skipped;
-            self.conn.execute(&sql, params![name, revision, row, why])
+            let values = params![name, revision, row, why];
+            self.write(SKIPPED.0, 1, || self.conn.execute(&sql, values))
         };
-        write().map(drop).map_err(Error::sqlite("writing down a row that a backfill skipped"))
+        write().map_err(Error::sqlite("writing down a row that a backfill skipped"))
     }
 
     /// How many rows a backfill has skipped, at whichever start.
@@ -190,8 +192,7 @@ impl Ledger<'_> {
         if !self.has_skipped()? {
             return Ok(());
         }
-        let sql = format!("DELETE FROM {} WHERE ?1 IS NULL OR name = ?1", self.skipped());
-        self.conn.execute(&sql, [name]).map(drop)
+        self.erase(SKIPPED.0, "?1 IS NULL OR name = ?1", [name])
     }
 
     fn skipped(&self) -> String {

@@ -3,6 +3,8 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
+use crate::error::is_about_sql;
+
 /// The format's number. A release that changes the tables raises it and turns those of every
 /// earlier number into its own in [`create`], inside the transaction that is open anyway.
 pub(crate) const NUMBER: i64 = 1;
@@ -60,13 +62,18 @@ pub(crate) fn columns(definition: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Whether the table of the state is one of before rows had numbers.
-pub(crate) fn is_unnumbered(conn: &Connection, prefix: &str) -> bool {
-    conn.prepare(&format!("SELECT key FROM main.\"{prefix}_state\"")).is_ok()
-        && conn.prepare(&format!("SELECT rowid FROM main.\"{prefix}_state\"")).is_err()
+pub(crate) fn is_unnumbered(conn: &Connection, prefix: &str) -> rusqlite::Result<bool> {
+    let compiles =
+        |column| match conn.prepare(&format!("SELECT {column} FROM main.\"{prefix}_state\"")) {
+            Ok(_) => Ok(true),
+            Err(error) if is_about_sql(&error) => Ok(false),
+            Err(error) => Err(error),
+        };
+    Ok(compiles("key")? && !compiles("rowid")?)
 }
 
 pub(crate) fn create(conn: &Connection, prefix: &str) -> rusqlite::Result<()> {
-    let state = match is_unnumbered(conn, prefix) {
+    let state = match is_unnumbered(conn, prefix)? {
         true => taken_out(conn, prefix)?,
         false => Vec::new(),
     };

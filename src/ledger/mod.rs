@@ -8,9 +8,10 @@ mod held;
 mod seal;
 mod sentinel;
 pub(crate) mod undo;
+mod write;
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -31,6 +32,8 @@ pub(crate) struct Ledger<'c> {
     app_version: Option<String>,
     /// A backup that the next lines of the history begin with.
     announced: RefCell<Option<String>>,
+    /// Whether a trigger wrote something while the ledger was written to.
+    has_triggers: Cell<bool>,
 }
 
 /// The names, in `main` and quoted: a TEMP table cannot get in between.
@@ -143,6 +146,7 @@ impl<'c> Ledger<'c> {
             },
             app_version: app_version.map(str::to_owned),
             announced: RefCell::default(),
+            has_triggers: Cell::default(),
         })
     }
 
@@ -158,9 +162,11 @@ impl<'c> Ledger<'c> {
     /// Reads what has been applied; a database without a ledger has had nothing.
     pub(crate) fn read(&self) -> Result<Applied> {
         let found = foreign::inspect(self.conn, &self.tables.prefix)?;
+        let unnumbered = || format::is_unnumbered(self.conn, &self.tables.prefix);
         let mut applied = Applied {
             begun: found != foreign::Found::default(),
-            complete: found.all() && !format::is_unnumbered(self.conn, &self.tables.prefix),
+            complete: found.all()
+                && !unnumbered().map_err(Error::sqlite("looking at the ledger's tables"))?,
             ..Applied::default()
         };
         if found.state {
@@ -236,7 +242,7 @@ impl<'c> Ledger<'c> {
 
     fn set_state(&self, key: &str, value: &str) -> rusqlite::Result<()> {
         let sql = format!("REPLACE INTO {} (key, value) VALUES (?1, ?2)", self.tables.state);
-        self.conn.execute(&sql, [key, value]).map(drop)
+        self.write("state", 1, || self.conn.execute(&sql, [key, value]))
     }
 
     fn read_mark(&self) -> Result<Option<Mark>> {
@@ -250,10 +256,7 @@ impl<'c> Ledger<'c> {
     }
 
     pub(crate) fn clear_mark(&self) -> Result<()> {
-        let sql = format!("DELETE FROM {} WHERE key = 'running'", self.tables.state);
-        self.conn
-            .execute(&sql, [])
-            .map(drop)
+        self.erase("state", "key = 'running'", [])
             .map_err(Error::sqlite("clearing the mark of a migration"))
     }
 
@@ -269,6 +272,7 @@ impl<'c> Ledger<'c> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             self.tables.migrations
         );
+        self.in_transaction()?;
         self.touch()?;
         let mut statement = self.conn.prepare(&sql)?;
         // What is bound stays bound: https://sqlite.org/c3ref/bind_blob.html
@@ -282,7 +286,7 @@ impl<'c> Ledger<'c> {
             let compatible = row.compatibility == Compatibility::Compatible;
             statement.raw_bind_parameter(5, compatible)?;
             statement.raw_bind_parameter(7, microseconds(row.took))?;
-            statement.raw_execute()?;
+            self.write("migrations", 1, || statement.raw_execute())?;
         }
         Ok(())
     }
@@ -294,19 +298,18 @@ impl<'c> Ledger<'c> {
     /// Deletes a row, and what is on record of its migration: that does not fit another run of it.
     pub(crate) fn delete(&self, version: Version) -> Result<()> {
         self.forget_recorded(version)?;
-        let sql = format!("DELETE FROM {} WHERE version = ?1", self.tables.migrations);
-        self.touch()
-            .and_then(|()| self.conn.execute(&sql, [version.0]))
-            .map(drop)
+        self.in_transaction()
+            .and_then(|()| self.touch())
+            .and_then(|()| self.erase("migrations", "version = ?1", [version.0]))
             .map_err(Error::sqlite("deleting a row of the ledger"))
     }
 
     /// Makes a repeatable's row one that no text matches: it will run again.
     pub(crate) fn outdate(&self, version: Version) -> Result<()> {
         let sql = format!("UPDATE {} SET checksum = '' WHERE version = ?1", self.tables.migrations);
-        self.touch()
-            .and_then(|()| self.conn.execute(&sql, [version.0]))
-            .map(drop)
+        self.in_transaction()
+            .and_then(|()| self.touch())
+            .and_then(|()| self.write("migrations", 1, || self.conn.execute(&sql, [version.0])))
             .map_err(Error::sqlite("amending a row of the ledger"))
     }
 
@@ -321,9 +324,9 @@ impl<'c> Ledger<'c> {
         let down = entry.down.as_deref().map(Script::stored);
         let compatible = entry.compatibility == Compatibility::Compatible;
         let values = params![version.0, name, entry.checksum(), down, compatible];
-        self.touch()
-            .and_then(|()| self.conn.execute(&sql, values))
-            .map(drop)
+        self.in_transaction()
+            .and_then(|()| self.touch())
+            .and_then(|()| self.write("migrations", 1, || self.conn.execute(&sql, values)))
             .map_err(Error::sqlite("amending a row of the ledger"))
     }
 
@@ -352,6 +355,7 @@ impl<'c> Ledger<'c> {
         if deeds.peek().is_none() {
             return Ok(());
         }
+        self.in_transaction()?;
         let sql = format!(
             "INSERT INTO {} (at, action, version, name, reason, detail, app_version)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -367,7 +371,7 @@ impl<'c> Ledger<'c> {
             statement.raw_bind_parameter(4, name)?;
             statement.raw_bind_parameter(5, reason)?;
             statement.raw_bind_parameter(6, detail)?;
-            statement.raw_execute()?;
+            self.write("history", 1, || statement.raw_execute())?;
         }
         Ok(())
     }
@@ -459,25 +463,23 @@ impl<'c> Ledger<'c> {
         let ago = format!("-{:.3}", took.as_secs_f64());
         let values =
             params![name, revision, rows_changed, ago, microseconds(took), self.app_version];
-        self.conn
-            .execute(&sql, values)
-            .map(drop)
+        self.in_transaction()
+            .and_then(|()| self.write("seeds", 1, || self.conn.execute(&sql, values)))
             .map_err(Error::sqlite("writing a seed's sentinel"))
     }
 
     /// Forgets that one seed or backfill has run.
     pub(crate) fn forget_seed(&self, name: &str) -> Result<()> {
-        self.conn
-            .execute(&format!("DELETE FROM {} WHERE name = ?1", self.tables.seeds), [name])
-            .map(drop)
+        self.in_transaction()
+            .and_then(|()| self.erase("seeds", "name = ?1", [name]))
             .map_err(Error::sqlite("deleting a seed's sentinel"))
     }
 
     /// Forgets every sentinel: nothing of what the seeds wrote is left.
     pub(crate) fn forget_seeds(&self) -> Result<()> {
-        self.conn
-            .execute(&format!("DELETE FROM {}", self.tables.seeds), [])
-            .and_then(|_| self.forget_skipped(None))
+        self.in_transaction()
+            .and_then(|()| self.erase("seeds", "1", []))
+            .and_then(|()| self.forget_skipped(None))
             .map_err(Error::sqlite("deleting the seeds' sentinels"))
     }
 }

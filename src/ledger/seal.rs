@@ -152,7 +152,8 @@ impl Ledger<'_> {
         let word = Untouched::new(format::schema_version(self.conn)?);
         let sql =
             format!("REPLACE INTO {} (rowid, key, value) VALUES (?1, ?2, ?3)", self.tables.state);
-        self.conn.execute(&sql, params![word.row, format::UNTOUCHED, word.to_text()]).map(drop)
+        let values = params![word.row, format::UNTOUCHED, word.to_text()];
+        self.write("state", 1, || self.conn.execute(&sql, values))
     }
 
     /// Says that what is applied is about to change, and takes the triggers away until it is sealed
@@ -160,8 +161,7 @@ impl Ledger<'_> {
     /// [switched off](https://sqlite.org/c3ref/c_dbconfig_defensive.html), and one that allows none
     /// to fire would refuse the write.
     pub(super) fn touch(&self) -> rusqlite::Result<()> {
-        let sql = format!("DELETE FROM {} WHERE key = '{}'", self.tables.state, format::UNTOUCHED);
-        self.conn.execute(&sql, [])?;
+        self.erase("state", "key = ?1", [format::UNTOUCHED])?;
         allowed(format::drop_triggers(self.conn, &self.tables.prefix)).map(drop)
     }
 

@@ -43,9 +43,10 @@ impl Ledger<'_> {
     /// Writes the checksum of a seed's file beside its sentinel.
     pub(crate) fn note_content(&self, name: &str, content: &str) -> Result<()> {
         let sql = format!("UPDATE {} SET cursor = ?2 WHERE name = ?1", self.tables.seeds);
-        self.conn
-            .execute(&sql, params![name, content])
-            .map(drop)
+        self.in_transaction()
+            .and_then(|()| {
+                self.write("seeds", 1, || self.conn.execute(&sql, params![name, content]))
+            })
             .map_err(Error::sqlite("writing a seed's sentinel"))
     }
 }

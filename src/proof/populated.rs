@@ -11,7 +11,7 @@ use super::empty::Empty;
 use super::lab::{Keys, Lab, Stage, State};
 use super::rows::{Filled, Which};
 use super::told::{finding, found, list};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::finding::{Check, Finding};
 use crate::lint::Hit;
 use crate::migration::{Target, Version};
@@ -63,7 +63,7 @@ impl<'l> Populated<'l> {
         let lab = self.lab;
         self.fill(Which::All, findings)?;
         let before = lab.state(&self.conn)?;
-        let was_stale = stale_indexes(&self.conn);
+        let was_stale = stale_indexes(&self.conn).map_err(Error::sqlite(ASKING))?;
         let conn = lab.copy(&self.conn, Keys::On)?;
         let entry = lab.entry(stage);
         let report = match self.go_up(&conn, stage, findings)? {
@@ -83,7 +83,7 @@ impl<'l> Populated<'l> {
         if let Some(entry) = entry {
             warned(entry, &report, hits);
         }
-        for index in stale_indexes(&self.conn) {
+        for index in stale_indexes(&self.conn).map_err(Error::sqlite(ASKING))? {
             if !was_stale.contains(&index) {
                 let what = format!("the full text index `{index}` does not fit its rows");
                 let (rule, file) = (Rule::StaleFullText, stage.file.clone());
@@ -258,18 +258,21 @@ fn emptied(was: &Rows, now: &Rows) -> Vec<String> {
     fewer.map(|(column, _)| format!("`{column}`")).collect()
 }
 
+const ASKING: &str = "looking for full text indexes that do not fit their rows";
+
 /// The FTS5 indexes that do not fit their rows. With rank 1 the content table is compared too:
 /// <https://sqlite.org/fts5.html#the_integrity_check_command>.
-fn stale_indexes(conn: &Connection) -> Vec<String> {
+fn stale_indexes(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT name FROM main.sqlite_master
                WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%fts5%'";
-    let names = conn.prepare(sql).and_then(|mut statement| {
-        statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()
-    });
+    let mut statement = conn.prepare(sql)?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    let mut names = names.collect::<rusqlite::Result<Vec<String>>>()?;
     let is_stale = |index: &String| {
         let index = quoted(index);
         let sql = format!("INSERT INTO {index}({index}, rank) VALUES ('integrity-check', 1)");
         conn.execute_batch(&sql).is_err()
     };
-    names.unwrap_or_default().into_iter().filter(is_stale).collect()
+    names.retain(is_stale);
+    Ok(names)
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use super::RowsLost;
+use crate::error::is_about_sql;
 use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::migration::Version;
@@ -124,8 +125,12 @@ impl<'a> Watch<'a> {
             counts.insert(name.to_ascii_lowercase(), (begins, count(&name)?));
         }
         for name in keepers(self.conn)? {
-            // One whose module is not there cannot be counted, nor changed.
-            counts.extend(count(&name).ok().map(|rows| (name.to_ascii_lowercase(), (0, rows))));
+            match count(&name) {
+                Ok(rows) => drop(counts.insert(name.to_ascii_lowercase(), (0, rows))),
+                // One whose module is not there cannot be counted, nor changed.
+                Err(error) if is_about_sql(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(counts)
     }

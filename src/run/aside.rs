@@ -3,9 +3,8 @@
 
 use rusqlite::Connection;
 
-use super::statements::is_about_sql;
 use super::{Job, objects};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_about_sql};
 use crate::plan::{Direction, Step, Work};
 use crate::sql::{Action, Object, Script, quoted};
 

@@ -2,8 +2,8 @@
 
 use rusqlite::Connection;
 
-use super::statements::is_about_sql;
 use super::table::{has_word, holding, schema_of};
+use crate::error::is_about_sql;
 use crate::sql::action::Name;
 use crate::sql::{Verb, quoted};
 

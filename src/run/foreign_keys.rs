@@ -6,8 +6,8 @@ use std::hash::{Hash as _, Hasher as _};
 
 use rusqlite::{Connection, ffi};
 
-use super::statements::{is_about_sql, shown, without_sql};
-use crate::error::{Error, Result};
+use super::statements::{shown, without_sql};
+use crate::error::{Error, Result, is_about_sql};
 use crate::sql::quoted;
 use crate::sql::token::{Kind, tokens, unquoted};
 

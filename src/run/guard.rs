@@ -7,9 +7,8 @@ use super::deletes::Deletes;
 use super::foreign_keys::acting_children;
 use super::rebuilt::{Loss, Rebuilt, shown};
 use super::session::enforces_foreign_keys;
-use super::statements::is_about_sql;
 use super::table::{self, Table};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_about_sql};
 use crate::plan::{DataLoss, Strictness};
 use crate::sql::action::{Change, Name};
 use crate::sql::losses::{DroppedTable, Losses, can_lose, drops, is_schema, makes_views, names};
@@ -210,7 +209,7 @@ impl<'a> Guard<'a> {
                 self.refuse_unkept(at)?;
                 Ok(None)
             }
-            Action::Unknown if self.writes(statement) => {
+            Action::Unknown if self.writes(at, statement)? => {
                 let what = "run a statement of which it cannot be told what it loses".to_owned();
                 self.lose(at, "", None, 0, what)?;
                 Ok(None)
@@ -254,8 +253,12 @@ impl<'a> Guard<'a> {
     }
 
     /// Whether a statement that we do not understand is one to SQLite, and one that writes.
-    fn writes(&self, statement: &Statement) -> bool {
-        self.conn.prepare(self.script.sql(statement)).is_ok_and(|statement| !statement.readonly())
+    fn writes(&self, at: usize, statement: &Statement) -> Result<bool> {
+        match self.conn.prepare(self.script.sql(statement)) {
+            Ok(statement) => Ok(!statement.readonly()),
+            Err(error) if is_about_sql(&error) => Ok(false),
+            Err(error) => Err(self.undetermined(at, error)),
+        }
     }
 
     fn before_drop_column(&mut self, at: usize, table: &Name, column: &str) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use rusqlite::Transaction;
 
-use super::lock::roll_back;
+use super::lock::{refuse_lost, roll_back};
 use crate::error::{Error, Result};
 use crate::migration::BoxError;
 
@@ -49,8 +49,11 @@ pub(crate) fn lend<T>(
 ) -> Result<(T, Stands)> {
     let run = |sql| tx.execute_batch(sql);
     let failed = |error| Error::sqlite("lending the transaction to a function")(error);
+    // Without a transaction the savepoint would begin one of its own.
+    refuse_lost(tx)?;
     if enforced {
         run(PIN).map_err(failed)?;
+        refuse_lost(tx)?;
     }
     run(LEND).map_err(failed)?;
     let returned = borrower(tx);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, LostTransaction, Result};
 use crate::event::Event;
 
 /// A function of the application that is told of events.
@@ -153,6 +153,18 @@ impl<'a> BusyTimeout<'a> {
 impl Drop for BusyTimeout<'_> {
     fn drop(&mut self) {
         let _ = self.conn.busy_timeout(Duration::from_millis(self.milliseconds));
+    }
+}
+
+/// Refuses to go on where the transaction is gone that the next statement belongs to. SQLite answers
+/// some failures, such as `SQLITE_NOMEM` and `SQLITE_IOERR`, by rolling the whole transaction back,
+/// and what runs after that would stay whatever becomes of the rest:
+/// <https://sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction>.
+pub(crate) fn refuse_lost(conn: &Connection) -> Result<()> {
+    match conn.is_autocommit() {
+        true => Err(Error::from(ErrorKind::Sqlite { doing: "going on in the transaction" })
+            .because(LostTransaction)),
+        false => Ok(()),
     }
 }
 

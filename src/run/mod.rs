@@ -24,7 +24,7 @@ pub(crate) mod statements;
 pub(crate) mod table;
 pub(crate) mod undo;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -47,6 +47,7 @@ use guard::Terms;
 use lock::{Ear, Patience};
 use seeds::Sowing;
 use segment::Call;
+use session::Settings;
 use undo::PutBack;
 
 /// Everything a run has to know and does not change.
@@ -76,6 +77,8 @@ pub(crate) struct Job<'a> {
     pub(crate) program: Option<Program>,
     /// Whether the connection enforces foreign keys when nobody switches them off.
     pub(crate) enforces: bool,
+    /// Whether settings of the connection could not be put back as they were.
+    pub(crate) lost_settings: Cell<bool>,
 }
 
 /// A run: the job, and what has been done and committed of it.
@@ -128,7 +131,16 @@ fn carry_out<'a>(
     report.took = clock.elapsed();
     match result {
         Ok(()) => Ok(report),
-        Err(error) => Err(still_open(job.conn, error).after(report)),
+        Err(error) => {
+            let error = match job.lost_settings.get() {
+                true => error.advise(
+                    "close this connection, some of whose settings could not be put back, and start again \
+                     on another",
+                ),
+                false => error,
+            };
+            Err(still_open(job.conn, error).after(report))
+        }
     }
 }
 
@@ -140,7 +152,7 @@ fn still_open(conn: &Connection, error: Error) -> Error {
         return error;
     }
     error
-        .changed("its transaction could not be rolled back and is still open")
+        .also("its transaction could not be rolled back and is still open")
         .advise("execute ROLLBACK on this connection, or close it, and start again")
 }
 
@@ -351,6 +363,11 @@ fn fixed(goal: Goal, plan: &Plan) -> Goal {
 }
 
 impl<'a> Job<'a> {
+    /// Remembers settings, and that they could not be put back where that fails.
+    fn remember_settings(&self, may_change: impl Fn(&str) -> bool) -> Result<Settings<'_>> {
+        Ok(Settings::remember(self.conn, may_change)?.telling(&self.lost_settings))
+    }
+
     pub(crate) fn tell(&self, event: &Event<'_>) {
         if let Some(listener) = self.listener {
             listener(event);

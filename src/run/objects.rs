@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::statements::{is_about_sql, without_sql};
-use crate::error::{Error, Result};
+use super::statements::without_sql;
+use crate::error::{Error, Result, is_about_sql};
 use crate::sql::quoted;
 use crate::sql::token::{Kind, tokens, unquoted};
 
@@ -127,12 +127,12 @@ impl Trigger {
 fn columns(conn: &Connection, table: &str) -> rusqlite::Result<Vec<(String, bool)>> {
     let mut statement =
         conn.prepare("SELECT name, hidden = 0 FROM pragma_table_xinfo(?1, 'main')")?;
-    // A view that does not work has no columns to tell.
-    let rows = match statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?))) {
-        Ok(rows) => rows,
-        Err(_) => return Ok(Vec::new()),
-    };
-    Ok(rows.flatten().collect())
+    let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    match rows.collect() {
+        // A view that does not work has no columns to tell.
+        Err(error) if is_about_sql(&error) => Ok(Vec::new()),
+        columns => columns,
+    }
 }
 
 /// `INSERT`, `DELETE` or `UPDATE`: the first of them in the trigger's head.

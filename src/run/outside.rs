@@ -7,7 +7,6 @@ use rusqlite::Connection;
 use super::guard::{Guard, Verdict};
 use super::lock::roll_back;
 use super::segment::commit_failed;
-use super::session::Settings;
 use super::{Run, empty_downs, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -27,7 +26,7 @@ impl Run<'_> {
             finished: 0,
             revert: step.direction == Direction::Revert,
         };
-        let settings = Settings::remember(job.conn, |_| true)?;
+        let settings = job.remember_settings(|_| true)?;
         let statements: Vec<&Statement> = script.statements.iter().collect();
         let terms = job.terms(script, true);
         let mut guard =

@@ -7,7 +7,6 @@ use rusqlite::types::ValueRef;
 
 use super::lend::{Stands, TAKEN_BACK, is_sqlites, lend};
 use super::segment::commit_failed;
-use super::session::Settings;
 use super::statements::without_sql;
 use super::undo::Recorder;
 use super::{Job, Run};
@@ -88,7 +87,7 @@ impl Run<'_> {
         let Some(seed) = job.seeds.seed(name) else {
             return Ok(());
         };
-        let settings = Settings::remember(job.conn, |_| true)?;
+        let settings = job.remember_settings(|_| true)?;
         let tx = job.patience.begin()?;
         let applied = job.applied()?;
         let plan = job.plan_from(&applied, self.goal)?;

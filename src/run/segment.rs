@@ -9,9 +9,10 @@ use super::aside::Aside;
 use super::code_guard::CodeGuard;
 use super::foreign_keys::{Touched, Wrongs, names};
 use super::guard::{Guard, Verdict};
-use super::lend::{Stands, lend};
+use super::lend::{Stands, TAKEN_BACK, is_sqlites, lend};
+use super::lock::refuse_lost;
 use super::objects::{self, Broken};
-use super::session::{KeysOff, Settings};
+use super::session::KeysOff;
 use super::undo::Recorder;
 use super::{Made, Run, empty_downs, statements};
 use crate::error::{Error, ErrorKind, Result};
@@ -45,7 +46,7 @@ impl<'a> Run<'a> {
         let preview = plan.first_segment();
         let code = preview.iter().any(|step| job.code(&step.work).is_some());
         let named = self.pragmas(preview);
-        let settings = Settings::remember(job.conn, |name| code || named.contains(name))?;
+        let settings = job.remember_settings(|name| code || named.contains(name))?;
         drop(named);
         let off = preview.first().is_some_and(|step| step.foreign_keys == ForeignKeys::Off);
         let keys = if off { Some(KeysOff::switch(job.conn)?) } else { None };
@@ -157,13 +158,12 @@ impl<'a> Run<'a> {
             done.push((took, verdict.waived));
         }
         self.report.warnings.extend(empty_downs::warnings(job.set, steps));
+        refuse_lost(tx)?;
         let back = aside.map_or(Ok(Vec::new()), |aside| aside.put_back(tx))?;
         self.after(steps, before)?;
+        refuse_lost(tx)?;
         self.write_ledger(steps, &done, applied, &back)?;
-        refuse_ended(tx, || {
-            let label = steps.last().map(|step| job.label(step)).unwrap_or_default();
-            ended(label)
-        })
+        refuse_lost(tx)
     }
 
     /// Says also how many rows it changed.
@@ -236,6 +236,7 @@ impl<'a> Run<'a> {
                 Some(guard) => guard.before_statement(at)?,
                 None => None,
             };
+            refuse_lost(tx)?;
             rows += statements::execute(tx, script, statement)
                 .map_err(|error| self.explain(error, before))?;
             refuse_ended(tx, || {
@@ -270,10 +271,11 @@ impl<'a> Run<'a> {
             (Ok(()), Stands::No) => return Err(ended(entry.label().to_owned())),
             (Err(error), stands) => {
                 let kind = ErrorKind::Code { name: entry.label().to_owned() };
+                let changed = if is_sqlites(&error) { TAKEN_BACK } else { SELF_ENDED };
                 let failed = Error::from(kind).because(error);
                 return Err(match stands {
                     Stands::Yes => failed,
-                    Stands::No => failed.changed(SELF_ENDED),
+                    Stands::No => failed.changed(changed),
                 });
             }
         }

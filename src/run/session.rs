@@ -1,5 +1,7 @@
 //! Settings of the connection, put back as they were on every way out.
 
+use std::cell::Cell;
+
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -110,6 +112,8 @@ fn scopes(name: &str) -> &'static [&'static str] {
 pub(crate) struct Settings<'c> {
     conn: &'c Connection,
     saved: Vec<(&'static str, &'static str, Value)>,
+    /// Is set where `Drop` could not put them all back.
+    lost: Option<&'c Cell<bool>>,
 }
 
 impl<'c> Settings<'c> {
@@ -127,7 +131,13 @@ impl<'c> Settings<'c> {
                 saved.extend(value.map(|value| (*scope, name, value)));
             }
         }
-        Ok(Settings { conn, saved })
+        Ok(Settings { conn, saved, lost: None })
+    }
+
+    /// Sets the flag if `Drop` cannot put them all back.
+    pub(crate) fn telling(mut self, lost: &'c Cell<bool>) -> Self {
+        self.lost = Some(lost);
+        self
     }
 
     /// An interrupt takes down one attempt and not the next.
@@ -154,7 +164,9 @@ impl<'c> Settings<'c> {
 
 impl Drop for Settings<'_> {
     fn drop(&mut self) {
-        let _ = self.put_back();
+        if let (Err(_), Some(lost)) = (self.put_back().or_else(|_| self.put_back()), self.lost) {
+            lost.set(true);
+        }
     }
 }
 
@@ -217,7 +229,8 @@ impl<'c> KeysOff<'c> {
 
     fn put_back(&mut self) -> rusqlite::Result<()> {
         if self.was_on {
-            self.conn.execute_batch("PRAGMA foreign_keys = ON")?;
+            // Unlike a PRAGMA it takes no memory, cannot be interrupted, and is never ignored.
+            self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
             self.was_on = false;
         }
         Ok(())

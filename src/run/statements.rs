@@ -1,7 +1,7 @@
 //! Executes a script's statements one by one, and tells where one failed.
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, ffi};
+use rusqlite::{Connection, ffi};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::{Script, Statement, complaint};
@@ -63,13 +63,6 @@ pub(crate) fn without_sql(error: rusqlite::Error, sql: &str) -> (usize, rusqlite
         None if error.to_string() == "incomplete input" => (sql.len(), error),
         None => (0, error),
     }
-}
-
-/// Whether SQLite refused a statement for what it says, and not because somebody interrupted it,
-/// the disk is full, or the like.
-pub(crate) fn is_about_sql(error: &rusqlite::Error) -> bool {
-    // The variant that tells a place has no code to ask for, and is always about the statement.
-    matches!(error.sqlite_error_code(), None | Some(ErrorCode::Unknown))
 }
 
 /// Runs a verify script: each statement is a query for rows that are wrong.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::error::is_about_sql;
 use crate::ledger::format::IS_OWN_TRIGGER;
 use crate::schema::shadows;
 use crate::sql::action::Name;
@@ -261,10 +262,14 @@ fn referred(conn: &Connection, table: &str) -> rusqlite::Result<Option<Referred>
                 "SELECT max(rowid), total(rowid), total(rowid * 1.0 * rowid) FROM main.{}",
                 quoted(table)
             );
-            // There is none WITHOUT ROWID, where a key takes its place.
             let rowids =
                 conn.query_row(&sums, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-            return Ok(rowids.ok().map(|rowids| Referred { by, rowids }));
+            return match rowids {
+                Ok(rowids) => Ok(Some(Referred { by, rowids })),
+                // A table WITHOUT ROWID has none: a key takes its place.
+                Err(error) if is_about_sql(&error) => Ok(None),
+                Err(error) => Err(error),
+            };
         }
     }
     Ok(None)

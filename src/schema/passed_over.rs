@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::read::virtual_table;
 use super::table::{Body, Table};
 use super::{Objects, folded};
+use crate::error::is_about_sql;
 use crate::ledger::{adopt, foreign};
 use crate::sql::token::unquoted;
 
@@ -40,7 +41,7 @@ pub(super) fn forget(conn: &Connection, objects: &mut Objects) -> rusqlite::Resu
         }
     }
     if unknown {
-        passed.extend(listed(conn));
+        passed.extend(listed(conn)?);
     }
     objects.remove(|name| passed.contains(name));
     Ok(())
@@ -57,7 +58,7 @@ pub(crate) fn shadows(conn: &Connection) -> rusqlite::Result<BTreeSet<String>> {
         }
     }
     if unknown {
-        shadows.extend(listed(conn));
+        shadows.extend(listed(conn)?);
     }
     Ok(shadows)
 }
@@ -115,12 +116,16 @@ fn parts(name: &str, body: &Body) -> Parts {
 
 /// Those of modules that are not SQLite's, as far as this connection has the module. A release
 /// before 3.37 cannot tell them.
-fn listed(conn: &Connection) -> Vec<String> {
+fn listed(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'";
-    let Ok(mut statement) = conn.prepare(sql) else { return Vec::new() };
-    match statement.query_map([], |row| row.get::<_, String>(0)) {
-        Ok(rows) => rows.flatten().map(|name| folded(&name)).collect(),
-        Err(_) => Vec::new(),
+    let list = || {
+        let mut statement = conn.prepare(sql)?;
+        let rows = statement.query_map([], |row| Ok(folded(&row.get::<_, String>(0)?)))?;
+        rows.collect()
+    };
+    match list() {
+        Err(error) if is_about_sql(&error) => Ok(Vec::new()),
+        names => names,
     }
 }
 

@@ -206,13 +206,15 @@ impl Ledger<'_> {
             self.tables.migrations
         );
         let now = self.now()?;
+        self.in_transaction()?;
         self.touch()?;
         let mut statement = self.conn.prepare(&sql)?;
         for row in takeover.rows.migrations.iter().chain(&takeover.rows.repeatables) {
             let Row { version, name, checksum, down_sql, compatibility, applied_at, .. } = row;
             let compatible = *compatibility == Compatibility::Compatible;
             let at = if applied_at.is_empty() { &now } else { applied_at };
-            statement.execute(params![version.0, name, checksum, down_sql, compatible, at, 0])?;
+            let values = params![version.0, name, checksum, down_sql, compatible, at, 0];
+            self.write("migrations", 1, || statement.execute(values))?;
         }
         Ok(())
     }

@@ -10,7 +10,6 @@ mod walk;
 
 use std::time::{Duration, Instant};
 
-use super::session::Settings;
 use super::{Job, Run, preflight};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -185,7 +184,7 @@ impl<'a> Run<'a> {
         last: bool,
     ) -> Result<(End, Progress)> {
         let job = self.job;
-        let settings = Settings::remember(job.conn, |_| true)?;
+        let settings = job.remember_settings(|_| true)?;
         let pause = match occasion {
             Occasion::Background => Duration::from_millis(25),
             Occasion::Start | Occasion::Gate => Duration::from_millis(2),

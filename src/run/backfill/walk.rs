@@ -4,6 +4,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 use super::super::statements::shown;
+use crate::error::is_about_sql;
 use crate::seed::{CursorFault, Update, kind};
 use crate::sql::quoted;
 use crate::sql::token::{Kind, Token, tokens, unquoted};
@@ -243,10 +244,14 @@ fn key(conn: &Connection, table: &str) -> Result<Key, WalkFailure> {
     let rowids: Vec<&str> = ROWIDS.into_iter().filter(|name| !taken(name)).collect();
     let free = rowids.first().copied();
     // A table WITHOUT ROWID has no such column, and a free name of it does not compile.
-    let rowid = |name: &str| {
-        conn.prepare(&format!("SELECT {name} FROM main.{} LIMIT 0", quoted(table))).is_ok()
+    let rowid = |name: &str| match conn
+        .prepare(&format!("SELECT {name} FROM main.{} LIMIT 0", quoted(table)))
+    {
+        Ok(_) => Ok(true),
+        Err(error) if is_about_sql(&error) => Ok(false),
+        Err(error) => Err(error),
     };
-    let has_rowid = free.is_none_or(rowid);
+    let has_rowid = free.map_or(Ok(true), rowid)?;
     let indexed: bool = conn.query_row(
         "SELECT EXISTS (SELECT 1 FROM pragma_index_list(?1, 'main') WHERE origin = 'pk')",
         [table],

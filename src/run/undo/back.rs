@@ -13,6 +13,7 @@ use super::{image, place, refuse_temp_triggers, values};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{ChangedRow, Ledger, Record};
 use crate::plan::ChangedSince;
+use crate::run::lock::refuse_lost;
 use crate::run::session::Settings;
 use crate::run::statements::shown;
 
@@ -47,7 +48,9 @@ pub(crate) fn put_back(
     conn.execute_batch("PRAGMA ignore_check_constraints = ON")
         .map_err(Error::sqlite("switching CHECK constraints off"))?;
     let before = conn.total_changes();
+    refuse_lost(conn)?;
     work.delete()?;
+    refuse_lost(conn)?;
     work.insert()?;
     let rows = conn.total_changes().saturating_sub(before);
     work.compare()?;

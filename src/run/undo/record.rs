@@ -11,6 +11,7 @@ use super::virtual_tables::{shadows, virtual_table};
 use super::{Terms, cannot_record, image, refuse_temp_triggers, values};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{ChangedRow, Ledger, Recorded, Recording};
+use crate::run::lock::refuse_lost;
 use crate::sql::{Script, quoted};
 
 /// Recording since [`start`](Recorder::start), until [`finish`](Recorder::finish) or a drop, which
@@ -99,6 +100,7 @@ impl<'c> Recorder<'c> {
             kind,
         });
         let schema = schema_version(conn)?;
+        refuse_lost(conn)?;
         // The guard comes first: what is made and not dropped would go on recording.
         let recorder = Recorder {
             conn,
