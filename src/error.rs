@@ -357,6 +357,19 @@ impl From<LostTransaction> for rusqlite::Error {
     }
 }
 
+/// An error of ours that came through functions which return SQLite's.
+fn carried<E: std::error::Error + 'static>(
+    error: rusqlite::Error,
+) -> std::result::Result<E, rusqlite::Error> {
+    match error {
+        rusqlite::Error::ToSqlConversionFailure(source) => match source.downcast::<E>() {
+            Ok(found) => Ok(*found),
+            Err(source) => Err(rusqlite::Error::ToSqlConversionFailure(source)),
+        },
+        error => Err(error),
+    }
+}
+
 fn because_of(triggers: &[String]) -> String {
     match triggers {
         [] => String::new(),
@@ -462,15 +475,15 @@ impl Error {
 
     #[cold]
     fn of_sqlite(doing: &'static str, error: rusqlite::Error) -> Error {
-        let error = match error {
-            rusqlite::Error::ToSqlConversionFailure(source) => match source.downcast() {
-                Ok(found) => {
-                    let NotWritten { table, triggers } = *found;
-                    return ErrorKind::NotWritten { table, triggers }.into();
-                }
-                Err(source) => rusqlite::Error::ToSqlConversionFailure(source),
-            },
-            error => error,
+        let error = match carried::<NotWritten>(error) {
+            Ok(NotWritten { table, triggers }) => {
+                return ErrorKind::NotWritten { table, triggers }.into();
+            }
+            Err(error) => error,
+        };
+        let error = match carried::<LostTransaction>(error) {
+            Ok(lost) => return Error::from(ErrorKind::Sqlite { doing }).because(lost),
+            Err(error) => error,
         };
         let told = Error::from(ErrorKind::Sqlite { doing });
         let told = match error.sqlite_error_code() {

@@ -470,8 +470,7 @@ impl<'c> Ledger<'c> {
 
     /// Forgets that one seed or backfill has run.
     pub(crate) fn forget_seed(&self, name: &str) -> Result<()> {
-        self.in_transaction()
-            .and_then(|()| self.erase("seeds", "name = ?1", [name]))
+        self.erase("seeds", "name = ?1", [name])
             .map_err(Error::sqlite("deleting a seed's sentinel"))
     }
 
