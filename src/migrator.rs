@@ -277,7 +277,8 @@ impl Migrator {
         let tx = job.patience.begin()?;
         ledger.create()?;
         let amended = repair(&job, why)?;
-        job.patience.commit(&tx, || ledger.read().map(|applied| applied.mark.is_none()))?;
+        let history = ledger.history()?;
+        job.patience.commit(&tx, &ledger, || Ok(ledger.history()? == history))?;
         told(Ok(Report { amended, took: clock.elapsed(), ..Report::default() }))
     }
 }

@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::ledger::{Applied, Deed, Record, Recorded};
 use crate::migrator::{Migrator, told};
 use crate::plan::Goal;
-use crate::report::{Done, HistoryEntry, Report};
+use crate::report::{Done, Report};
 use crate::run::lock::Patience;
 use crate::run::{self, Job, preflight, undo};
 
@@ -103,7 +103,7 @@ impl Migrator {
             report.forgotten.push(Done::in_ledger(version, name));
         }
         let left = ledger.read()?.records;
-        patience.commit(&tx, || Ok(ledger.read()?.records == left))?;
+        patience.commit(&tx, &ledger, || Ok(ledger.read()?.records == left))?;
         report.took = clock.elapsed();
         told(Ok(report))
     }
@@ -168,16 +168,36 @@ impl Migrator {
             }
         };
         let recorded = source.record(self.wait, |copy| self.record_restore(copy, path));
-        source.put_into(conn, self.wait, &tell)?;
-        if recorded.is_err() {
-            self.record_restore(conn, path).map_err(|error| {
-                error.changed(
-                    "the backup is restored, but that could not be recorded in its history",
-                )
-            })?;
+        let before = self.ledger_of(conn)?.history().ok();
+        if let Err(error) = source.put_into(conn, self.wait, &tell) {
+            if !error.is_ambiguous() {
+                return Err(error);
+            }
+            let to_be = self.ledger_of(source.conn())?.history().ok();
+            let ledger = self.ledger_of(conn)?;
+            let stored = || match ledger.history() {
+                Ok(now) if before.as_ref() == Some(&now) && before != to_be => Ok(false),
+                Ok(now) if to_be.as_ref() == Some(&now) && before != to_be => Ok(true),
+                Ok(_) => {
+                    Err(ErrorKind::Sqlite { doing: "telling the database from the backup" }.into())
+                }
+                Err(error) => Err(error),
+            };
+            Patience::new(conn, self.wait, self.listener())?.settle(error, stored)?;
         }
         let restored = Some(path.to_owned());
-        told(Ok(Report { restored, took: clock.elapsed(), ..Report::default() }))
+        let mut report = Report { restored, ..Report::default() };
+        if recorded.is_err() {
+            self.record_restore(conn, path).map_err(|error| {
+                let told = match error.is_unknown() {
+                    true => "the backup is restored, but it is not known whether that is recorded",
+                    false => "the backup is restored, but that could not be recorded",
+                };
+                error.changed(format!("{told} in its history")).after(report.clone())
+            })?;
+        }
+        report.took = clock.elapsed();
+        told(Ok(report))
     }
 
     /// What the ledger says, if it can be read at all: a damaged database is one to restore.
@@ -198,8 +218,7 @@ impl Migrator {
         ledger.create()?;
         let detail = Some(name.as_ref());
         ledger.record([Deed { action: "restore", detail, ..Deed::default() }])?;
-        let is_last =
-            |entry: &HistoryEntry| entry.action == "restore" && entry.detail.as_deref() == detail;
-        patience.commit(&tx, || Ok(ledger.history()?.last().is_some_and(is_last)))
+        let history = ledger.history()?;
+        patience.commit(&tx, &ledger, || Ok(ledger.history()? == history))
     }
 }

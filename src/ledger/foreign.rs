@@ -39,7 +39,10 @@ pub(crate) fn inspect(conn: &Connection, prefix: &str) -> Result<Found> {
     let mut found = Found::default();
     let mut undo = 0;
     let tables = tables(conn, prefix).map_err(Error::sqlite("looking for the ledger's tables"))?;
-    for table in tables {
+    for (table, kind) in tables {
+        if let Some(looks_like) = kind {
+            return Err(ErrorKind::ForeignLedger { table, looks_like, adopt: None }.into());
+        }
         let what = table.get(prefix.len() + 1..).unwrap_or_default().to_ascii_lowercase();
         let mut known = TABLES.iter().chain(&UNDO).chain([&SKIPPED]);
         let Some((name, definition)) = known.find(|(name, _)| *name == what) else {
@@ -83,15 +86,20 @@ fn foreign(conn: &Connection, table: String, name: &str) -> Error {
     ErrorKind::ForeignLedger { table, looks_like, adopt }.into()
 }
 
-/// Tables and views of our names.
-fn tables(conn: &Connection, prefix: &str) -> rusqlite::Result<Vec<String>> {
+/// What has one of our names, and what it is where that is not an ordinary table. A view can show any
+/// rows and pass over what is written to it.
+fn tables(conn: &Connection, prefix: &str) -> rusqlite::Result<Vec<(String, Option<String>)>> {
     let mut statement = conn.prepare(
-        "SELECT name FROM main.sqlite_master
+        "SELECT name,
+                CASE WHEN type = 'view' THEN 'it is a view'
+                     WHEN rootpage = 0 THEN 'it is a virtual table' END
+         FROM main.sqlite_master
          WHERE name COLLATE NOCASE IN (?1, ?2, ?3, ?4, ?5, ?6, ?7) AND type IN ('table', 'view')",
     )?;
     let ours = TABLES.iter().chain(&UNDO).chain([&SKIPPED]);
     let names = ours.map(|(what, _)| format!("{prefix}_{what}"));
-    let rows = statement.query_map(params_from_iter(names), |row| row.get(0))?;
+    let rows =
+        statement.query_map(params_from_iter(names), |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.collect()
 }
 

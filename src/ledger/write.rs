@@ -4,8 +4,9 @@
 //! <https://sqlite.org/lang_createtrigger.html#the_raise_function>. What is not stored must not
 //! count as stored, or a seed runs again and again and a migration runs a second time.
 
-use super::Ledger;
-use crate::error::{LostTransaction, NotWritten};
+use super::format::IS_OWN_TRIGGER;
+use super::{Ledger, owned};
+use crate::error::{Error, ErrorKind, LostTransaction, NotWritten, Result};
 
 /// Which of the ledger's tables, by what stands after the prefix.
 pub(super) type Table = &'static str;
@@ -65,6 +66,21 @@ impl Ledger<'_> {
         }
     }
 
+    /// Before a commit: refuses it where triggers wrote something while the ledger was written to, and
+    /// what is to be `stored` is not there any more.
+    pub(crate) fn refuse_undone(&self, stored: &dyn Fn() -> Result<bool>) -> Result<()> {
+        if !self.has_triggers.take() || stored()? {
+            return Ok(());
+        }
+        let tables = owned(self.prefix());
+        let found = tables.map(|table| Ok((self.triggers_on(&table)?, table)));
+        let found = found.collect::<rusqlite::Result<Vec<_>>>();
+        let found = found.map_err(Error::sqlite("looking for triggers on the ledger's tables"))?;
+        let (triggers, table) =
+            found.into_iter().find(|(triggers, _)| !triggers.is_empty()).unwrap_or_default();
+        Err(ErrorKind::NotWritten { table, triggers }.into())
+    }
+
     fn not_written(&self, table: Table) -> rusqlite::Error {
         let table = format!("{}_{table}", self.prefix());
         match self.triggers_on(&table) {
@@ -73,14 +89,15 @@ impl Ledger<'_> {
         }
     }
 
-    /// The triggers on a table, those in TEMP too.
+    /// The triggers on a table that are not the ledger's own, those in TEMP too.
     fn triggers_on(&self, table: &str) -> rusqlite::Result<Vec<String>> {
-        let mut statement = self.conn.prepare(
+        let sql = format!(
             "SELECT name FROM main.sqlite_master
-             WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE
+             WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE AND NOT {IS_OWN_TRIGGER}
              UNION ALL SELECT name FROM temp.sqlite_master
-             WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE",
-        )?;
+             WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE"
+        );
+        let mut statement = self.conn.prepare(&sql)?;
         let names = statement.query_map([table], |row| row.get(0))?;
         names.collect()
     }

@@ -77,7 +77,7 @@ impl Run<'_> {
             job.ledger.set_mark(mark)?;
             job.ledger.record([])?;
             let stored = || Ok(job.ledger.read()?.mark.as_ref() == Some(mark));
-            job.patience.commit(&tx, stored)?;
+            job.patience.commit(&tx, job.ledger, stored)?;
         }
         Ok(still)
     }
@@ -137,15 +137,15 @@ impl Run<'_> {
         let done = Mark { finished: at + 1, ..mark.clone() };
         job.ledger.set_mark(&done)?;
         let stored = || Ok(job.ledger.read()?.mark.as_ref() == Some(&done));
-        let committed = job.patience.commit(&tx, stored);
+        let committed = job.patience.commit(&tx, job.ledger, stored);
         committed.map_err(|error| commit_failed(error, &tx, script.file.to_string()))?;
         *mark = done;
         Ok(rows)
     }
 
     /// Where nothing is in effect the mark goes: the first statement failed and took itself back,
-    /// which one that was interrupted need not have done, or a transaction of the script's own did
-    /// and took its marks along.
+    /// which one that was interrupted or met an I/O error need not have done, or a transaction of the
+    /// script's own did and took its marks along.
     fn failed_outside(&self, error: Error, mark: &Mark, inside: bool, script: &Script) -> Error {
         let job = self.job;
         let read = job.patience.retry(|| job.ledger.read());
@@ -153,7 +153,7 @@ impl Run<'_> {
             read.ok().and_then(|applied| applied.mark).map_or(mark.finished, |m| m.finished);
         let (finished, untouched) = match inside {
             true => (stored, stored == 0),
-            false => (mark.finished, mark.finished == 0 && !error.is_interrupt()),
+            false => (mark.finished, mark.finished == 0 && !error.is_ambiguous()),
         };
         if untouched && job.patience.retry(|| job.ledger.clear_mark()).is_ok() {
             return error;
@@ -189,10 +189,16 @@ impl Run<'_> {
         let before = self.report.clone();
         if let Err(error) = self.record_outside(step, rows, took, verdict) {
             self.report = before;
-            return Err(error.changed(
-                "its statements are all in effect, but that could not be recorded: it is marked \
-                 as interrupted",
-            ));
+            return Err(match error.is_unknown() {
+                true => error.changed(
+                    "its statements are all in effect, but it is not known whether that is \
+                     recorded",
+                ),
+                false => error.changed(
+                    "its statements are all in effect, but that could not be recorded: it is \
+                     marked as interrupted",
+                ),
+            });
         }
         self.job.tell(&Event::Committed);
         Ok(())
@@ -220,7 +226,7 @@ impl Run<'_> {
         self.report.warnings.extend(empty_downs::warnings(job.set, std::slice::from_ref(step)));
         self.report.add(step, rows, took);
         self.finish_if_done()?;
-        job.patience.commit(&tx, || Ok(job.ledger.read()?.mark.is_none()))
+        job.patience.commit(&tx, job.ledger, || Ok(job.ledger.read()?.mark.is_none()))
     }
 }
 

@@ -23,6 +23,7 @@ mod killed;
 mod layouts;
 mod layouts_bad;
 mod layouts_review;
+mod ledger_writes;
 mod ledgers;
 mod lint;
 mod lockfile;
