@@ -154,7 +154,7 @@ impl Migrator {
                 let tx = patience.begin_once()?;
                 ledger.note_no_drift(prints.drift, moment)?;
                 let stored = || Ok(ledger.sight(prints.program, Some(prints.drift)).undrifted);
-                patience.commit_once(&tx, ledger, stored)
+                patience.commit_once(&tx, stored)
             };
             if let (None, Err(error)) = (preflight::read_only(conn)?, noted()) {
                 log::debug!("not noted that there is no drift: {error}");

@@ -172,8 +172,8 @@ pub enum ErrorKind {
     #[error("the ledger has lost its table `{table}`, and what is applied cannot be told")]
     #[non_exhaustive]
     LostLedger { table: String },
-    /// A write to one of the ledger's tables did not take effect, because of a trigger.
-    #[error("a write to the ledger's table `{table}` did not take effect{}", because_of(triggers))]
+    /// A trigger keeps writes to one of the ledger's tables from taking effect, or undoes them.
+    #[error("{} the ledger's table `{table}` from taking effect", which_keep(triggers))]
     #[non_exhaustive]
     NotWritten { table: String, triggers: Vec<String> },
     /// The ledger was written by a release of this library that is newer than this one.
@@ -374,11 +374,11 @@ fn carried<E: std::error::Error + 'static>(
     }
 }
 
-fn because_of(triggers: &[String]) -> String {
+fn which_keep(triggers: &[String]) -> String {
     match triggers {
-        [] => String::new(),
-        [trigger] => format!(", because of the trigger `{trigger}`"),
-        _ => format!(", because of one of the triggers on it: {}", list(triggers)),
+        [] => "something keeps writes to".to_owned(),
+        [trigger] => format!("the trigger `{trigger}` keeps writes to"),
+        _ => format!("one of the triggers {} keeps writes to", list(triggers)),
     }
 }
 

@@ -278,7 +278,7 @@ impl Migrator {
         ledger.create()?;
         let amended = repair(&job, why)?;
         let history = ledger.history()?;
-        job.patience.commit(&tx, &ledger, || Ok(ledger.history()? == history))?;
+        job.patience.commit(&tx, || Ok(ledger.history()? == history))?;
         told(Ok(Report { amended, took: clock.elapsed(), ..Report::default() }))
     }
 }

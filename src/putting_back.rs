@@ -103,7 +103,7 @@ impl Migrator {
             report.forgotten.push(Done::in_ledger(version, name));
         }
         let left = ledger.read()?.records;
-        patience.commit(&tx, &ledger, || Ok(ledger.read()?.records == left))?;
+        patience.commit(&tx, || Ok(ledger.read()?.records == left))?;
         report.took = clock.elapsed();
         told(Ok(report))
     }
@@ -219,6 +219,6 @@ impl Migrator {
         let detail = Some(name.as_ref());
         ledger.record([Deed { action: "restore", detail, ..Deed::default() }])?;
         let history = ledger.history()?;
-        patience.commit(&tx, &ledger, || Ok(ledger.history()? == history))
+        patience.commit(&tx, || Ok(ledger.history()? == history))
     }
 }

@@ -11,7 +11,7 @@ pub(crate) mod undo;
 mod write;
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -32,8 +32,6 @@ pub(crate) struct Ledger<'c> {
     app_version: Option<String>,
     /// A backup that the next lines of the history begin with.
     announced: RefCell<Option<String>>,
-    /// Whether a trigger wrote something while the ledger was written to.
-    has_triggers: Cell<bool>,
 }
 
 /// The names, in `main` and quoted: a TEMP table cannot get in between.
@@ -146,7 +144,6 @@ impl<'c> Ledger<'c> {
             },
             app_version: app_version.map(str::to_owned),
             announced: RefCell::default(),
-            has_triggers: Cell::default(),
         })
     }
 

@@ -42,6 +42,7 @@ pub(crate) struct ChangedRow {
 
 /// Writes a record: its rows one by one, then what they are the record of.
 pub(crate) struct Recording<'c> {
+    ledger: &'c Ledger<'c>,
     insert: Statement<'c>,
     first: i64,
 }
@@ -49,9 +50,10 @@ pub(crate) struct Recording<'c> {
 impl Recording<'_> {
     pub(crate) fn push(&mut self, row: &ChangedRow) -> Result<()> {
         let ChangedRow { table, key, before, after } = row;
-        self.insert
-            .execute(params![table, key, before, after])
-            .map(drop)
+        let Recording { ledger, insert, .. } = self;
+        let values = params![table, key, before, after];
+        ledger
+            .write("undo_rows", 1, || insert.execute(values))
             .map_err(Error::sqlite("recording a changed row"))
     }
 }
@@ -60,6 +62,7 @@ impl Ledger<'_> {
     /// Makes the tables, those of records too, if they are not there. Inside a write transaction.
     pub(crate) fn begin_recording(&self) -> Result<Recording<'_>> {
         let begin = || {
+            self.in_transaction()?;
             format::create(self.conn, self.prefix())?;
             format::create_undo(self.conn, self.prefix())?;
             let rows = &self.tables.undo_rows;
@@ -67,7 +70,7 @@ impl Ledger<'_> {
             let newest: i64 = self.conn.query_row(&newest, [], |row| row.get(0))?;
             let insert =
                 format!("INSERT INTO {rows} (tbl, key, before, after) VALUES (?1, ?2, ?3, ?4)");
-            Ok(Recording { insert: self.conn.prepare(&insert)?, first: newest + 1 })
+            Ok(Recording { ledger: self, insert: self.conn.prepare(&insert)?, first: newest + 1 })
         };
         begin().map_err(Error::sqlite("making room for a record of changed rows"))
     }
@@ -104,9 +107,8 @@ impl Ledger<'_> {
             rows = self.tables.undo_rows,
         );
         let values = params![version, name, revision, before, tables, first, self.app_version];
-        self.conn
-            .execute(&sql, values)
-            .map(drop)
+        self.in_transaction()
+            .and_then(|()| self.write("undo", 1, || self.conn.execute(&sql, values)))
             .map_err(Error::sqlite("recording what was changed"))
     }
 
@@ -196,18 +198,19 @@ impl Ledger<'_> {
         let Recorded::Seed { before, .. } = record.of else {
             return Ok(());
         };
-        let seeds = &self.tables.seeds;
-        let sql = match before {
-            // Of a seed from a file, which text that was is not kept.
-            Some(_) => format!(
-                "UPDATE {seeds} SET revision = ?2, cursor = CASE WHEN cursor NOT NULL THEN '' END
-                 WHERE name = ?1"
-            ),
-            None => format!("DELETE FROM {seeds} WHERE name = ?1 AND ?2 IS NULL"),
+        let name = &record.name;
+        // Of a seed from a file, which text that was is not kept.
+        let sql = format!(
+            "UPDATE {} SET revision = ?2, cursor = CASE WHEN cursor NOT NULL THEN '' END
+             WHERE name = ?1",
+            self.tables.seeds
+        );
+        let take_back = || match before {
+            Some(_) => self.write("seeds", 1, || self.conn.execute(&sql, params![name, before])),
+            None => self.erase("seeds", "name = ?1", [name]),
         };
-        self.conn
-            .execute(&sql, params![record.name, before])
-            .map(drop)
+        self.in_transaction()
+            .and_then(|()| take_back())
             .map_err(Error::sqlite("taking a seed's sentinel back"))
     }
 
@@ -241,8 +244,9 @@ impl Ledger<'_> {
         which: &str,
         value: [P; 1],
     ) -> Result<Vec<(Option<Version>, String)>> {
-        let (undo, rows) = (&self.tables.undo, &self.tables.undo_rows);
+        let undo = &self.tables.undo;
         let forget = || {
+            self.in_transaction()?;
             let mut found = self.conn.prepare(&format!(
                 "SELECT id, first_row, last_row, version, name FROM {undo} WHERE {which} ORDER BY id"
             ))?;
@@ -253,9 +257,8 @@ impl Ledger<'_> {
             })?;
             let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
             for ((id, first, last), _) in &found {
-                let sql = format!("DELETE FROM {rows} WHERE id BETWEEN ?1 AND ?2");
-                self.conn.execute(&sql, [first, last])?;
-                self.conn.execute(&format!("DELETE FROM {undo} WHERE id = ?1"), [id])?;
+                self.erase("undo_rows", "id BETWEEN ?1 AND ?2", [first, last])?;
+                self.erase("undo", "id = ?1", [id])?;
             }
             Ok(found.into_iter().map(|(_, of)| of).collect())
         };

@@ -4,9 +4,10 @@
 //! <https://sqlite.org/lang_createtrigger.html#the_raise_function>. What is not stored must not
 //! count as stored, or a seed runs again and again and a migration runs a second time.
 
+use super::Ledger;
 use super::format::IS_OWN_TRIGGER;
-use super::{Ledger, owned};
-use crate::error::{Error, ErrorKind, LostTransaction, NotWritten, Result};
+use crate::error::{LostTransaction, NotWritten};
+use crate::sql::token::{Kind, tokens, unquoted};
 
 /// Which of the ledger's tables, by what stands after the prefix.
 pub(super) type Table = &'static str;
@@ -21,8 +22,7 @@ impl Ledger<'_> {
     ) -> rusqlite::Result<()> {
         let before = self.conn.total_changes();
         let changed = execute()?;
-        self.note_write(before, changed);
-        if changed == rows { Ok(()) } else { Err(self.not_written(table)) }
+        self.refuse_disturbed(table, before, changed, rows)
     }
 
     /// Deletes what a condition matches, which has to be gone then.
@@ -36,12 +36,9 @@ impl Ledger<'_> {
         let before = self.conn.total_changes();
         let sql = format!("DELETE FROM {name} WHERE {condition}");
         let changed = self.conn.execute(&sql, values.clone())?;
-        self.note_write(before, changed);
         let left = format!("SELECT EXISTS (SELECT 1 FROM {name} WHERE {condition})");
-        match self.conn.query_row(&left, values, |row| row.get(0))? {
-            true => Err(self.not_written(table)),
-            false => Ok(()),
-        }
+        let left: bool = self.conn.query_row(&left, values, |row| row.get(0))?;
+        self.refuse_disturbed(table, before, changed, changed + usize::from(left))
     }
 
     /// Refuses to write where the transaction is gone that the write belongs to.
@@ -57,48 +54,48 @@ impl Ledger<'_> {
         format!("main.\"{}_{table}\"", self.prefix())
     }
 
-    /// Notes whether a trigger wrote something besides: it may have undone what was written.
-    /// SQLite counts what triggers change in the total only: <https://sqlite.org/c3ref/changes.html>.
-    fn note_write(&self, before: u64, changed: usize) {
-        let all = self.conn.total_changes().saturating_sub(before);
-        if all != changed as u64 {
-            self.has_triggers.set(true);
-        }
-    }
-
-    /// Before a commit: refuses it where triggers wrote something while the ledger was written to, and
-    /// what is to be `stored` is not there any more.
-    pub(crate) fn refuse_undone(&self, stored: &dyn Fn() -> Result<bool>) -> Result<()> {
-        if !self.has_triggers.take() || stored()? {
+    /// Refuses a write that did not change as many rows as it should, and one that set off a trigger
+    /// which writes to the ledger's tables itself: that may undo it. SQLite counts what triggers change
+    /// in the total only: <https://sqlite.org/c3ref/changes.html>.
+    fn refuse_disturbed(
+        &self,
+        table: Table,
+        before: u64,
+        rows: usize,
+        wanted: usize,
+    ) -> rusqlite::Result<()> {
+        let by_triggers = self.conn.total_changes().saturating_sub(before) != rows as u64;
+        if rows == wanted && !by_triggers {
             return Ok(());
         }
-        let tables = owned(self.prefix());
-        let found = tables.map(|table| Ok((self.triggers_on(&table)?, table)));
-        let found = found.collect::<rusqlite::Result<Vec<_>>>();
-        let found = found.map_err(Error::sqlite("looking for triggers on the ledger's tables"))?;
-        let (triggers, table) =
-            found.into_iter().find(|(triggers, _)| !triggers.is_empty()).unwrap_or_default();
-        Err(ErrorKind::NotWritten { table, triggers }.into())
+        let table = format!("{}_{table}", self.prefix());
+        let mut triggers = self.triggers_on(&table)?;
+        if rows == wanted {
+            triggers.retain(|(_, sql)| self.writes_to_the_ledger(sql));
+            if triggers.is_empty() {
+                return Ok(());
+            }
+        }
+        let triggers = triggers.into_iter().map(|(name, _)| name).collect();
+        Err(NotWritten { table, triggers }.into())
     }
 
-    fn not_written(&self, table: Table) -> rusqlite::Error {
-        let table = format!("{}_{table}", self.prefix());
-        match self.triggers_on(&table) {
-            Ok(triggers) => NotWritten { table, triggers }.into(),
-            Err(error) => error,
-        }
+    /// Whether a trigger names one of the ledger's tables, besides the one that it is on.
+    fn writes_to_the_ledger(&self, sql: &str) -> bool {
+        let names = tokens(sql).filter(|token| matches!(token.kind, Kind::Word | Kind::Quoted));
+        names.filter(|token| self.owns(&unquoted(token.text(sql)))).count() > 1
     }
 
     /// The triggers on a table that are not the ledger's own, those in TEMP too.
-    fn triggers_on(&self, table: &str) -> rusqlite::Result<Vec<String>> {
+    fn triggers_on(&self, table: &str) -> rusqlite::Result<Vec<(String, String)>> {
         let sql = format!(
-            "SELECT name FROM main.sqlite_master
+            "SELECT name, sql FROM main.sqlite_master
              WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE AND NOT {IS_OWN_TRIGGER}
-             UNION ALL SELECT name FROM temp.sqlite_master
+             UNION ALL SELECT name, sql FROM temp.sqlite_master
              WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE"
         );
         let mut statement = self.conn.prepare(&sql)?;
-        let names = statement.query_map([table], |row| row.get(0))?;
+        let names = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
         names.collect()
     }
 }

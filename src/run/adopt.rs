@@ -87,7 +87,7 @@ impl Run<'_> {
             return Ok(false);
         }
         job.ledger.take_over(preview)?;
-        job.patience.commit(&tx, job.ledger, || Ok(job.applied()?.takeover.is_none()))?;
+        job.patience.commit(&tx, || Ok(job.applied()?.takeover.is_none()))?;
         drop(tx);
         let edited = preview.edited().iter();
         self.report.warnings.extend(edited.map(|file| {

@@ -6,7 +6,6 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::error::{Error, ErrorKind, LostTransaction, Result};
 use crate::event::Event;
-use crate::ledger::Ledger;
 
 /// A function of the application that is told of events.
 pub(crate) type Listener = dyn Fn(&Event<'_>) + Send + Sync;
@@ -109,10 +108,8 @@ impl<'a> Patience<'a> {
     pub(crate) fn commit(
         &self,
         tx: &Transaction<'_>,
-        ledger: &Ledger<'_>,
         stored: impl Fn() -> Result<bool>,
     ) -> Result<()> {
-        ledger.refuse_undone(&stored)?;
         let committed = self.retry(|| commit(tx));
         committed.or_else(|error| self.settle(error, stored))
     }
@@ -121,10 +118,8 @@ impl<'a> Patience<'a> {
     pub(crate) fn commit_once(
         &self,
         tx: &Transaction<'_>,
-        ledger: &Ledger<'_>,
         stored: impl Fn() -> Result<bool>,
     ) -> Result<()> {
-        ledger.refuse_undone(&stored)?;
         let committed = self.at_once(|| commit(tx));
         committed.or_else(|error| self.settle(error, stored))
     }

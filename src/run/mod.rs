@@ -326,7 +326,7 @@ impl<'a> Run<'a> {
         }
         job.ledger.create()?;
         self.finish_if_done()?;
-        job.patience.commit_once(&tx, job.ledger, || Ok(job.plan(self.goal)?.amendments.is_empty()))
+        job.patience.commit_once(&tx, || Ok(job.plan(self.goal)?.amendments.is_empty()))
     }
 
     fn amend(&mut self, amendment: &Amendment) -> Result<()> {

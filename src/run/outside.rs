@@ -77,7 +77,7 @@ impl Run<'_> {
             job.ledger.set_mark(mark)?;
             job.ledger.record([])?;
             let stored = || Ok(job.ledger.read()?.mark.as_ref() == Some(mark));
-            job.patience.commit(&tx, job.ledger, stored)?;
+            job.patience.commit(&tx, stored)?;
         }
         Ok(still)
     }
@@ -137,7 +137,7 @@ impl Run<'_> {
         let done = Mark { finished: at + 1, ..mark.clone() };
         job.ledger.set_mark(&done)?;
         let stored = || Ok(job.ledger.read()?.mark.as_ref() == Some(&done));
-        let committed = job.patience.commit(&tx, job.ledger, stored);
+        let committed = job.patience.commit(&tx, stored);
         committed.map_err(|error| commit_failed(error, &tx, script.file.to_string()))?;
         *mark = done;
         Ok(rows)
@@ -226,7 +226,7 @@ impl Run<'_> {
         self.report.warnings.extend(empty_downs::warnings(job.set, std::slice::from_ref(step)));
         self.report.add(step, rows, took);
         self.finish_if_done()?;
-        job.patience.commit(&tx, job.ledger, || Ok(job.ledger.read()?.mark.is_none()))
+        job.patience.commit(&tx, || Ok(job.ledger.read()?.mark.is_none()))
     }
 }
 

@@ -157,7 +157,7 @@ impl Run<'_> {
             took,
         });
         let end = if last { self.finish_if_done() } else { Ok(()) };
-        let done = end.and_then(|()| job.patience.commit(&tx, job.ledger, is_sown));
+        let done = end.and_then(|()| job.patience.commit(&tx, is_sown));
         if let Err(error) = done {
             self.report = committed;
             let error = commit_failed(error, &tx, format!("seed {}", seed.name));
@@ -184,8 +184,7 @@ impl Run<'_> {
         }
         let (name, detail) = (Some(seed.name.as_ref()), Some("its own sentinel was there"));
         job.ledger.record([Deed { action: "seed", name, detail, ..Deed::default() }])?;
-        job.patience
-            .commit(tx, job.ledger, || Ok(job.ledger.known_sentinel(&seed.name)?.is_some()))?;
+        job.patience.commit(tx, || Ok(job.ledger.known_sentinel(&seed.name)?.is_some()))?;
         self.pass(&seed.name, HeldBack::OwnSentinel);
         Ok(())
     }

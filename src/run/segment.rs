@@ -63,7 +63,7 @@ impl<'a> Run<'a> {
         };
         let Some(done) = done else { return Ok(None) };
         let stored = || Ok(!same(job.plan(self.goal)?.first_segment(), preview));
-        let committed = job.patience.commit(&tx, job.ledger, stored);
+        let committed = job.patience.commit(&tx, stored);
         committed.map_err(|error| {
             let by = preview.last().map(|step| job.label(step)).unwrap_or_default();
             commit_failed(error, &tx, by)

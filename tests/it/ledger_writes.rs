@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use landfall::rusqlite::Connection;
 use landfall::{
-    Adopt, Backfill, ErrorKind, Migration, Migrator, Report, Result, Seed, Seeds, Target, Version,
+    Backfill, ErrorKind, Migration, Migrator, Report, Result, Seed, Seeds, Target, Version,
 };
 
 use crate::support::{dump, everything, memory, one, rows};
@@ -16,7 +16,8 @@ fn first() -> Migrator {
     Migrator::from_migrations([Migration::sql(
         1,
         "n",
-        "CREATE TABLE n(x INTEGER); INSERT INTO n VALUES (0)",
+        "CREATE TABLE n(x INTEGER); INSERT INTO n VALUES (0);
+         CREATE TABLE m(x INTEGER); INSERT INTO m VALUES (0);",
     )])
 }
 
@@ -28,7 +29,7 @@ fn seeded() -> Migrator {
     let up = |tx: &landfall::rusqlite::Transaction<'_>| {
         tx.execute("UPDATE n SET x = x + 1", []).map(drop)
     };
-    let fill = Backfill::update("fill", "n", "x = x + 10", "x < 10").pause(Duration::ZERO);
+    let fill = Backfill::update("fill", "m", "x = x + 10", "x < 10").pause(Duration::ZERO);
     second().seeds(Seeds::new().add(Seed::new("up", up).undoable()).backfill(fill))
 }
 
@@ -42,10 +43,6 @@ fn edited() -> Migrator {
 
 fn undone() -> Migrator {
     first().with(Migration::sql(2, "up", "-- landfall: undo\nUPDATE n SET x = x + 1"))
-}
-
-fn adopting() -> Migrator {
-    second().adopt(Adopt::RusqliteMigration.trusting())
 }
 
 /// What is done to a database of [`first`], and before that to it.
@@ -144,6 +141,17 @@ fn write_that_a_trigger_undoes_is_refused_by_name() {
                         Err(error) => {
                             refused += 1;
                             assert!(conn.is_autocommit(), "{what}");
+                            if error
+                                .to_string()
+                                .contains("this connection has a TEMP trigger `guard`")
+                            {
+                                // What is recorded for undo allows none.
+                                assert!(
+                                    error.report().is_some() || everything(&conn) == was,
+                                    "{what}"
+                                );
+                                continue;
+                            }
                             assert_ne!(kind, "harmless", "{what}: {error:?}");
                             let ErrorKind::NotWritten { table: told, triggers, .. } = error.kind()
                             else {
@@ -154,6 +162,15 @@ fn write_that_a_trigger_undoes_is_refused_by_name() {
                                 (table, &["guard".to_owned()][..]),
                                 "{what}"
                             );
+                            if error.to_string().contains("marked as interrupted") {
+                                let marks =
+                                    "SELECT count(*) FROM schema_state WHERE key = 'running'";
+                                assert_eq!(one(&conn, marks), "1", "{what}");
+                                conn.execute_batch("DROP TRIGGER guard").unwrap();
+                                outside().baseline(&conn, Version::from(2)).unwrap();
+                                assert_eq!(one(&conn, "SELECT x FROM n"), "1", "{what}");
+                                continue;
+                            }
                             if error.report().is_none() {
                                 assert_eq!(everything(&conn), was, "{what}: {error:?}");
                             }
@@ -181,25 +198,12 @@ fn ignored_write_tells_table_trigger_and_cure() {
     let error = second().apply(&conn).unwrap_err();
     assert_eq!(
         format!("{error:#}"),
-        "a write to the ledger's table `schema_migrations` did not take effect, because of the \
-         trigger `the \"guard`; nothing was changed\n\
+        "the trigger `the \"guard` keeps writes to the ledger's table `schema_migrations` from \
+         taking effect; nothing was changed\n\
          what to do: drop the trigger with `DROP TRIGGER \"the \"\"guard\"`, or have it let the \
          ledger's rows through, and start again"
     );
     assert_eq!(one(&conn, "SELECT x FROM n"), "0");
-}
-
-#[test]
-fn adoption_that_a_trigger_ignores_is_refused() {
-    let conn = memory();
-    conn.execute_batch(
-        "CREATE TABLE n(x INTEGER); INSERT INTO n VALUES (0); PRAGMA user_version = 1",
-    )
-    .unwrap();
-    // An empty ledger of ours that says no more than that a backup was restored.
-    conn.execute_batch("CREATE TABLE audit(x)").unwrap();
-    adopting().apply(&conn).unwrap();
-    assert_eq!(one(&conn, "SELECT group_concat(version) FROM schema_migrations"), "1,2");
 }
 
 #[test]

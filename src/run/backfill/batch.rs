@@ -94,7 +94,7 @@ impl Runner<'_, '_> {
                     && (is_done || stored.cursor == worked.next)
             }))
         };
-        if let Err(error) = job.patience.commit(&tx, job.ledger, stored) {
+        if let Err(error) = job.patience.commit(&tx, stored) {
             self.run.report = before;
             self.run.finished = false;
             let error = commit_failed(error, &tx, format!("backfill {}", self.name()));

@@ -112,7 +112,7 @@ impl Runner<'_, '_> {
             let place = job.ledger.place(name, longest)?;
             Ok(place.is_some_and(|place| place.cursor.as_ref() == Some(row)))
         };
-        job.patience.commit(&tx, job.ledger, stored)?;
+        job.patience.commit(&tx, stored)?;
         log::debug!("backfill {name} skipped row {}: {why}", shown_key(row));
         self.trail.pass(Some(row));
         self.lease.is_held = true;
