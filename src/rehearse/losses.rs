@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use super::RowsLost;
-use crate::error::is_about_sql;
+use crate::error::{Error, Result, is_about_sql};
 use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::migration::Version;
@@ -44,6 +44,8 @@ struct Seen<'a> {
     /// What was there after the last step, where nothing has been since.
     after: Option<Counts>,
     lost: Vec<(Name, Vec<RowsLost>)>,
+    /// Why tables could not be counted: then nothing can be said of what is lost.
+    failed: Option<rusqlite::Error>,
 }
 
 impl<'a> Watch<'a> {
@@ -64,9 +66,13 @@ impl<'a> Watch<'a> {
     }
 
     /// What each step has lost, those that lost nothing left out.
-    pub(super) fn lost(self) -> Vec<(Name, Vec<RowsLost>)> {
+    pub(super) fn lost(self) -> Result<Vec<(Name, Vec<RowsLost>)>> {
         self.end();
-        self.seen.into_inner().lost
+        let Seen { lost, failed, .. } = self.seen.into_inner();
+        match failed {
+            None => Ok(lost),
+            Some(error) => Err(Error::sqlite("counting the rows of the copy")(error)),
+        }
     }
 
     fn begin(&self, name: Name, script: Option<&'a Script>) {
@@ -75,16 +81,25 @@ impl<'a> Watch<'a> {
         let mut seen = self.seen.borrow_mut();
         let after = seen.after.take();
         // Its tables are counted only if, as far as its text tells, it could take rows away.
-        seen.under_way = script.is_none_or(|script| !only_adds(script)).then(|| {
-            let before = after.unwrap_or_else(|| self.counts().unwrap_or_default());
-            Step { name, script, before }
-        });
+        if script.is_some_and(only_adds) {
+            return;
+        }
+        match after.map_or_else(|| self.counts(), Ok) {
+            Ok(before) => seen.under_way = Some(Step { name, script, before }),
+            Err(error) => seen.failed = Some(error),
+        }
     }
 
     fn end(&self) {
         let mut seen = self.seen.borrow_mut();
         let Some(step) = seen.under_way.take() else { return };
-        let Ok(now) = self.counts() else { return };
+        let now = match self.counts() {
+            Ok(now) => now,
+            Err(error) => {
+                seen.failed = Some(error);
+                return;
+            }
+        };
         let lost: Vec<RowsLost> = step.lost(&now);
         if !lost.is_empty() {
             seen.lost.push((step.name, lost));

@@ -179,10 +179,14 @@ impl Migrator {
                 Ok(())
             };
             let ran = run();
-            lost = watch.lost();
+            let counted = watch.lost();
             match ran {
-                Ok(()) => Ok(all),
+                Ok(()) => {
+                    lost = counted?;
+                    Ok(all)
+                }
                 Err(error) => {
+                    lost = counted.unwrap_or_default();
                     all.go_on(error.report().cloned().unwrap_or_default());
                     Err(error.after(all))
                 }
