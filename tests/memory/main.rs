@@ -218,6 +218,7 @@ fn fails_everywhere(
             assert_eq!(end(&conn), expected, "{what}");
             nth += if all() { 1 } else { stride };
         }
+        assert!(injected > 10, "hardly any of {nth} allocations was failed");
         println!("{fails:?}: {injected} of {nth} allocations, {panics} panics of rusqlite's");
     }
 }
@@ -331,6 +332,7 @@ fn failed_allocation_in_adoption_leaves_a_whole_step() {
 
 #[test]
 fn failed_allocation_in_restore_leaves_all_or_nothing() {
+    install();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let conn = new().open(&path).unwrap();
