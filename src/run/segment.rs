@@ -46,7 +46,12 @@ impl<'a> Run<'a> {
         let preview = plan.first_segment();
         let code = preview.iter().any(|step| job.code(&step.work).is_some());
         let named = self.pragmas(preview);
-        let settings = job.remember_settings(|name| code || named.contains(name))?;
+        let undoes = preview.iter().any(|step| matches!(step.work, Work::Undo(_)));
+        let changes = |name: &str| {
+            // Putting back switches CHECK constraints off.
+            code || named.contains(name) || (undoes && name == "ignore_check_constraints")
+        };
+        let settings = job.remember_settings(changes)?;
         drop(named);
         let off = preview.first().is_some_and(|step| step.foreign_keys == ForeignKeys::Off);
         let keys = if off { Some(KeysOff::switch(job.conn)?) } else { None };
