@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use crate::backup::restore;
 use crate::error::{ErrorKind, Result};
 use crate::event::Event;
-use crate::ledger::{Applied, Deed, Record, Recorded};
+use crate::ledger::{Applied, Deed, Record, Recorded, damaged_line};
 use crate::migrator::{Migrator, told};
 use crate::plan::Goal;
 use crate::report::{Done, HistoryEntry, Report};
@@ -49,7 +49,10 @@ impl Migrator {
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
         let job = Job { put_back: Some(undo::put_back), ..job };
-        let records = job.patience.retry(|| job.applied())?.records;
+        let Applied { records, damaged, .. } = job.patience.retry(|| job.applied())?;
+        if let Some(found) = damaged.first() {
+            return Err(damaged_line(found));
+        }
         let of_it =
             |record: &&Record| record.name == name && matches!(record.of, Recorded::Seed { .. });
         match records.iter().rfind(of_it) {
@@ -87,7 +90,8 @@ impl Migrator {
         let ledger = self.ledger_of(conn)?;
         let patience = self.patience(conn)?;
         let mut report = Report::default();
-        if patience.retry(|| ledger.read())?.records.is_empty() {
+        let Applied { records, damaged, .. } = patience.retry(|| ledger.read())?;
+        if records.is_empty() && damaged.is_empty() {
             return Ok(report);
         }
         if let Some(why) = preflight::read_only(conn)? {
@@ -103,7 +107,10 @@ impl Migrator {
             report.forgotten.push(Done::in_ledger(version, name));
         }
         let left = ledger.read()?.records;
-        patience.commit(&tx, || Ok(ledger.read()?.records == left))?;
+        patience.commit(&tx, || {
+            let now = ledger.read()?;
+            Ok(now.records == left && now.damaged.is_empty())
+        })?;
         report.took = clock.elapsed();
         told(Ok(report))
     }
