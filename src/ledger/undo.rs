@@ -133,7 +133,8 @@ impl Line {
         self.first > self.last
     }
 
-    /// The checksum of all that is read from a line, and of that of its rows.
+    /// The checksum of what a line says and of that of its rows. The time is not among it: the same
+    /// deed has the same checksum.
     fn checksum(&self, rows: u64) -> u64 {
         let mut all = Fingerprint::new();
         let numbers = [self.id, self.history, self.first, self.last].map(Some);
@@ -142,7 +143,7 @@ impl Line {
             all.write_u8(number.is_some().into());
             all.write_u64(number.unwrap_or_default().cast_unsigned());
         }
-        for text in [&self.name, &self.at, &self.tables] {
+        for text in [&self.name, &self.tables] {
             all.write(text.as_bytes());
         }
         all.write_u64(rows);
