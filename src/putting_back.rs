@@ -24,7 +24,8 @@ impl Migrator {
     /// # Errors
     ///
     /// [`ErrorKind::CannotUndo`] where there is no record of it: it has not run, was taken back
-    /// already, or the record was forgotten; or where its tables have other columns now.
+    /// already, or the record was forgotten; or where its tables have other columns now; or where
+    /// this or, as far as that can be told, any other record is damaged.
     /// [`ErrorKind::ChangedSince`] where rows were changed after it and
     /// [`changed_since`](Migrator::changed_since) does not allow overwriting them;
     /// [`ErrorKind::ForeignKeys`] where rows made since refer to what would go. Nothing is changed
@@ -68,6 +69,7 @@ impl Migrator {
 
     /// Writes the ledger only: forgets what was recorded longer ago than that, to make room. What
     /// is forgotten can no longer be undone: a migration that says `undo` becomes irreversible.
+    /// Records whose line is damaged, which stop every revert, are forgotten whatever their age.
     ///
     /// # Errors
     ///
