@@ -241,10 +241,14 @@ impl Recording<'_> {
     pub(crate) fn push(&mut self, row: &ChangedRow) -> Result<()> {
         let ChangedRow { table, key, before, after } = row;
         self.checksum.add(row);
+        let recording = "recording a changed row";
         self.insert
             .execute(params![self.next, table, key, before, after])
-            .map_err(Error::sqlite("recording a changed row"))?;
-        self.next = self.next.saturating_add(1);
+            .map_err(Error::sqlite(recording))?;
+        // Only in a damaged table is there a row with the last number that there is.
+        let none_left = rusqlite::Error::IntegralValueOutOfRange(0, self.next);
+        let next = self.next.checked_add(1);
+        self.next = next.ok_or(none_left).map_err(Error::sqlite(recording))?;
         Ok(())
     }
 }
@@ -570,5 +574,68 @@ impl Ledger<'_> {
             Ok(found.into_iter().map(|(.., of)| of).collect())
         };
         forget().map_err(Error::sqlite("forgetting what was recorded"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(tables: &str) -> Line {
+        Line {
+            id: 7,
+            version: Some(2),
+            name: "data".to_owned(),
+            revision: None,
+            before: None,
+            at: String::new(),
+            history: 3,
+            tables: tables.to_owned(),
+            first: 1,
+            last: 1,
+            checksums: None,
+        }
+    }
+
+    /// They are stored: another value would make every record that there is a damaged one.
+    #[test]
+    fn checksums_are_what_earlier_releases_stored() {
+        let mut rows = RowsChecksum::new();
+        let (table, key) = ("note".to_owned(), vec![1, 2]);
+        rows.add(&ChangedRow { table, key, before: None, after: Some(vec![1, 2, 3, 1, 97]) });
+        let rows = rows.finish();
+        let line = line("\"note\" (\"id\", \"text\") by \"id\"\n").checksum(rows);
+        assert_eq!(format!("{rows:016x} {line:016x}"), "6c13596279fcf384 d4354140fe632c10");
+    }
+
+    #[test]
+    fn checksums_are_split_off_the_last_line_alone() {
+        for (tables, expected) in [
+            ("", None),
+            ("checksums 1 2", None),
+            ("checksums 1 2\n", Some(("", (1, 2)))),
+            ("a\nchecksums ff 0\n", Some(("a\n", (255, 0)))),
+            ("checksums 1 2\na\n", None),
+            ("checksums 1\n", None),
+            ("checksums x 2\n", None),
+            ("a\n", None),
+        ] {
+            assert_eq!(split_checksums(tables), expected, "{tables:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_share_rows_are_found_wherever_they_stand() {
+        let lines = |ranges: &[(i64, i64)]| {
+            let made = ranges
+                .iter()
+                .zip(1..)
+                .map(|(&(first, last), rowid)| (rowid, Line { first, last, ..line("t\n") }));
+            sharing(&made.collect::<Vec<_>>()).into_iter().collect::<Vec<i64>>()
+        };
+        assert_eq!(lines(&[(1, 4), (5, 4), (5, 9), (10, 10)]), [0i64; 0]);
+        assert_eq!(lines(&[(1, 4), (4, 9), (10, 10)]), [1, 2]);
+        assert_eq!(lines(&[(1, 100), (2, 3), (50, 60), (101, 102)]), [1, 2, 3]);
+        assert_eq!(lines(&[(3, 3), (3, 3), (2, 1)]), [1, 2]);
     }
 }
