@@ -260,7 +260,7 @@ pub enum ErrorKind {
     #[error("the record of what {what} changes is larger than {limit} bytes")]
     #[non_exhaustive]
     UndoTooLarge { what: String, limit: u64 },
-    /// There is no record of what it changed, or it fits no longer.
+    /// There is no record of what it changed, or it fits no longer, or it is damaged.
     #[error("{what} cannot be undone: {why}")]
     #[non_exhaustive]
     CannotUndo { what: String, why: String },

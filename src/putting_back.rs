@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use crate::backup::restore;
 use crate::error::{ErrorKind, Result};
 use crate::event::Event;
-use crate::ledger::{Applied, Deed, Record, Recorded};
+use crate::ledger::{Applied, Deed, Record, Recorded, damaged_line};
 use crate::migrator::{Migrator, told};
 use crate::plan::Goal;
 use crate::report::{Done, Report};
@@ -24,7 +24,8 @@ impl Migrator {
     /// # Errors
     ///
     /// [`ErrorKind::CannotUndo`] where there is no record of it: it has not run, was taken back
-    /// already, or the record was forgotten; or where its tables have other columns now.
+    /// already, or the record was forgotten; or where its tables have other columns now; or where
+    /// this or, as far as that can be told, any other record is damaged.
     /// [`ErrorKind::ChangedSince`] where rows were changed after it and
     /// [`changed_since`](Migrator::changed_since) does not allow overwriting them;
     /// [`ErrorKind::ForeignKeys`] where rows made since refer to what would go. Nothing is changed
@@ -49,7 +50,10 @@ impl Migrator {
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
         let job = Job { put_back: Some(undo::put_back), ..job };
-        let records = job.patience.retry(|| job.applied())?.records;
+        let Applied { records, damaged, .. } = job.patience.retry(|| job.applied())?;
+        if let Some(found) = damaged.first() {
+            return Err(damaged_line(found));
+        }
         let of_it =
             |record: &&Record| record.name == name && matches!(record.of, Recorded::Seed { .. });
         match records.iter().rfind(of_it) {
@@ -65,6 +69,7 @@ impl Migrator {
 
     /// Writes the ledger only: forgets what was recorded longer ago than that, to make room. What
     /// is forgotten can no longer be undone: a migration that says `undo` becomes irreversible.
+    /// Records whose line is damaged, which stop every revert, are forgotten whatever their age.
     ///
     /// # Errors
     ///
@@ -87,7 +92,8 @@ impl Migrator {
         let ledger = self.ledger_of(conn)?;
         let patience = self.patience(conn)?;
         let mut report = Report::default();
-        if patience.retry(|| ledger.read())?.records.is_empty() {
+        let Applied { records, damaged, .. } = patience.retry(|| ledger.read())?;
+        if records.is_empty() && damaged.is_empty() {
             return Ok(report);
         }
         if let Some(why) = preflight::read_only(conn)? {
@@ -103,7 +109,10 @@ impl Migrator {
             report.forgotten.push(Done::in_ledger(version, name));
         }
         let left = ledger.read()?.records;
-        patience.commit(&tx, || Ok(ledger.read()?.records == left))?;
+        patience.commit(&tx, || {
+            let now = ledger.read()?;
+            Ok(now.records == left && now.damaged.is_empty())
+        })?;
         report.took = clock.elapsed();
         told(Ok(report))
     }

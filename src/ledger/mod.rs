@@ -23,7 +23,9 @@ use crate::source::Entry;
 use crate::sql::Script;
 pub(crate) use adopt::Takeover;
 pub(crate) use seal::{Moment, Program, Sight};
-pub(crate) use undo::{ChangedRow, Record, Recorded, Recording};
+pub(crate) use undo::{
+    ChangedRow, Damaged, Holding, Record, Recorded, Recording, RowsChecksum, damaged, damaged_line,
+};
 
 /// Our tables in one database, by their prefix.
 pub(crate) struct Ledger<'c> {
@@ -67,6 +69,8 @@ pub(crate) struct Applied {
     pub(crate) mark: Option<Mark>,
     /// What was recorded and can be put back, the oldest first.
     pub(crate) records: Vec<Record>,
+    /// What was recorded and is damaged: nothing is undone while it is there.
+    pub(crate) damaged: Vec<Damaged>,
     /// Another tool's ledger that all this is read from, until it is taken over.
     pub(crate) takeover: Option<Box<Takeover>>,
     /// Whether any of our tables is there.
@@ -176,7 +180,7 @@ impl<'c> Ledger<'c> {
         }
         if found.undo && found.history {
             let records = self.records().map_err(Error::sqlite("reading what was recorded"));
-            applied.records = records?;
+            (applied.records, applied.damaged) = records?;
         }
         if found.migrations {
             for row in self.rows().map_err(Error::sqlite("reading the ledger"))? {

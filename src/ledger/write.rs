@@ -25,7 +25,7 @@ impl Ledger<'_> {
         self.refuse_disturbed(table, before, changed, rows)
     }
 
-    /// Deletes what a condition matches, which has to be gone then.
+    /// Deletes the rows, called `r`, that a condition matches; they have to be gone then.
     pub(super) fn erase<P: rusqlite::Params + Clone>(
         &self,
         table: Table,
@@ -34,9 +34,9 @@ impl Ledger<'_> {
     ) -> rusqlite::Result<()> {
         let name = self.named(table);
         let before = self.conn.total_changes();
-        let sql = format!("DELETE FROM {name} WHERE {condition}");
+        let sql = format!("DELETE FROM {name} AS r WHERE {condition}");
         let changed = self.conn.execute(&sql, values.clone())?;
-        let left = format!("SELECT EXISTS (SELECT 1 FROM {name} WHERE {condition})");
+        let left = format!("SELECT EXISTS (SELECT 1 FROM {name} AS r WHERE {condition})");
         let left: bool = self.conn.query_row(&left, values, |row| row.get(0))?;
         self.refuse_disturbed(table, before, changed, changed + usize::from(left))
     }

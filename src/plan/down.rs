@@ -3,7 +3,7 @@
 use super::planner::Planner;
 use super::{Direction, Needs, Plan, Risk, Step, Work};
 use crate::error::{ErrorKind, Result};
-use crate::ledger::{Record, Recorded, Row};
+use crate::ledger::{Record, Recorded, Row, damaged_line};
 use crate::migration::{Target, Version};
 use crate::report::Compatibility;
 use crate::source::{Entry, text};
@@ -22,6 +22,9 @@ impl Planner<'_> {
             }
         };
         let gone = rows.get(stays..).unwrap_or_default();
+        if target == Target::Empty {
+            self.refuse_damaged_records()?;
+        }
         let mut steps = self.take_back(gone.iter().rev())?;
         if target == Target::Empty {
             // What stood on no migration goes last: every sentinel is forgotten.
@@ -45,6 +48,7 @@ impl Planner<'_> {
         let mut seeds: Vec<&Record> = self.recorded_seeds().collect();
         let mut steps = Vec::new();
         for row in rows {
+            self.refuse_damaged_records()?;
             seeds.retain(|seed| {
                 let stands = !seed.after.contains(&row.version);
                 if !stands {
@@ -57,6 +61,11 @@ impl Planner<'_> {
         Ok(steps)
     }
 
+    /// A damaged record may be one of those that would be put back.
+    fn refuse_damaged_records(&self) -> Result<()> {
+        self.applied.damaged.first().map_or(Ok(()), |found| Err(damaged_line(found)))
+    }
+
     /// The newest first.
     pub(super) fn recorded_seeds(&self) -> impl Iterator<Item = &Record> {
         let is_seed = |record: &&Record| matches!(record.of, Recorded::Seed { .. });
@@ -64,7 +73,8 @@ impl Planner<'_> {
     }
 
     /// Nothing, where another process was faster.
-    pub(super) fn undo(&self, id: i64) -> Plan {
+    pub(super) fn undo(&self, id: i64) -> Result<Plan> {
+        self.refuse_damaged_records()?;
         let record = self.applied.records.iter().find(|record| record.id == id);
         let step = record.map(|record| {
             let version = match record.of {
@@ -73,7 +83,7 @@ impl Planner<'_> {
             };
             undo_step(version, &record.name, record, Compatibility::Breaking)
         });
-        Plan { steps: step.into_iter().collect(), ..Plan::default() }
+        Ok(Plan { steps: step.into_iter().collect(), ..Plan::default() })
     }
 
     /// The down script from the set, if the set's migration is the one applied; else from the

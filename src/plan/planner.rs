@@ -27,7 +27,7 @@ pub(crate) fn plan(
         Goal::Up(target) => planner.up(target)?,
         Goal::Down(target) => planner.down(target)?,
         Goal::Mark(version) => planner.mark(version)?,
-        Goal::Undo(record) => planner.undo(record),
+        Goal::Undo(record) => planner.undo(record)?,
     };
     planner.assign_transactions(&mut plan.steps);
     plan.steps.iter_mut().for_each(|step| step.describe(set));

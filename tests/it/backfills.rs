@@ -1,7 +1,7 @@
 //! A backfill does each row once, in batches, however often it is stopped or killed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -33,9 +33,11 @@ pub fn items(count: u32) -> Migrator {
     )])
 }
 
+/// Its batches grow by rows alone, from 100 on and twice as many each time: none takes an hour.
 pub fn slugs() -> Backfill {
     Backfill::update("slugs", "item", "slug = lower(name)", "slug IS NULL")
         .total("SELECT count(*) FROM item WHERE slug IS NULL")
+        .batch_time(Duration::from_secs(3600))
         .pause(Duration::ZERO)
 }
 
@@ -853,6 +855,8 @@ fn a_backfill_that_is_required_and_not_registered_is_refused() {
 }
 
 pub const ROWS: u32 = 100_000;
+/// A child that is to be killed does so many batches at most.
+const AT_WORK: u64 = 6;
 
 /// Not a test: what a child process does that is to be killed.
 #[test]
@@ -865,23 +869,44 @@ fn a_child_that_fills() {
     conn.execute_batch("PRAGMA synchronous = OFF").unwrap();
     dies_at_step(&mut conn, 100);
     let batches = AtomicU64::new(0);
-    let backfill = slugs().batch_time(Duration::from_millis(5)).lease(Duration::from_millis(lease));
+    let backfill = slugs().batch_at_most(500).lease(Duration::from_millis(lease));
     with(items(ROWS), backfill)
         .on_event(move |event| {
-            if matches!(event, Event::Backfill { .. })
-                && batches.fetch_add(1, Ordering::Relaxed) + 1 == at
-            {
-                match variable("LANDFALL_SLOW") {
-                    Some(file) => std::fs::write(file, "").unwrap(),
-                    None => std::process::abort(),
-                }
+            if !matches!(event, Event::Backfill { .. }) {
+                return;
             }
-            if variable("LANDFALL_SLOW").is_some() {
-                std::thread::sleep(Duration::from_millis(100));
+            let batch = batches.fetch_add(1, Ordering::Relaxed) + 1;
+            match variable("LANDFALL_SLOW").map(PathBuf::from) {
+                // Waits between two batches for as long as the file is there.
+                Some(file) if batch == at => {
+                    std::fs::write(&file, "").unwrap();
+                    while file.exists() {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+                None if batch == at => std::process::abort(),
+                _ => {}
+            }
+            // Says that it is at work, goes on for some batches, and then waits to be killed.
+            if let Some(file) = variable("LANDFALL_AT_WORK") {
+                std::fs::write(file, "").unwrap();
+                if batch == AT_WORK {
+                    loop {
+                        std::thread::park();
+                    }
+                }
             }
         })
         .apply(&conn)
         .unwrap();
+}
+
+/// Waits until a child has written a file.
+pub fn wait_for(child: &mut std::process::Child, file: &Path) {
+    while !file.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the child ended before it wrote {file:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 pub fn child(path: &Path, more: &[(&str, String)]) -> std::process::Child {
@@ -909,8 +934,8 @@ fn killed_again_and_again_every_row_is_done_once() {
         empty_file(&path, mode);
         let conn = Connection::open(&path).unwrap();
         items(ROWS).apply(&conn).unwrap();
-        let mut kills = 0;
-        for round in 0_u64.. {
+        // Together these do fewer rows than there are: each child dies before the end.
+        for round in 0_u64..24 {
             let lease = ("LANDFALL_LEASE", "1".to_owned());
             let status = match round % 4 {
                 // In a batch, at a step of SQLite's; right after a batch; by another process.
@@ -922,22 +947,20 @@ fn killed_again_and_again_every_row_is_done_once() {
                     child(&path, &[lease, ("LANDFALL_DIE_AT", (1 + round % 3).to_string())]).wait()
                 }
                 _ => {
-                    let mut child = child(&path, &[lease]);
-                    std::thread::sleep(Duration::from_millis(9 + 4 * (round % 9)));
+                    let file = dir.path().join(format!("at-work-{round}"));
+                    let at_work = ("LANDFALL_AT_WORK", file.to_str().unwrap().to_owned());
+                    let mut child = child(&path, &[lease, at_work]);
+                    wait_for(&mut child, &file);
                     child.kill().unwrap();
                     child.wait()
                 }
             };
             let what = format!("{mode}, round {round}");
             assert_cursor_tells_the_truth(&conn, &what);
-            if status.unwrap().success() {
-                break;
-            }
-            kills += 1;
-            assert!(round < 300, "{what}: {}", state(&conn));
+            assert!(!status.unwrap().success(), "{what}: {}", state(&conn));
         }
-        println!("{mode}: killed {kills} times");
-        assert!(kills >= 20, "{kills}");
+        println!("{mode}: killed 24 times, {}", state(&conn));
+        assert!(child(&path, &[]).wait().unwrap().success());
         let report = with(items(ROWS), slugs()).apply(&conn).unwrap();
         assert!(report.is_noop(), "{report}");
         assert_each_once(&conn, ROWS, mode);
@@ -959,13 +982,11 @@ fn of_several_processes_one_fills_and_the_others_go_on_until_it_dies() {
         &[
             ("LANDFALL_DIE_AT", "2".to_owned()),
             ("LANDFALL_SLOW", slow.to_str().unwrap().to_owned()),
-            ("LANDFALL_LEASE", "1500".to_owned()),
+            ("LANDFALL_LEASE", "50000".to_owned()),
         ],
     );
-    while !slow.exists() {
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    let migrator = with(items(ROWS), slugs().lease(Duration::from_millis(1500)));
+    wait_for(&mut holder, &slow);
+    let migrator = with(items(ROWS), slugs().lease(Duration::from_millis(50)));
     let report = migrator.apply(&conn).unwrap();
     assert!(matches!(report.held[0].why, HeldBack::Elsewhere { .. }), "{report}");
     assert!(report.to_string().contains("slugs: another process is at it, "), "{report}");
@@ -974,7 +995,10 @@ fn of_several_processes_one_fills_and_the_others_go_on_until_it_dies() {
     holder.kill().unwrap();
     holder.wait().unwrap();
     let before: u64 = one(&conn, "SELECT done FROM schema_seeds").parse().unwrap();
-    // Nobody says any more that it is alive: taken over by the very next start.
+    // Nobody says any more that it is alive, and its time runs out: as if that had passed.
+    let past = "UPDATE schema_seeds
+                SET state = 'running 2000-01-01T00:00:00.000Z' || substr(state, 33)";
+    conn.execute(past, []).unwrap();
     let report = migrator.apply(&conn).unwrap();
     assert_eq!(report.backfills[0].rows, u64::from(ROWS) - before, "{report}");
     assert_each_once(&conn, ROWS, "taken over");
@@ -1081,24 +1105,29 @@ fn others_write_while_it_runs_and_the_log_stays_small() {
     let conn = Connection::open(&path).unwrap();
     items(ROWS).apply(&conn).unwrap();
     conn.execute_batch("CREATE TABLE note(x)").unwrap();
-    let (over, written) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (over, written) = (AtomicBool::new(false), Arc::new(AtomicU64::new(0)));
+    let (counted, seen) = (written.clone(), written.clone());
     let log = Arc::new(AtomicU64::new(0));
     let (largest, wal) = (log.clone(), dir.path().join("app.db-wal"));
-    let fill = slugs().pause(Duration::from_millis(25)).batch_time(Duration::from_millis(20));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // It waits no longer than a few batches and pauses: this would fail.
             let writer = Connection::open(&path).unwrap();
-            writer.busy_timeout(Duration::from_secs(2)).unwrap();
+            writer.busy_timeout(Duration::from_secs(3600)).unwrap();
             while !over.load(Ordering::Relaxed) {
                 writer.execute("INSERT INTO note VALUES (1)", []).unwrap();
-                written.fetch_add(1, Ordering::Relaxed);
+                counted.fetch_add(1, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
-        let migrator = with(items(ROWS), fill).on_event(move |_| {
+        let migrator = with(items(ROWS), slugs()).on_event(move |event| {
             let size = std::fs::metadata(&wal).map_or(0, |wal| wal.len());
             largest.fetch_max(size, Ordering::Relaxed);
+            // The lock is free between two batches: the other one gets it before the next.
+            let before = seen.load(Ordering::Relaxed);
+            while matches!(event, Event::Backfill { .. }) && seen.load(Ordering::Relaxed) == before
+            {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         });
         let result = migrator.run_backfills(&conn);
         over.store(true, Ordering::Relaxed);

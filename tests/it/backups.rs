@@ -605,19 +605,22 @@ fn a_writer_in_the_middle_does_not_get_into_the_backup() {
 fn a_backup_is_made_while_others_keep_writing() {
     for mode in MODES {
         let stage = Stage::new(mode);
-        let stop = AtomicU64::new(0);
+        let (stop, written) = (AtomicU64::new(0), AtomicU64::new(0));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let conn = stage.open();
-                conn.busy_timeout(Duration::from_secs(20)).unwrap();
+                conn.busy_timeout(Duration::from_secs(3600)).unwrap();
                 while stop.load(Ordering::Relaxed) == 0 {
                     // Always two by two.
                     let insert = "INSERT INTO note(text) VALUES ('a'), ('b')";
                     conn.execute(insert, []).unwrap();
+                    written.fetch_add(1, Ordering::Relaxed);
                     std::thread::sleep(Duration::from_millis(1));
                 }
             });
-            std::thread::sleep(Duration::from_millis(20));
+            while written.load(Ordering::Relaxed) == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             let report = migrator().backup(stage.backup()).apply(&stage.open());
             stop.store(1, Ordering::Relaxed);
             let backup = read(&path(&report.unwrap()));

@@ -53,6 +53,7 @@ mod texts;
 mod together;
 mod transactions;
 mod undo;
+mod undo_damaged;
 mod undo_review;
 mod untouched;
 mod untouched_review;

@@ -11,7 +11,7 @@ use landfall::{
     RowPolicy, Rows, Seed, Seeds,
 };
 
-use crate::backfills::{ROWS, assert_each_once, child, items, sized, slugs, with};
+use crate::backfills::{ROWS, assert_each_once, child, items, sized, slugs, wait_for, with};
 use crate::interrupted::{copied, interrupted_at};
 use crate::registry::dir;
 use crate::stage::{empty_file, settings};
@@ -211,10 +211,8 @@ fn a_process_that_was_stopped_and_overtaken_does_nothing_twice() {
                 ("LANDFALL_LEASE", "50".to_owned()),
             ],
         );
-        while !slow.exists() {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        // It sleeps between two batches, for a while.
+        wait_for(&mut stopped, &slow);
+        // It waits between two batches, and its lease runs out.
         signal(&stopped, "-STOP");
         std::thread::sleep(Duration::from_millis(100));
         let before: u64 = one(&conn, "SELECT done FROM schema_seeds").parse().unwrap();
@@ -224,17 +222,20 @@ fn a_process_that_was_stopped_and_overtaken_does_nothing_twice() {
         };
         let report = with(items(ROWS), mine).apply(&conn).unwrap();
         assert!(report.backfills[0].rows > 0, "{report}");
+        std::fs::remove_file(&slow).unwrap();
         signal(&stopped, "-CONT");
         if finishes {
             assert!(stopped.wait().unwrap().success());
             assert_eq!(report.backfills[0].rows + before, u64::from(ROWS));
         } else {
             // It goes on, from where the other one came to.
-            std::thread::sleep(Duration::from_millis(250));
+            let done = || one(&conn, "SELECT done FROM schema_seeds").parse::<u64>().unwrap();
+            while done() <= before + 5000 {
+                assert!(stopped.try_wait().unwrap().is_none_or(|status| status.success()));
+                std::thread::sleep(Duration::from_millis(1));
+            }
             stopped.kill().unwrap();
             stopped.wait().unwrap();
-            let done: u64 = one(&conn, "SELECT done FROM schema_seeds").parse().unwrap();
-            assert!(done > before + 5000, "{done}");
             with(items(ROWS), slugs()).run_backfills(&conn).unwrap();
         }
         assert_each_once(&conn, ROWS, "a stopped process");

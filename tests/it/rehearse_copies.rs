@@ -443,7 +443,7 @@ fn killed_at_any_time_it_leaves_no_file_that_looks_finished() {
             while !partial.exists() && child.try_wait().unwrap().is_none() {
                 std::thread::yield_now();
             }
-            std::thread::sleep(Duration::from_millis(12 * delay * delay));
+            std::thread::sleep(Duration::from_millis(3 * delay * delay));
             child.kill().unwrap();
             child.wait().unwrap();
             let copy = dir.path().join("copy.db");

@@ -11,7 +11,7 @@ use super::routes::Routes;
 use super::shape::Shape;
 use super::{image, place, refuse_temp_triggers, values};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{ChangedRow, Ledger, Record};
+use crate::ledger::{ChangedRow, Holding, Ledger, Record, RowsChecksum, damaged};
 use crate::plan::ChangedSince;
 use crate::run::lock::refuse_lost;
 use crate::run::session::Settings;
@@ -61,10 +61,35 @@ pub(crate) fn put_back(
     Ok(rows)
 }
 
+/// The tables of a record's rows, if these are all the rows that it had, as they were written.
+fn whole(ledger: &Ledger<'_>, holding: &Holding, what: &str) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    let (mut count, mut checksum) = (0i64, RowsChecksum::new());
+    ledger.each_recorded_row(holding, what, &mut |row| {
+        count += 1;
+        checksum.add(&row);
+        names.insert(row.table);
+        Ok(())
+    })?;
+    let (first, last) = (*holding.rows.start(), *holding.rows.end());
+    let wanted = (last - first).saturating_add(1);
+    let why = if count != wanted {
+        format!("of its {wanted} rows, {first} to {last}, {count} are there")
+    } else if holding.checksum.is_some_and(|then| then != checksum.finish()) {
+        "its rows do not match their checksum".to_owned()
+    } else if names.len() != holding.tables.len() {
+        let (named, found) = (holding.tables.len(), names.len());
+        format!("it names {named} tables, and its rows are of {found}")
+    } else {
+        return Ok(names);
+    };
+    Err(damaged(what, &why))
+}
+
 /// A record, and the statements for each of its tables.
 struct Work<'a> {
     ledger: &'a Ledger<'a>,
-    record: &'a Record,
+    holding: Holding,
     what: &'a str,
     hands: BTreeMap<String, Hands<'a>>,
     /// Rows of `sqlite_sequence` that went on since: ids given out are not taken back.
@@ -101,12 +126,8 @@ impl<'a> Work<'a> {
         record: &'a Record,
         what: &'a str,
     ) -> Result<Self> {
-        let then = ledger.recorded_tables(record.id)?;
-        let mut names = BTreeSet::new();
-        ledger.each_recorded_row(record.id, &mut |row| {
-            names.insert(row.table);
-            Ok(())
-        })?;
+        let holding = ledger.holding(record.id, what)?;
+        let names = whole(ledger, &holding, what)?;
         let mut hands = BTreeMap::new();
         for name in names {
             let shape =
@@ -116,7 +137,7 @@ impl<'a> Work<'a> {
                 return Err(cannot_undo(what, why).into());
             };
             let now = shape.signature();
-            if !then.lines().any(|then| then == now) {
+            if !holding.tables.contains(&now) {
                 let why = format!("table `{name}` has other columns now: {now}");
                 return Err(cannot_undo(what, why).into());
             }
@@ -127,7 +148,9 @@ impl<'a> Work<'a> {
             let insert = prepare(shape.insert_row())?;
             hands.insert(name, Hands { shape, select, delete, insert });
         }
-        Ok(Work { ledger, record, what, hands, passed_over: BTreeSet::new() })
+        let mut work = Work { ledger, holding, what, hands, passed_over: BTreeSet::new() };
+        work.refuse_damaged_images()?;
+        Ok(work)
     }
 
     /// A full text index made since, and kept by triggers, would not hear of what is put back.
@@ -151,10 +174,39 @@ impl<'a> Work<'a> {
         &mut self,
         mut act: impl FnMut(&mut Hands<'a>, &mut BTreeSet<Vec<u8>>, ChangedRow) -> Result<()>,
     ) -> Result<()> {
-        let (hands, passed_over) = (&mut self.hands, &mut self.passed_over);
-        self.ledger.each_recorded_row(self.record.id, &mut |row| match hands.get_mut(&row.table) {
+        let (hands, passed_over, what) = (&mut self.hands, &mut self.passed_over, self.what);
+        self.ledger.each_recorded_row(&self.holding, what, &mut |row| match hands
+            .get_mut(&row.table)
+        {
             Some(hands) => act(hands, passed_over, row),
-            None => Ok(()),
+            None => Err(damaged(what, &format!("it has a row of `{}`", row.table))),
+        })
+    }
+
+    /// An image has a value for each column, and a row differs before and after.
+    fn refuse_damaged_images(&mut self) -> Result<()> {
+        let what = self.what;
+        self.each(|hands, _, row| {
+            let (key, columns) = (hands.shape.key.len(), hands.shape.columns.len());
+            let images = [(Some(&row.key), key)];
+            let images = images
+                .into_iter()
+                .chain([&row.before, &row.after].map(|image| (image.as_ref(), columns)));
+            for (image, values) in images {
+                if let Some(image) = image
+                    && decoded(what, image)?.len() != values
+                {
+                    let why = format!("an image of a row of `{}` is cut off", row.table);
+                    return Err(damaged(what, &why));
+                }
+            }
+            match row.before == row.after {
+                true => {
+                    let why = format!("it has a row of `{}` that did not change", row.table);
+                    Err(damaged(what, &why))
+                }
+                false => Ok(()),
+            }
         })
     }
 
@@ -281,8 +333,7 @@ fn bound<'v>(values: &'v [ValueRef<'v>]) -> impl Iterator<Item = ToSqlOutput<'v>
 }
 
 fn decoded<'i>(what: &str, bytes: &'i [u8]) -> Result<Vec<ValueRef<'i>>> {
-    let damaged = || cannot_undo(what, "its record is damaged".to_owned());
-    image::decode(bytes).ok_or_else(|| damaged().into())
+    image::decode(bytes).ok_or_else(|| damaged(what, "an image of a row cannot be read"))
 }
 
 fn is_constraint(error: &rusqlite::Error) -> bool {
