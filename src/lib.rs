@@ -27,6 +27,7 @@ mod means;
 mod migration;
 mod migrator;
 mod options;
+mod path;
 mod plan;
 mod proof;
 mod putting_back;

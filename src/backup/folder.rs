@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use crate::migration::BoxError;
+use crate::path;
 
 /// The backups of one database.
 pub(crate) struct Folder<'a> {
@@ -158,7 +159,7 @@ impl Lock {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let there = path.symlink_metadata().is_ok();
-        let conn = Connection::open_with_flags(path, flags)?;
+        let conn = path::open(path, flags)?;
         if !there {
             // Through its path: opening and closing it as a file would let go of SQLite's lock.
             resemble(path, database);
@@ -175,7 +176,7 @@ impl Lock {
 }
 
 /// Removes a database file, and what SQLite may have left beside it.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     for tail in ["", "-journal", "-wal", "-shm"] {
         match fs::remove_file(beside(path, tail)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -204,8 +205,18 @@ pub(super) fn create(path: &Path, database: &Path) -> io::Result<()> {
 /// Gives a finished file its name. Synced before, and its folder after, so that what has the name
 /// is whole.
 pub(super) fn settle(partial: &Path, path: &Path) -> io::Result<()> {
-    OpenOptions::new().read(true).write(true).open(partial)?.sync_all()?;
+    sync(partial)?;
     fs::rename(partial, path)?;
+    sync_folder(path)
+}
+
+/// Has the disk store what a file holds.
+pub(crate) fn sync(path: &Path) -> io::Result<()> {
+    OpenOptions::new().read(true).write(true).open(path)?.sync_all()
+}
+
+/// Has the disk store a file's name.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     // Elsewhere a folder cannot be opened as a file.
     if cfg!(unix) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -216,7 +227,7 @@ pub(super) fn settle(partial: &Path, path: &Path) -> io::Result<()> {
 
 /// Gives a file that was just made the database's owner and permissions, as far as this user may.
 /// A file system without permissions has none to keep.
-fn resemble(made: &Path, database: &Path) {
+pub(super) fn resemble(made: &Path, database: &Path) {
     let Ok(metadata) = fs::metadata(database) else { return };
     let permissions = own(made, &metadata);
     let _ = fs::set_permissions(made, permissions);

@@ -16,8 +16,8 @@ use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::migration::{BoxError, Version};
 use crate::report::BackupOutcome;
-pub(crate) use draft::Draft;
-pub(crate) use folder::{Folder, Lock, beside};
+pub(crate) use draft::{Draft, refuse_left_beside};
+pub(crate) use folder::{Folder, Lock, beside, remove, sync, sync_folder};
 
 /// Where backups go, when one is taken, and how many stay: an option of a
 /// [`Migrator`](crate::Migrator::backup).

@@ -8,6 +8,7 @@ use std::io::ErrorKind as Io;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::path::Partial;
 
 /// What a test's environment says for a kept file to be written and not compared.
 const UPDATE: (&str, &str) = ("UPDATE_LOCK", "1");
@@ -54,14 +55,9 @@ fn unreadable(path: &Path, error: std::io::Error) -> Error {
 
 /// The file is the old one or the new one, whatever happens.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}-partial", std::process::id()));
-    let partial = path.with_file_name(name);
-    let written = fs::write(&partial, text).and_then(|()| fs::rename(&partial, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&partial);
-    }
-    written
+    let partial = Partial::create(path, "partial")?;
+    fs::write(partial.path(), text)?;
+    fs::rename(partial.path(), path)
 }
 
 /// How many lines that are the same are shown around those that are not.

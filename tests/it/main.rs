@@ -16,6 +16,7 @@ mod drift;
 mod edges;
 mod environment;
 mod fresh;
+mod fresh_files;
 mod fuzz_corpus;
 mod interrupted;
 mod kept;

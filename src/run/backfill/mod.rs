@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::session::Settings;
 use super::{Job, Run, preflight};
+use crate::backup::{beside, file_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::held::{HeldBack, Progress};
@@ -380,8 +381,8 @@ impl<'a> Runner<'_, 'a> {
     /// switched that off because something else does it, which is left to that then.
     fn write_log_back(&self) {
         let conn = self.job.conn;
-        let Some(path) = conn.path().filter(|path| !path.is_empty()) else { return };
-        let log = std::fs::metadata(format!("{path}-wal")).map_or(0, |log| log.len());
+        let Ok(Some(path)) = file_of(conn) else { return };
+        let log = std::fs::metadata(beside(&path, "-wal")).map_or(0, |log| log.len());
         let by_itself =
             || conn.query_row("PRAGMA wal_autocheckpoint", [], |row| row.get::<_, i64>(0));
         if log > LOG && by_itself().is_ok_and(|pages| pages > 0) {
