@@ -23,7 +23,9 @@ pub(crate) struct Lock {
     _conn: Connection,
 }
 
-/// A backup's name: `<file>.v<version>.<stamp>`, and `-002` and on within one second.
+/// A backup's name: `<file>.v<version>.<stamp>`, and `-002` and on for the second and further ones
+/// of a stamp. The order of names is the order in which they were made: where a clock was put back,
+/// a new one gets the stamp of the newest there, and the next number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Name {
     // The order of the fields is that of age.
@@ -47,7 +49,7 @@ impl Name {
         let rest = text.strip_prefix(file)?.strip_prefix(".v")?;
         let (version, rest) = rest.split_once('.')?;
         let (stamp, nth) = match rest.split_once('-') {
-            Some((stamp, nth)) => (stamp, nth.parse().ok()?),
+            Some((stamp, nth)) => (stamp, nth.parse().ok().filter(|nth| *nth <= MOST)?),
             None => (rest, 1),
         };
         let form = stamp.bytes().map(|b| if b.is_ascii_digit() { b'0' } else { b });
@@ -59,6 +61,9 @@ impl Name {
         (name.text == text).then_some(name)
     }
 }
+
+/// Higher numbers were not counted up to by us.
+const MOST: u32 = 999_999;
 
 /// The version in a file's name, if that is the name of a backup of a database of this name.
 pub(super) fn version_in(database: &str, file: &str) -> Option<i64> {
@@ -91,11 +96,14 @@ impl<'a> Folder<'a> {
         Ok(partial)
     }
 
-    /// Gives the finished file its name.
-    pub(super) fn finish(&self, version: i64, stamp: &str) -> io::Result<PathBuf> {
-        let mut nth = 1;
+    /// Gives the finished file its name, which comes after those of all that are there.
+    pub(super) fn finish(&self, version: i64, now: String) -> io::Result<PathBuf> {
+        let (stamp, mut nth) = match self.backups()?.pop() {
+            Some(newest) if newest.stamp >= now => (newest.stamp, newest.nth + 1),
+            _ => (now, 1),
+        };
         let path = loop {
-            let path = self.path.join(Name::new(&self.file, version, stamp, nth).text);
+            let path = self.path.join(Name::new(&self.file, version, &stamp, nth).text);
             if !path.try_exists()? {
                 break path;
             }
@@ -284,6 +292,7 @@ mod tests {
         for ours in [
             "app.db.v0007.20261121T120000Z",
             "app.db.v0000.20261121T120000Z-002",
+            "app.db.v0000.20261121T120000Z-1000",
             "app.db.v20261121120000.20261121T120000Z",
         ] {
             assert!(version_in("app.db", ours).is_some(), "{ours}");
@@ -299,6 +308,7 @@ mod tests {
             "app.db.v0007",
             "my.app.db.v0007.20261121T120000Z",
             "app.db.v+007.20261121T120000Z",
+            "app.db.v0007.20261121T120000Z-1000000",
         ] {
             assert!(version_in("app.db", other).is_none(), "{other}");
         }

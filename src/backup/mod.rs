@@ -23,7 +23,9 @@ pub(crate) use folder::{Folder, Lock, beside, remove, sync, sync_folder};
 /// [`Migrator`](crate::Migrator::backup).
 ///
 /// A backup is one file: `app.db.v0007.20261121T120000Z` is `app.db` at version 7 at that time,
-/// UTC. The folder has to be there. Two databases of one file name need a folder each, for names
+/// UTC. The order of the names is the order in which the backups were made: one more with the same
+/// time gets `-002` at its end, and so does one that is made after the clock was put back, whose time
+/// is that of the newest there. The folder has to be there. Two databases of one file name need a folder each, for names
 /// are all that retention goes by. In WAL mode other processes may go on writing while the copy is
 /// made and before the first change: what they write then is in the database and not in the backup.
 /// A process that is at it holds a lock on the folder's file
@@ -147,7 +149,7 @@ impl Backup {
             return Ok(BackupOutcome::AlreadyThere { path });
         }
         let stamp = stamp(snapshot.conn)?;
-        let path = folder.finish(version, &stamp).map_err(self.failed(writing))?;
+        let path = folder.finish(version, stamp).map_err(self.failed(writing))?;
         Ok(BackupOutcome::Made { path })
     }
 
