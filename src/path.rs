@@ -63,6 +63,14 @@ pub(crate) fn blocks(_kind: FileType) -> Option<&'static str> {
     None
 }
 
+/// What the file holds. It is refused where reading could take for ever.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    match blocks(fs::metadata(path)?.file_type()) {
+        Some(what) => Err(io::Error::other(format!("it is {what}, not a file"))),
+        None => fs::read(path),
+    }
+}
+
 /// A file beside another one, under a name that nothing else has, to be given that one's name when
 /// it is finished. It goes when dropped. Several threads and processes can have one each, whatever
 /// their process ids are. What a killed process leaves is for [`clear`](Partial::clear).

@@ -105,7 +105,9 @@ impl Drop for Draft {
 /// would read it into the file that gets the name.
 pub(crate) fn refuse_left_beside(path: &Path) -> Result<()> {
     let files = ["-journal", "-wal", "-shm"].map(|tail| beside(path, tail));
-    let left = files.into_iter().find(|file| file.metadata().is_ok_and(|file| file.len() > 0));
+    let left = files
+        .into_iter()
+        .find(|file| file.metadata().is_ok_and(|file| file.len() > 0 || !file.is_file()));
     left.map_or(Ok(()), |path| {
         Err(Error::from(ErrorKind::NotFresh { path }).advise(
             "it belongs to a database that is gone, and may hold that one's last transactions: \

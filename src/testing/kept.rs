@@ -8,7 +8,7 @@ use std::io::ErrorKind as Io;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::path::Partial;
+use crate::path::{self, Partial};
 
 /// What a test's environment says for a kept file to be written and not compared.
 const UPDATE: (&str, &str) = ("UPDATE_LOCK", "1");
@@ -33,11 +33,11 @@ pub(super) fn keep_unless(
     text: &str,
     fault: impl FnOnce(Option<&str>) -> Option<Error>,
 ) -> Result<()> {
-    let found = match fs::read_to_string(path) {
-        Ok(found) => Some(found.replace("\r\n", "\n")),
-        Err(error) if error.kind() == Io::NotFound => None,
+    let found = match path::read(path).map(String::from_utf8) {
+        Ok(Ok(found)) => Some(found.replace("\r\n", "\n")),
         // Another text in any case.
-        Err(error) if error.kind() == Io::InvalidData => Some("(not UTF-8)\n".to_owned()),
+        Ok(Err(_)) => Some("(not UTF-8)\n".to_owned()),
+        Err(error) if error.kind() == Io::NotFound => None,
         Err(error) => return Err(unreadable(path, error)),
     };
     if found.as_deref() == Some(text) {

@@ -29,6 +29,7 @@ mod lint;
 mod lockfile;
 mod logging;
 mod losses;
+mod odd_files;
 mod policies;
 mod proof_review;
 mod properties;
