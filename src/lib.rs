@@ -16,6 +16,7 @@ mod asking;
 mod backup;
 mod drift;
 mod error;
+mod escape;
 mod event;
 mod finding;
 mod fingerprint;

@@ -9,6 +9,7 @@ use rusqlite::Transaction;
 use super::conditions::{Conditions, Need};
 use super::{Edited, Seed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::escaped;
 use crate::migration::{BoxError, Deed, Identity, Version};
 use crate::source::{embedded, placement, refuse_odd, text};
 use crate::sql::{Action, Control, Position, Script, complaint};
@@ -24,7 +25,7 @@ pub(crate) struct Misstep {
 
 impl fmt::Display for Misstep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.why)
+        write!(f, "{}", escaped(&self.why))
     }
 }
 

@@ -7,7 +7,8 @@ use std::fs;
 use std::io::ErrorKind as Io;
 use std::path::Path;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Difference, Error, ErrorKind, Result};
+use crate::escape::escaped;
 use crate::path::{self, Partial};
 
 /// What a test's environment says for a kept file to be written and not compared.
@@ -20,7 +21,7 @@ pub(super) fn keep(path: &Path, text: &str, of: &'static str) -> Result<()> {
     keep_unless(path, text, |found| {
         let error = Error::from(ErrorKind::Outdated { path: path.to_owned(), of });
         Some(match found {
-            Some(found) => error.because(difference(found, text)),
+            Some(found) => error.because(Difference(difference(found, text))),
             None => error.because("there is no such file"),
         })
     })
@@ -175,7 +176,7 @@ fn shown(lines: &[(char, &str)]) -> String {
                 text.push_str("\n  … and so on");
                 break;
             }
-            let _ = write!(text, "\n{}", format!("{mark} {line}").trim_end());
+            let _ = write!(text, "\n{}", format!("{mark} {}", escaped(line)).trim_end());
         } else {
             skipped = true;
         }

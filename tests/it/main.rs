@@ -31,6 +31,7 @@ mod logging;
 mod losses;
 mod odd_files;
 mod policies;
+mod printed;
 mod proof_review;
 mod properties;
 mod read_only;

@@ -14,6 +14,7 @@ use super::session::Settings;
 use super::{Job, Run, preflight};
 use crate::backup::{beside, file_of};
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::escaped;
 use crate::event::Event;
 use crate::held::{HeldBack, Progress};
 use crate::report::BackfillDone;
@@ -216,7 +217,7 @@ impl<'a> Run<'a> {
         let progress = done.progress;
         if matches!(result, Ok(End::Done)) {
             job.tell(&Event::SeedFinished { name: &backfill.name, took: done.took });
-            log::debug!("backfill {}: {progress} in {:?}", backfill.name, done.took);
+            log::debug!("backfill {}: {progress} in {:?}", escaped(&backfill.name), done.took);
         }
         if done.skipped > 0 {
             let s = if done.skipped == 1 { "" } else { "s" };
