@@ -87,7 +87,7 @@ impl Migrator {
         if !is_empty && !stands_for_no_file(path) {
             let template = self.open_in_memory()?;
             while let Copied::Lost = self.copy_to(path, &template)? {
-                // What was made there meanwhile may be gone again.
+                // Another process made the file, which may have been deleted again since.
                 if refuse_taken(path)? {
                     break;
                 }
@@ -101,8 +101,8 @@ impl Migrator {
     fn copy_to(&self, path: &Path, template: &Connection) -> Result<Copied> {
         let failed =
             |error: BoxError| Error::from(ErrorKind::Sqlite { doing: MAKING }).because(error);
-        // A folder that may not be written, or a name that is too long: `open` makes the file, or
-        // says why not.
+        // The folder is read-only or missing, or the name is too long: `open` makes the file or
+        // reports the error.
         let Ok(partial) = Partial::create(path, PARTIAL) else { return Ok(Copied::InPlace) };
         let written = image::write(template, partial.path(), self.wait, &|_| ())
             .and_then(|()| Ok(sync(partial.path())?));
@@ -118,12 +118,12 @@ impl Migrator {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return match refuse_taken(path)? {
                     true => Ok(Copied::InPlace),
-                    // A link that leads to nothing.
+                    // A dangling symbolic link has the name.
                     false => Err(taken(path)),
                 };
             }
             Err(_) if is_lost() => return Ok(Copied::Lost),
-            // A file system without links: slower, and no less right.
+            // The file system has no hard links. Migrating in place is slower, and as safe.
             Err(_) => return Ok(Copied::InPlace),
         }
         Partial::clear(path, PARTIAL);
@@ -142,7 +142,8 @@ impl Migrator {
     /// applications; not for a file on a network file system, where WAL does not work.
     ///
     /// The path is the path of a file and nothing else, as in all of this library: `file:app.db` is
-    /// no URI.
+    /// no URI. A `-wal` or `-journal` left beside a missing or empty file is deleted, as SQLite does;
+    /// [`open_copy`](Migrator::open_copy) refuses it where the file is missing.
     ///
     /// # Errors
     ///
@@ -161,7 +162,8 @@ impl Migrator {
     /// ```
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Connection> {
         let path = path.as_ref();
-        // With URIs on, for the `ATTACH` statements of the application. The path is none.
+        // The flags allow URIs for the application's `ATTACH` statements; `path::open` still takes
+        // this path literally.
         let conn = path::open(path, OpenFlags::default()).map_err(|error| {
             let failed = Error::from(ErrorKind::Sqlite { doing: "opening the database" });
             let failed = failed.because(error);
@@ -298,14 +300,14 @@ enum Copied {
     Lost,
 }
 
-/// Refuses a name that a file has already, or that a log or journal is waiting for. Says whether an
-/// empty file has it.
+/// Refuses a path where there is a file that is not empty, or none but its log or journal. Returns
+/// whether there is an empty file.
 fn refuse_taken(path: &Path) -> Result<bool> {
     // Asked first: a file that another process makes is there before its log is.
     let left = refuse_left_beside(path);
     match fs::metadata(path) {
         Ok(there) if there.len() > 0 => {
-            // Those that are not finished come too late.
+            // Unfinished copies can no longer get this name.
             Partial::clear(path, PARTIAL);
             Err(taken(path))
         }

@@ -36,7 +36,7 @@ pub(super) fn read(dir: &Dir<'static>, edited: Edited) -> Result<Vec<Seed>> {
     let mut files = embedded::files(dir);
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let mut seeds = Vec::new();
-    refuse_odd(&files)?;
+    refuse_odd(&files).map_err(|error| error.advise("move it out of the folder"))?;
     for file in files {
         let Some(name) = name(&file.path)? else { continue };
         let text = text::text(&file.path, file.bytes)?;

@@ -95,6 +95,12 @@ fn side_file_beside_an_empty_file_brings_nothing_back() {
         let conn = migrator().open_copy(&path).unwrap();
         assert_eq!(rows(&conn, "SELECT text FROM note"), ["new"], "{tail}");
         assert_eq!(one(&conn, "PRAGMA integrity_check"), "ok");
+
+        // So it is where there is no file yet.
+        let (_dir, path) = orphaned(tail);
+        let conn = migrator().open(&path).unwrap();
+        assert_eq!(rows(&conn, "SELECT text FROM note"), ["new"], "{tail}");
+        assert_eq!(one(&conn, "PRAGMA integrity_check"), "ok");
     }
 }
 
@@ -150,6 +156,43 @@ fn threads_on_one_path_make_one_file() {
         drop(conn);
         assert_eq!(names(dir.path()), [format!("{round}.db")]);
         std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn threads_that_rehearse_on_one_path_leave_one_whole_file() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..15 {
+        let path = dir.path().join(format!("{round}.db"));
+        let barrier = Barrier::new(4);
+        let rehearse = || {
+            let conn = memory();
+            barrier.wait();
+            match migrator().rehearse_in(&conn, &path) {
+                Ok(_) => 1,
+                Err(error) => {
+                    let kind = error.kind();
+                    let is_told =
+                        matches!(kind, ErrorKind::NotFresh { .. } | ErrorKind::Backup { .. });
+                    assert!(is_told, "{error:?}");
+                    0
+                }
+            }
+        };
+        let made: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(rehearse)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert!(made <= 1, "{made} were made");
+        let left = names(dir.path());
+        assert!(!left.iter().any(|name| name.contains("partial")), "{left:?}");
+        if made == 1 {
+            assert_eq!(left, [format!("{round}.db")]);
+            let copy = Connection::open(&path).unwrap();
+            assert_eq!(rows(&copy, "SELECT text FROM note"), ["new"]);
+            assert_eq!(one(&copy, "PRAGMA integrity_check"), "ok");
+        }
+        let _ = std::fs::remove_file(&path);
     }
 }
 

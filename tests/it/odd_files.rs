@@ -6,8 +6,9 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
+use landfall::include_dir::{Dir, DirEntry};
 use landfall::testing::{embedded_is_current, lockfile, schema_file, verify};
-use landfall::{ErrorKind, Layout, Migrator};
+use landfall::{ErrorKind, Layout, Migrator, Seeds};
 
 use crate::support::{cause, folder, memory};
 
@@ -93,6 +94,23 @@ fn folder_of_one_migration_may_be_named_like_a_file() {
         let migrator = migrator.layout(layout);
         assert_eq!(migrator.apply(&memory()).unwrap().applied.len(), 1, "{layout}");
     }
+}
+
+#[test]
+fn folder_named_like_a_file_is_refused_where_it_is_compiled_in() {
+    static NAMED: [DirEntry<'static>; 1] = [DirEntry::Dir(Dir::new("1_a.sql", &[]))];
+    let embedded = Migrator::from_embedded(Dir::new("", &NAMED));
+    let error = embedded.check().unwrap_err();
+    assert!(error.to_string().contains("`1_a.sql` is not understood: it is a folder"), "{error}");
+    embedded.ignore("1_a.sql").check().unwrap();
+
+    static SEEDS: [DirEntry<'static>; 1] = [DirEntry::Dir(Dir::new("ensure_a.sql", &[]))];
+    let seeds = Seeds::from_embedded(Dir::new("", &SEEDS));
+    let error = Migrator::from_migrations([]).seeds(seeds).check().unwrap_err();
+    assert!(
+        error.to_string().contains("`ensure_a.sql` is not understood: it is a folder"),
+        "{error}"
+    );
 }
 
 #[test]
