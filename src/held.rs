@@ -124,6 +124,7 @@ impl Held {
     pub(crate) fn on_record(&self) -> Option<String> {
         match &self.why {
             HeldBack::OwnSentinel => None,
+            HeldBack::Failed { why } => Some(why.clone()),
             HeldBack::Deferred { .. } => Some("deferred".to_owned()),
             HeldBack::Elsewhere { .. } => Some("another process is at it".to_owned()),
             why => Some(why.to_string()),

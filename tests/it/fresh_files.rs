@@ -395,3 +395,40 @@ fn paths_mean_what_they_say() {
     let mut child = again("fresh_files::a_child_in_a_folder_of_its_own", &variables);
     assert!(child.wait().unwrap().success());
 }
+
+/// Not a test: makes one file, watched from outside.
+#[test]
+fn a_child_that_makes_one_file() {
+    let Some(path) = variable("LANDFALL_MAKES") else { return };
+    assert!(made(Path::new(&path)));
+}
+
+/// Needs `strace`; passes without having looked where there is none.
+#[cfg(target_os = "linux")]
+#[test]
+fn copy_is_synced_before_it_gets_its_name_and_the_folder_after() {
+    use std::process::{Command, Stdio};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.db");
+    let trace = dir.path().join("trace");
+    let strace = || {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-y", "-e", "trace=fsync,fdatasync,link,linkat", "-o"]).arg(&trace);
+        strace.stdout(Stdio::null()).stderr(Stdio::null());
+        strace
+    };
+    if !strace().arg("true").status().is_ok_and(|status| status.success()) {
+        return;
+    }
+    let mut strace = strace();
+    strace.arg(std::env::current_exe().unwrap());
+    strace.args(["fresh_files::a_child_that_makes_one_file", "--exact"]);
+    assert!(strace.env("LANDFALL_MAKES", &path).status().unwrap().success());
+    let calls = std::fs::read_to_string(&trace).unwrap();
+    let at = |is: &dyn Fn(&str) -> bool| calls.lines().position(is);
+    let folder = format!("<{}>", dir.path().canonicalize().unwrap().display());
+    let synced = at(&|call| call.contains("sync(") && call.contains(".copy-partial>"));
+    let named = at(&|call| call.contains("link") && call.contains(".copy-partial\""));
+    let kept = at(&|call| call.contains("sync(") && call.contains(&folder));
+    assert!(synced.is_some() && synced < named && named < kept, "{calls}");
+}
