@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::escape::escaped;
 use crate::migration::Version;
 
 /// Another tool, whose ledger [`Migrator::adopt`](crate::Migrator::adopt) takes over: the one line
@@ -198,9 +199,9 @@ impl fmt::Display for Adopted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.migrations.len();
         let s = if count == 1 { "" } else { "s" };
-        write!(f, "{count} migration{s} of {}'s `{}`", self.tool, self.ledger)?;
+        write!(f, "{count} migration{s} of {}'s `{}`", self.tool, escaped(&self.ledger))?;
         if let Some(name) = &self.renamed_to {
-            write!(f, ", which becomes `{name}`")?;
+            write!(f, ", which becomes `{}`", escaped(name))?;
         }
         if self.checksums > 0 {
             write!(

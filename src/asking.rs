@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use crate::error::{ErrorKind, Result};
+use crate::escape::escaped;
 use crate::event::Event;
 use crate::migration::Target;
 use crate::migrator::Migrator;
@@ -32,7 +33,7 @@ impl Migrator {
         set.refuse_stale_sign_offs()?;
         let empty: Vec<_> = set.empty_downs().collect();
         if let Some(warning) = empty_downs::told(&empty) {
-            log::warn!("{warning}");
+            log::warn!("{}", escaped(&warning));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use crate::adoption::Adoption;
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::escaped;
 use crate::ledger::{self, Applied, Ledger, Moment};
 use crate::migrator::{Fingerprints, Migrator};
 use crate::replay::{Extent, Replay};
@@ -220,7 +221,7 @@ fn see(
 
 impl Watched {
     fn warn(&mut self, warning: String) {
-        log::warn!("{warning}");
+        log::warn!("{}", escaped(&warning));
         self.warnings.push(warning);
     }
 }

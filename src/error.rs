@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::adoption::Adopt;
+use crate::escape::{self, escaped_lines, escaped_sql};
 use crate::finding::Findings;
 use crate::migration::{BoxError, Version};
 use crate::report::Report;
@@ -24,6 +25,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// * `{:#}` adds the line with a caret under the place, and what to do next.
 /// * `{:?}`, which `unwrap` and `fn main() -> Result<…>` print, adds the causes.
 /// * [`source`](std::error::Error::source) is why; its text stands in neither of the first two.
+///
+/// Names, rows and SQL from outside can hold what a terminal obeys. Whatever this library prints shows
+/// control characters and the like escaped, `\u{1b}`; the fields of values hold them as they are.
 ///
 /// ```
 /// use landfall::{ErrorKind, Migration, Migrator};
@@ -67,6 +71,13 @@ pub(crate) enum Changed {
 
 const UNKNOWN: &str = "it is not known whether this is stored";
 
+/// A sentence that can hold a name, a row or a piece of SQL.
+macro_rules! escaped {
+    ($($said:tt)*) => {
+        escape::escaped(format_args!($($said)*))
+    };
+}
+
 /// What kind of thing went wrong. The fields are there for programs; the sentences come from
 /// [`Error`].
 #[derive(Debug, thiserror::Error)]
@@ -74,118 +85,121 @@ const UNKNOWN: &str = "it is not known whether this is stored";
 #[allow(missing_docs)] // of the fields, which their names tell
 pub enum ErrorKind {
     /// A file's name, or another name, has none of the known forms.
-    #[error("`{file}` is not understood: {why}")]
+    #[error("{}", escaped!("`{file}` is not understood: {why}"))]
     #[non_exhaustive]
     BadName { file: String, why: String },
     /// Files of two tools in one folder.
-    #[error("`{first}` is {first_is}, and `{second}` is {second_is}: one folder is one tool's")]
+    #[error("{}", escaped!("`{first}` is {first_is}, and `{second}` is {second_is}: one folder is one tool's"))]
     #[non_exhaustive]
     MixedLayouts { first: String, first_is: &'static str, second: String, second_is: &'static str },
     /// A file that two tools would take for different things.
-    #[error("`{file}` can be read in two ways: {why}")]
+    #[error("{}", escaped!("`{file}` can be read in two ways: {why}"))]
     #[non_exhaustive]
     AmbiguousLayout { file: String, why: String },
     /// Two files claim one version, or two repeatables one name.
-    #[error("`{first}` and `{second}` are both {what}")]
+    #[error("{}", escaped!("`{first}` and `{second}` are both {what}"))]
     #[non_exhaustive]
     DuplicateVersion { what: String, first: String, second: String },
     /// A `.down.sql` or `.verify.sql` without its migration.
-    #[error("`{file}` belongs to no migration: there is none with version {version}")]
+    #[error("{}", escaped!("`{file}` belongs to no migration: there is none with version {version}"))]
     #[non_exhaustive]
     OrphanDown { file: String, version: Version },
     /// A file that is not text.
-    #[error("`{file}` is not text at line {line}: {why}")]
+    #[error("{}", escaped!("`{file}` is not text at line {line}: {why}"))]
     #[non_exhaustive]
     NotUtf8 { file: String, line: usize, why: &'static str },
     /// A `-- landfall:` line that is not understood or not allowed there.
-    #[error("`{file}`, {position}: {why}")]
+    #[error("{}", escaped!("`{file}`, {position}: {why}"))]
     #[non_exhaustive]
     Directive { file: String, position: Position, why: String },
     /// A script whose text cannot all be meant.
-    #[error("`{file}`, {position}: {why}")]
+    #[error("{}", escaped!("`{file}`, {position}: {why}"))]
     #[non_exhaustive]
     BadText { file: String, position: Position, why: String },
     /// The files in a folder are not those that the program was compiled with.
-    #[error("`{file}` {why}")]
+    #[error("{}", escaped!("`{file}` {why}"))]
     #[non_exhaustive]
     Stale { file: String, why: &'static str },
     /// A file that is kept beside the migrations does not say what it should.
-    #[error("`{}` is not {of}", path.display())]
+    #[error("{}", escaped!("`{}` is not {of}", path.display()))]
     #[non_exhaustive]
     Outdated { path: PathBuf, of: &'static str },
     /// A file that is kept beside the migrations cannot be read or written.
-    #[error("cannot keep `{}`", path.display())]
+    #[error("{}", escaped!("cannot keep `{}`", path.display()))]
     #[non_exhaustive]
     Kept { path: PathBuf },
     /// The migrations could not be read.
-    #[error("cannot read migrations from {}", path.display())]
+    #[error("{}", escaped!("cannot read migrations from {}", path.display()))]
     #[non_exhaustive]
     Source { path: PathBuf },
 
     /// An applied migration is not what the program holds under that version.
-    #[error("migration {file} is not what was applied to this database as version {version}")]
+    #[error("{}", escaped!("migration {file} is not what was applied to this database as version {version}"))]
     #[non_exhaustive]
     Modified { version: Version, file: String, recorded: String, found: String },
     /// The database has a migration that the program does not know, older than its newest.
-    #[error(
+    #[error("{}", escaped!(
         "cannot locate migration {version} ({name}), which is applied to this database \
          {}",
         by_app(app_version)
-    )]
+    ))]
     #[non_exhaustive]
     Missing { version: Version, name: String, app_version: Option<String> },
     /// An applied migration has another number now, because of the versions that came beside it.
-    #[error(
+    #[error("{}", escaped!(
         "{file} was applied to this database as version {applied}, and is version {version} now"
-    )]
+    ))]
     #[non_exhaustive]
     Renumbered { file: String, applied: Version, version: Version },
     /// A pending migration is older than one already applied.
-    #[error("migration {file} is pending, but the database is already at version {latest}")]
+    #[error("{}", escaped!("migration {file} is pending, but the database is already at version {latest}"))]
     #[non_exhaustive]
     Late { version: Version, file: String, latest: Version },
     /// The database was brought up by a newer program.
-    #[error(
+    #[error("{}", escaped!(
         "the database is at version {version} ({name}), made {}, and this program knows \
          only {known}",
         by_app(app_version)
-    )]
+    ))]
     #[non_exhaustive]
     Newer { version: Version, name: String, app_version: Option<String>, known: String },
     /// A table with the name of one of ours that is not ours.
-    #[error("table `{table}` is not landfall's: {looks_like}")]
+    #[error("{}", escaped!("table `{table}` is not landfall's: {looks_like}"))]
     #[non_exhaustive]
     ForeignLedger { table: String, looks_like: String, adopt: Option<Adopt> },
     /// The ledger of another tool cannot be taken over as it is.
-    #[error("the ledger of {tool}, `{ledger}`, cannot be taken over: {why}")]
+    #[error("{}", escaped!("the ledger of {tool}, `{ledger}`, cannot be taken over: {why}"))]
     #[non_exhaustive]
     Adoption { tool: &'static str, ledger: String, why: String },
     /// The migrations that another tool's ledger names do not make the schema that is there.
-    #[error(
+    #[error("{}", escaped!(
         "the ledger of {tool}, `{ledger}`, cannot be taken over: the schema is not what its \
          migrations make: {}",
         list(differences)
-    )]
+    ))]
     #[non_exhaustive]
     Unproved { tool: &'static str, ledger: String, differences: Vec<String> },
     /// The table that says what is applied is gone, and others of the ledger are there.
-    #[error("the ledger has lost its table `{table}`, and what is applied cannot be told")]
+    #[error("{}", escaped!("the ledger has lost its table `{table}`, and what is applied cannot be told"))]
     #[non_exhaustive]
     LostLedger { table: String },
     /// A trigger keeps writes to one of the ledger's tables from taking effect, or undoes them.
-    #[error("{} the ledger's table `{table}` from taking effect", which_keep(triggers))]
+    #[error(
+        "{}",
+        escaped!("{} the ledger's table `{table}` from taking effect", which_keep(triggers))
+    )]
     #[non_exhaustive]
     NotWritten { table: String, triggers: Vec<String> },
     /// The ledger was written by a release of this library that is newer than this one.
-    #[error("the ledger `{table}` has format {found}, and this program reads up to {known}")]
+    #[error("{}", escaped!("the ledger `{table}` has format {found}, and this program reads up to {known}"))]
     #[non_exhaustive]
     FutureFormat { table: String, found: String, known: i64 },
     /// The target is no version of the set, or none that is applied.
-    #[error("there is no {what} version {version}")]
+    #[error("{}", escaped!("there is no {what} version {version}"))]
     #[non_exhaustive]
     UnknownTarget { version: Version, what: &'static str },
     /// The database holds tables but no ledger, and the set starts from a baseline.
-    #[error("the database holds tables of `{baseline}` but no ledger")]
+    #[error("{}", escaped!("the database holds tables of `{baseline}` but no ledger"))]
     #[non_exhaustive]
     NotEmpty { baseline: String },
 
@@ -193,36 +207,36 @@ pub enum ErrorKind {
     #[error("the connection is inside a transaction")]
     InTransaction,
     /// The database cannot be written, and something is to be written.
-    #[error("{steps}, and {why}")]
+    #[error("{}", escaped!("{steps}, and {why}"))]
     #[non_exhaustive]
     ReadOnly { steps: String, why: &'static str },
     /// Another connection held the lock for longer than the migrator was told to wait.
-    #[error("the database is locked by another connection; gave up after {} ms", waited.as_millis())]
+    #[error("{}", escaped!("the database is locked by another connection; gave up after {} ms", waited.as_millis()))]
     #[non_exhaustive]
     Busy { waited: Duration },
     /// A TEMP table or view hides one that the migrations are about.
-    #[error("the TEMP {what} `{name}` hides the database's own `{name}` on this connection")]
+    #[error("{}", escaped!("the TEMP {what} `{name}` hides the database's own `{name}` on this connection"))]
     #[non_exhaustive]
     Shadowed { what: String, name: String },
 
     /// A script begins or ends a transaction itself.
-    #[error("migration {file} may not say `{statement}` at {position}")]
+    #[error("{}", escaped!("migration {file} may not say `{statement}` at {position}"))]
     #[non_exhaustive]
     TransactionControl { file: String, position: Position, statement: String },
     /// A statement that SQLite runs only outside a transaction.
-    #[error("migration {file} cannot run `{statement}` at {position} inside a transaction")]
+    #[error("{}", escaped!("migration {file} cannot run `{statement}` at {position} inside a transaction"))]
     #[non_exhaustive]
     NeedsNoTransaction { file: String, position: Position, statement: String },
     /// SQLite refused a statement.
-    #[error("migration {file} failed at {position}")]
+    #[error("{}", escaped!("migration {file} failed at {position}"))]
     #[non_exhaustive]
     Statement { file: String, position: Position },
     /// A code migration returned an error.
-    #[error("code migration {name} failed")]
+    #[error("{}", escaped!("code migration {name} failed"))]
     #[non_exhaustive]
     Code { name: String },
     /// A migration or revert would lose data that is there, and nothing signs that off.
-    #[error("{file} would {what}{}", at(position))]
+    #[error("{}", escaped!("{file} would {what}{}", at(position)))]
     #[non_exhaustive]
     DataLoss {
         file: String,
@@ -233,97 +247,97 @@ pub enum ErrorKind {
         rows: u64,
     },
     /// The migrations leave rows that refer to nothing, or a key that names a missing table.
-    #[error("foreign keys are broken by {by}: {}", list(broken))]
+    #[error("{}", escaped!("foreign keys are broken by {by}: {}", list(broken)))]
     #[non_exhaustive]
     ForeignKeys { by: String, broken: Vec<String> },
     /// A verify script found rows that are wrong.
-    #[error("verify script {file} found a wrong row at {position}: {row}")]
+    #[error("{}", escaped!("verify script {file} found a wrong row at {position}: {row}"))]
     #[non_exhaustive]
     Verify { file: String, position: Position, row: String },
     /// A view or trigger that worked before does not work after.
-    #[error("{by} breaks {object}: {why}")]
+    #[error("{}", escaped!("{by} breaks {object}: {why}"))]
     #[non_exhaustive]
     BrokenObject { by: String, object: String, why: String },
     /// A script needs what this SQLite does not have.
-    #[error("migration {file} requires {what}, {found}")]
+    #[error("{}", escaped!("migration {file} requires {what}, {found}"))]
     #[non_exhaustive]
     Requires { file: String, what: String, found: String },
     /// A migration cannot be taken back.
-    #[error("migration {version} ({name}) cannot be reverted: {why}")]
+    #[error("{}", escaped!("migration {version} ({name}) cannot be reverted: {why}"))]
     #[non_exhaustive]
     Irreversible { version: Version, name: String, why: String },
     /// Not all that it changes can be recorded, so that it could not be undone.
-    #[error("{what} cannot be recorded for undo: {why}")]
+    #[error("{}", escaped!("{what} cannot be recorded for undo: {why}"))]
     #[non_exhaustive]
     CannotRecord { what: String, why: String },
     /// The record of what it changed would be larger than allowed.
-    #[error("the record of what {what} changes is larger than {limit} bytes")]
+    #[error("{}", escaped!("the record of what {what} changes is larger than {limit} bytes"))]
     #[non_exhaustive]
     UndoTooLarge { what: String, limit: u64 },
     /// There is no record of what it changed, or it fits no longer, or it is damaged.
-    #[error("{what} cannot be undone: {why}")]
+    #[error("{}", escaped!("{what} cannot be undone: {why}"))]
     #[non_exhaustive]
     CannotUndo { what: String, why: String },
     /// Undoing would overwrite rows that were changed after what is undone.
-    #[error("undoing {what} would overwrite what was written since: {}", list(rows))]
+    #[error("{}", escaped!("undoing {what} would overwrite what was written since: {}", list(rows)))]
     #[non_exhaustive]
     ChangedSince { what: String, rows: Vec<String> },
     /// A migration that runs outside a transaction did not come to its end.
-    #[error(
+    #[error("{}", escaped!(
         "migration {version} ({name}), which runs outside a transaction, was interrupted: {progress}"
-    )]
+    ))]
     #[non_exhaustive]
     Interrupted { version: Version, name: String, progress: String },
 
     /// A seed failed.
-    #[error("seed {name} failed")]
+    #[error("{}", escaped!("seed {name} failed"))]
     #[non_exhaustive]
     Seed { name: String },
     /// A backfill failed.
-    #[error("backfill {name} {what}")]
+    #[error("{}", escaped!("backfill {name} {what}"))]
     #[non_exhaustive]
     Backfill { name: String, what: String, row: Option<String> },
     /// The file of a seed that has run was edited, and the registry refuses that.
-    #[error("seed {file} is not what has run on this database as {name}")]
+    #[error("{}", escaped!("seed {file} is not what has run on this database as {name}"))]
     #[non_exhaustive]
     SeedModified { name: String, file: String, recorded: String, found: String },
     /// The registry of seeds is not sound.
-    #[error("the seeds are not sound: {why}")]
+    #[error("{}", escaped!("the seeds are not sound: {why}"))]
     #[non_exhaustive]
     BadSeed { why: String },
     /// A verb that goes on record was given no reason.
-    #[error("{verb} goes on record and needs a reason")]
+    #[error("{}", escaped!("{verb} goes on record and needs a reason"))]
     #[non_exhaustive]
     NoReason { verb: &'static str },
     /// The database is not at the newest version that this program knows.
-    #[error("the database is not current: {pending}")]
+    #[error("{}", escaped!("the database is not current: {pending}"))]
     #[non_exhaustive]
     NotCurrent { pending: String },
     /// Verifying a set of migrations has found something. [`Findings`] is all of it.
-    #[error("{} in the migrations", findings.count())]
+    #[error("{}", escaped!("{} in the migrations", findings.count()))]
     #[non_exhaustive]
     Unsound { findings: Findings },
     /// A file that is kept beside the migrations does not say what they are.
-    #[error("`{}` {}", path.display(), list(faults))]
+    #[error("{}", escaped!("`{}` {}", path.display(), list(faults)))]
     #[non_exhaustive]
     Locked { path: PathBuf, faults: Vec<String> },
     /// A test that was lent a database inside a transaction ended that.
     #[error("the test ended the transaction that its database was lent in")]
     SandboxLeft,
     /// A file that was to be made is there already, and not empty.
-    #[error("`{}` is already there, and not empty", path.display())]
+    #[error("{}", escaped!("`{}` is already there, and not empty", path.display()))]
     #[non_exhaustive]
     NotFresh { path: PathBuf },
     /// The schema is not what the migrations made.
-    #[error("the schema is not what was applied to this database: {}", list_of(changes))]
+    #[error("{}", escaped!("the schema is not what was applied to this database: {}", list_of(changes)))]
     #[non_exhaustive]
     Drift { changes: Vec<Change> },
     /// A backup could not be made, or not be restored.
-    #[error("{doing} {} failed", named(path))]
+    #[error("{}", escaped!("{doing} {} failed", named(path)))]
     #[non_exhaustive]
     Backup { path: PathBuf, doing: &'static str },
     /// Something else that SQLite refused.
-    #[error("{doing} failed")]
+    #[error("{}", escaped!("{doing} failed"))]
     #[non_exhaustive]
     Sqlite { doing: &'static str },
 }
@@ -414,7 +428,11 @@ fn list_of(changes: &[Change]) -> String {
 impl From<ErrorKind> for Error {
     #[cold]
     fn from(kind: ErrorKind) -> Self {
-        let advice = kind.advice();
+        let advice = match &kind {
+            // Its statements have lines.
+            ErrorKind::Drift { .. } => kind.advice(),
+            kind => kind.advice().map(|advice| escape::escaped(advice).to_string()),
+        };
         Error(Box::new(Inner {
             kind,
             snippet: None,
@@ -512,8 +530,8 @@ impl Error {
         self
     }
 
-    pub(crate) fn advise(mut self, advice: impl Into<String>) -> Self {
-        self.0.advice = Some(advice.into());
+    pub(crate) fn advise(mut self, advice: impl fmt::Display) -> Self {
+        self.0.advice = Some(escape::escaped(advice).to_string());
         self
     }
 
@@ -610,11 +628,11 @@ impl Error {
     }
 
     fn one_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.kind)?;
+        write!(f, "{}", escape::escaped(&self.0.kind))?;
         match &self.0.changed {
             Changed::Nothing => f.write_str("; nothing was changed"),
             Changed::Unknown => write!(f, "; {UNKNOWN}"),
-            Changed::Told(what) => write!(f, "; {what}"),
+            Changed::Told(what) => write!(f, "; {}", escape::escaped(what)),
         }
     }
 
@@ -623,11 +641,12 @@ impl Error {
         if let Some(Snippet { file, position, line }) = &self.0.snippet {
             let number = position.line.to_string();
             let margin = " ".repeat(number.len());
-            let indent: String = line
-                .chars()
-                .take(position.column - 1)
-                .map(|c| if c == '\t' { '\t' } else { ' ' })
-                .collect();
+            // As wide as it is shown.
+            let before: String = line.chars().take(position.column - 1).collect();
+            let before = escaped_sql(before).to_string();
+            let indent: String =
+                before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            let (file, line) = (escape::escaped(file), escaped_sql(line));
             write!(f, "\n{margin}--> {file}:{}:{}", position.line, position.column)?;
             write!(f, "\n{margin} |\n{number} | {line}\n{margin} | {indent}^")?;
         }
@@ -651,6 +670,27 @@ impl fmt::Display for Error {
     }
 }
 
+/// A cause. Where the text of another's error has lines, they are indented, so that none of them passes
+/// for one of ours.
+fn cause_in_lines(
+    cause: &(dyn std::error::Error + 'static),
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    if cause.is::<rusqlite::Error>() {
+        return write!(f, "{}", escape::escaped(cause));
+    }
+    let text = escaped_lines(cause).to_string();
+    match cause.is::<Findings>() || cause.is::<Difference>() {
+        true => f.write_str(&text),
+        false => f.write_str(&text.replace('\n', "\n    ")),
+    }
+}
+
+/// How a file differs from what it should say, in lines.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Difference(pub(crate) String);
+
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.long(f)?;
@@ -658,7 +698,8 @@ impl fmt::Debug for Error {
         while let Some(error) = cause {
             // What rusqlite has as its own cause is the code of the message before it.
             if !error.is::<rusqlite::ffi::Error>() {
-                write!(f, "\ncaused by: {error}")?;
+                f.write_str("\ncaused by: ")?;
+                cause_in_lines(error, f)?;
             }
             cause = error.source();
         }
@@ -672,5 +713,23 @@ impl std::error::Error for Error {
             let source: &(dyn std::error::Error + 'static) = source.as_ref();
             source
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// A sentence that takes a value into it has to go through `escaped!`.
+    #[test]
+    fn every_sentence_with_a_value_is_escaped() {
+        let kinds =
+            include_str!("error.rs").split_once("pub enum ErrorKind {").map(|(_, kinds)| kinds);
+        let kinds = kinds.and_then(|kinds| kinds.split_once("\n}\n")).map(|(kinds, _)| kinds);
+        let sentences: Vec<&str> = kinds.unwrap_or_default().split("#[error(").skip(1).collect();
+        assert!(sentences.len() > 40);
+        for sentence in sentences {
+            let said = sentence.split(")]").next().unwrap_or_default();
+            let is_escaped = said.trim_start().trim_start_matches("\"{}\",").trim_start();
+            assert!(!said.contains('{') || is_escaped.starts_with("escaped!("), "{said}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
+use crate::escape::escaped;
 use crate::sql::Position;
 
 /// What [`verify`](crate::testing::verify) looks at.
@@ -87,15 +88,15 @@ pub struct Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
-            write!(f, "{file}")?;
+            write!(f, "{}", escaped(file))?;
             if let Some(Position { line, column, .. }) = self.position {
                 write!(f, ":{line}:{column}")?;
             }
             f.write_str(": ")?;
         }
-        write!(f, "{} [{}]", self.what, self.code)?;
+        write!(f, "{} [{}]", escaped(&self.what), self.code)?;
         if !self.advice.is_empty() {
-            write!(f, "\n    what to do: {}", self.advice)?;
+            write!(f, "\n    what to do: {}", escaped(&self.advice))?;
         }
         Ok(())
     }

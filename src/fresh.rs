@@ -1,17 +1,18 @@
 //! Fresh databases: a template is migrated once, and copied from then on.
 
-use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{fs, io};
 
 use rusqlite::backup::{self, StepResult};
-use rusqlite::{Connection, MAIN_DB};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
-use crate::backup::Backup;
+use crate::backup::{Backup, image, refuse_left_beside, sync, sync_folder};
 use crate::error::{Error, ErrorKind, Result};
-use crate::migration::Identity;
+use crate::migration::{BoxError, Identity};
 use crate::migrator::Migrator;
+use crate::path::{self, Partial, stands_for_no_file};
 use crate::stop::Stop;
 
 /// Verbs that make databases.
@@ -57,13 +58,20 @@ impl Migrator {
 
     /// Writes: makes a database file as a copy of the template that
     /// [`open_in_memory`](Migrator::open_in_memory) copies, and opens it as [`open`](Migrator::open)
-    /// does. The file appears whole or not at all. One that is there already and empty is migrated
-    /// in place.
+    /// does. The file appears whole or not at all: the copy is written and synced under a name of its
+    /// own, `.<name>.<number>.copy-partial`, and only then gets the file's. Of several threads and
+    /// processes that want one file, one makes it. What a killed process leaves under such a name is
+    /// deleted by the next call for the same file.
+    ///
+    /// A file that is there already and empty is migrated in place, and so is a new one where the
+    /// file system has no hard links.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFresh`] where the file is there and holds anything; otherwise as
-    /// [`open`](Migrator::open). A file that was there is as it was.
+    /// [`ErrorKind::NotFresh`] where the file is there and holds anything. The same, naming the
+    /// `-wal`, `-shm` or `-journal`, where one is left of a database that is gone: SQLite would read
+    /// its content into the new file. Otherwise as [`open`](Migrator::open). Files that were there
+    /// are as they were.
     ///
     /// ```
     /// # use landfall::{include_dir::{self, include_dir}, Migrator};
@@ -75,27 +83,57 @@ impl Migrator {
     /// ```
     pub fn open_copy(&self, path: impl AsRef<Path>) -> Result<Connection> {
         let path = path.as_ref();
-        match fs::metadata(path) {
-            Ok(there) if there.len() > 0 => {
-                return Err(ErrorKind::NotFresh { path: path.to_owned() }.into());
+        let is_empty = refuse_taken(path)?;
+        if !is_empty && !stands_for_no_file(path) {
+            let template = self.open_in_memory()?;
+            while let Copied::Lost = self.copy_to(path, &template)? {
+                // Another process made the file, which may have been deleted again since.
+                if refuse_taken(path)? {
+                    break;
+                }
             }
-            Ok(_) => return self.open(path),
-            Err(_) => {}
         }
-        let template = self.open_in_memory()?;
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}-partial", std::process::id()));
-        let partial = path.with_file_name(name);
-        let linked = write_file(&template, &partial).map(|()| fs::hard_link(&partial, path));
-        let _ = fs::remove_file(&partial);
-        match linked? {
-            Ok(()) => self.open(path),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                Err(ErrorKind::NotFresh { path: path.to_owned() }.into())
+        self.open(path)
+    }
+
+    /// Gives a finished copy the name, where that is still to be had. It is synced before, and its
+    /// folder after, so that what has the name is whole.
+    fn copy_to(&self, path: &Path, template: &Connection) -> Result<Copied> {
+        let failed =
+            |error: BoxError| Error::from(ErrorKind::Sqlite { doing: MAKING }).because(error);
+        // The folder is read-only or missing, or the name is too long: `open` makes the file or
+        // reports the error.
+        let Ok(partial) = Partial::create(path, PARTIAL) else { return Ok(Copied::InPlace) };
+        let written = image::write(template, partial.path(), self.wait, &|_| ())
+            .and_then(|()| Ok(sync(partial.path())?));
+        // The process that is the first to finish removes those of the others.
+        let is_lost = || partial.path().symlink_metadata().is_err();
+        match written {
+            Err(_) if is_lost() => return Ok(Copied::Lost),
+            Err(error) => return Err(failed(error)),
+            Ok(()) => {}
+        }
+        match fs::hard_link(partial.path(), path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return match refuse_taken(path)? {
+                    true => Ok(Copied::InPlace),
+                    // A dangling symbolic link has the name.
+                    false => Err(taken(path)),
+                };
             }
-            // A file system without links: slower, and no less right.
-            Err(_) => self.open(path),
+            Err(_) if is_lost() => return Ok(Copied::Lost),
+            // The file system has no hard links. Migrating in place is slower, and as safe.
+            Err(_) => return Ok(Copied::InPlace),
         }
+        Partial::clear(path, PARTIAL);
+        sync_folder(path).map_err(|error| {
+            let told = "the file is made, and whole; a power failure could take it away again";
+            failed(error.into())
+                .changed(told)
+                .advise("see the cause below; then open it with `open`")
+        })?;
+        Ok(Copied::Made)
     }
 
     /// Writes: opens a database file, made if it is not there, and applies to it. The connection has
@@ -103,10 +141,15 @@ impl Migrator {
     /// `synchronous=NORMAL`, which [SQLite recommends](https://sqlite.org/wal.html) for
     /// applications; not for a file on a network file system, where WAL does not work.
     ///
+    /// The path is the path of a file and nothing else, as in all of this library: `file:app.db` is
+    /// no URI. A `-wal` or `-journal` left beside a missing or empty file is deleted, as SQLite does;
+    /// [`open_copy`](Migrator::open_copy) refuses it where the file is missing.
+    ///
     /// # Errors
     ///
     /// As [`apply`](Migrator::apply), and where the file cannot be opened. A file that was made
-    /// stays, and WAL mode stays on.
+    /// stays, and WAL mode stays on. `:memory:` and the empty path are refused; for a database in
+    /// memory there is [`open_in_memory`](Migrator::open_in_memory).
     ///
     /// ```
     /// # use landfall::{include_dir::{self, include_dir}, Migrator};
@@ -118,7 +161,20 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Connection> {
-        let conn = Connection::open(path).map_err(Error::sqlite("opening the database"))?;
+        let path = path.as_ref();
+        // The flags allow URIs for the application's `ATTACH` statements; `path::open` still takes
+        // this path literally.
+        let conn = path::open(path, OpenFlags::default()).map_err(|error| {
+            let failed = Error::from(ErrorKind::Sqlite { doing: "opening the database" });
+            let failed = failed.because(error);
+            match stands_for_no_file(path) {
+                true => failed.advise(
+                    "call `open_in_memory` for a database in memory; to name a file `:memory:`, \
+                     write `./:memory:`",
+                ),
+                false => failed,
+            }
+        })?;
         self.prepare(&conn)?;
         let patience = self.patience(&conn)?;
         patience.retry(|| configure(&conn))?;
@@ -230,10 +286,38 @@ pub(crate) fn copied(template: &Connection, to: &mut Connection) -> Result<()> {
     copy().map_err(Error::sqlite("copying the template"))
 }
 
-fn write_file(template: &Connection, path: &Path) -> Result<()> {
-    let mut file = Connection::open(path).map_err(Error::sqlite("making the database file"))?;
-    copied(template, &mut file)?;
-    file.close().map_err(|(_, error)| Error::sqlite("making the database file")(error))
+const MAKING: &str = "making the database file";
+
+/// How the name of a copy ends that is not finished.
+const PARTIAL: &str = "copy-partial";
+
+/// What came of a copy.
+enum Copied {
+    Made,
+    /// The file is to be made under its name.
+    InPlace,
+    /// Another process has made one first, and removed this one.
+    Lost,
+}
+
+/// Refuses a path where there is a file that is not empty, or none but its log or journal. Returns
+/// whether there is an empty file.
+fn refuse_taken(path: &Path) -> Result<bool> {
+    // Asked first: a file that another process makes is there before its log is.
+    let left = refuse_left_beside(path);
+    match fs::metadata(path) {
+        Ok(there) if there.len() > 0 => {
+            // Unfinished copies can no longer get this name.
+            Partial::clear(path, PARTIAL);
+            Err(taken(path))
+        }
+        Ok(_) => Ok(true),
+        Err(_) => left.map(|()| false),
+    }
+}
+
+fn taken(path: &Path) -> Error {
+    ErrorKind::NotFresh { path: path.to_owned() }.into()
 }
 
 fn configure(conn: &Connection) -> Result<()> {

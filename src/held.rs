@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::escape::escaped;
 use crate::migration::Version;
 
 /// A seed or backfill that is not done and was not brought to its end, and the reason.
@@ -123,6 +124,7 @@ impl Held {
     pub(crate) fn on_record(&self) -> Option<String> {
         match &self.why {
             HeldBack::OwnSentinel => None,
+            HeldBack::Failed { why } => Some(why.clone()),
             HeldBack::Deferred { .. } => Some("deferred".to_owned()),
             HeldBack::Elsewhere { .. } => Some("another process is at it".to_owned()),
             why => Some(why.to_string()),
@@ -132,7 +134,7 @@ impl Held {
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.why)
+        write!(f, "{}: {}", escaped(&self.name), self.why)
     }
 }
 
@@ -141,14 +143,14 @@ impl fmt::Display for HeldBack {
         match self {
             HeldBack::Environment { only } => {
                 let s = if only.len() == 1 { "" } else { "s" };
-                write!(f, "only in the environment{s} {}", only.join(", "))
+                write!(f, "only in the environment{s} {}", escaped(only.join(", ")))
             }
             HeldBack::Schema { at_least } => {
                 write!(f, "waits for version {at_least} of the schema")
             }
-            HeldBack::After { name } => write!(f, "waits for {name}"),
+            HeldBack::After { name } => write!(f, "waits for {}", escaped(name)),
             HeldBack::OwnSentinel => f.write_str("its own sentinel says that it has run"),
-            HeldBack::Failed { why } => write!(f, "{why}"),
+            HeldBack::Failed { why } => write!(f, "{}", escaped(why)),
             HeldBack::Deferred { progress } => {
                 write!(f, "deferred, {progress}; `run_backfills` goes on with it")
             }

@@ -12,6 +12,7 @@ use crate::adoption::Adoption;
 use crate::backup::Backup;
 use crate::drift::{Drifted, Watched};
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::escaped;
 use crate::fingerprint::Fingerprint;
 use crate::fresh::OnConnect;
 use crate::ledger::{self, Ledger, Program, Sight};
@@ -406,7 +407,7 @@ pub(crate) fn told(result: Result<Report>) -> Result<Report> {
     if let Ok(report) = &result
         && !report.is_noop()
     {
-        log::info!("{} in {:?}", report.gist(), report.took);
+        log::info!("{} in {:?}", escaped(report.gist()), report.took);
     }
     result
 }

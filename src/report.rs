@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::adoption::Adopted;
+use crate::escape::escaped;
 use crate::held::{Held, Progress};
 use crate::migration::Version;
 
@@ -115,9 +116,11 @@ impl BackupOutcome {
 impl fmt::Display for BackupOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BackupOutcome::Made { path } => write!(f, "backup made: {}", path.display()),
+            BackupOutcome::Made { path } => {
+                write!(f, "backup made: {}", escaped(path.display()))
+            }
             BackupOutcome::AlreadyThere { path } => {
-                write!(f, "backup already there: {}", path.display())
+                write!(f, "backup already there: {}", escaped(path.display()))
             }
             BackupOutcome::PassedOver { why } => write!(f, "no backup: {why}"),
         }
@@ -180,7 +183,7 @@ impl fmt::Display for BackfillDone {
         let BackfillDone { name, progress, batches, took, .. } = self;
         let verb = if self.is_finished { "filled" } else { "went on with" };
         let es = if *batches == 1 { "" } else { "es" };
-        let took = took.as_secs_f64();
+        let (name, took) = (escaped(name), took.as_secs_f64());
         write!(f, "{verb} {name}: {progress}, {batches} batch{es} ({took:.1} s)")
     }
 }
@@ -310,21 +313,22 @@ impl fmt::Display for Report {
             write!(f, "\n  {backup}")?;
         }
         if let Some(path) = &self.restored {
-            write!(f, "\n  restored {}", path.display())?;
+            write!(f, "\n  restored {}", escaped(path.display()))?;
         }
         if let Some(adopted) = &self.adopted {
             write!(f, "\n  adopted {adopted}")?;
         }
         for (what, list) in self.lists() {
             for done in list {
-                write!(f, "\n  {what} {} ({} µs)", done.label(), done.took.as_micros())?;
+                let label = escaped(done.label());
+                write!(f, "\n  {what} {label} ({} µs)", done.took.as_micros())?;
             }
         }
         for seed in &self.seeds {
             write!(
                 f,
                 "\n  seeded {}: {} row{} ({} µs)",
-                seed.name,
+                escaped(&seed.name),
                 seed.rows_changed,
                 if seed.rows_changed == 1 { "" } else { "s" },
                 seed.took.as_micros()
@@ -340,7 +344,7 @@ impl fmt::Display for Report {
             write!(f, "\n  left alone {newer}")?;
         }
         for warning in &self.warnings {
-            write!(f, "\n  warning: {warning}")?;
+            write!(f, "\n  warning: {}", escaped(warning))?;
         }
         Ok(())
     }
@@ -348,9 +352,9 @@ impl fmt::Display for Report {
 
 impl fmt::Display for NewerMigration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: of a newer program", self.version, self.name)?;
+        write!(f, "{} {}: of a newer program", self.version, escaped(&self.name))?;
         if let Some(app) = &self.app_version {
-            write!(f, " ({app})")?;
+            write!(f, " ({})", escaped(app))?;
         }
         write!(f, ", {}", self.compatibility)
     }
@@ -482,8 +486,10 @@ impl fmt::Display for Status {
 
 /// Rows as text, each column as wide as its widest cell.
 pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let rows: Vec<[String; N]> =
+        rows.iter().map(|row| row.each_ref().map(|cell| escaped(cell).to_string())).collect();
     let mut widths = [0; N];
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
@@ -531,12 +537,12 @@ pub struct HistoryEntry {
 
 impl fmt::Display for HistoryEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.at, self.action)?;
+        write!(f, "{} {}", escaped(&self.at), escaped(&self.action))?;
         if let Some(version) = self.version {
             write!(f, " {version}")?;
         }
         for text in [&self.name, &self.reason, &self.detail].into_iter().flatten() {
-            write!(f, " {text}")?;
+            write!(f, " {}", escaped(text))?;
         }
         Ok(())
     }

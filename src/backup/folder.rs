@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use crate::migration::BoxError;
+use crate::path;
 
 /// The backups of one database.
 pub(crate) struct Folder<'a> {
@@ -22,7 +23,9 @@ pub(crate) struct Lock {
     _conn: Connection,
 }
 
-/// A backup's name: `<file>.v<version>.<stamp>`, and `-002` and on within one second.
+/// A backup's name: `<file>.v<version>.<stamp>`, and `-002` and on for the second and further ones
+/// of a stamp. The order of names is the order in which they were made: where a clock was put back,
+/// a new one gets the stamp of the newest there, and the next number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Name {
     // The order of the fields is that of age.
@@ -46,7 +49,7 @@ impl Name {
         let rest = text.strip_prefix(file)?.strip_prefix(".v")?;
         let (version, rest) = rest.split_once('.')?;
         let (stamp, nth) = match rest.split_once('-') {
-            Some((stamp, nth)) => (stamp, nth.parse().ok()?),
+            Some((stamp, nth)) => (stamp, nth.parse().ok().filter(|nth| *nth <= MOST)?),
             None => (rest, 1),
         };
         let form = stamp.bytes().map(|b| if b.is_ascii_digit() { b'0' } else { b });
@@ -58,6 +61,9 @@ impl Name {
         (name.text == text).then_some(name)
     }
 }
+
+/// Higher numbers were not counted up to by us.
+const MOST: u32 = 999_999;
 
 /// The version in a file's name, if that is the name of a backup of a database of this name.
 pub(super) fn version_in(database: &str, file: &str) -> Option<i64> {
@@ -90,11 +96,15 @@ impl<'a> Folder<'a> {
         Ok(partial)
     }
 
-    /// Gives the finished file its name. Its folder still has to be synced, see [`sync`].
-    pub(super) fn finish(&self, version: i64, stamp: &str) -> io::Result<PathBuf> {
-        let mut nth = 1;
+    /// Gives the finished file its name, which comes after those of all that are there. Its folder still has
+    /// to be synced, see [`sync_whole`].
+    pub(super) fn finish(&self, version: i64, now: String) -> io::Result<PathBuf> {
+        let (stamp, mut nth) = match self.backups()?.pop() {
+            Some(newest) if newest.stamp >= now => (newest.stamp, newest.nth + 1),
+            _ => (now, 1),
+        };
         let path = loop {
-            let path = self.path.join(Name::new(&self.file, version, stamp, nth).text);
+            let path = self.path.join(Name::new(&self.file, version, &stamp, nth).text);
             if !path.try_exists()? {
                 break path;
             }
@@ -158,7 +168,7 @@ impl Lock {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let there = path.symlink_metadata().is_ok();
-        let conn = Connection::open_with_flags(path, flags)?;
+        let conn = path::open(path, flags)?;
         if !there {
             // Through its path: opening and closing it as a file would let go of SQLite's lock.
             resemble(path, database);
@@ -175,7 +185,7 @@ impl Lock {
 }
 
 /// Removes a database file, and what SQLite may have left beside it.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     for tail in ["", "-journal", "-wal", "-shm"] {
         match fs::remove_file(beside(path, tail)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -204,14 +214,24 @@ pub(super) fn create(path: &Path, database: &Path) -> io::Result<()> {
 /// Gives a finished file its name. It is synced before, so that what has the name is whole; its
 /// folder still has to be synced, see [`sync`].
 pub(super) fn settle(partial: &Path, path: &Path) -> io::Result<()> {
-    OpenOptions::new().read(true).write(true).open(partial)?.sync_all()?;
+    sync(partial)?;
     fs::rename(partial, path)
 }
 
 /// Syncs a file and its folder: from then on a power loss takes neither its content nor its name.
-pub(super) fn sync(path: &Path) -> io::Result<()> {
+pub(super) fn sync_whole(path: &Path) -> io::Result<()> {
+    sync(path)?;
+    sync_folder(path)
+}
+
+/// Has the disk store what a file holds.
+pub(crate) fn sync(path: &Path) -> io::Result<()> {
     // Windows syncs only what is open for writing.
-    OpenOptions::new().read(true).write(cfg!(windows)).open(path)?.sync_all()?;
+    OpenOptions::new().read(true).write(cfg!(windows)).open(path)?.sync_all()
+}
+
+/// Has the disk store a file's name.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     // Elsewhere a folder cannot be opened as a file.
     if cfg!(unix) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -222,7 +242,7 @@ pub(super) fn sync(path: &Path) -> io::Result<()> {
 
 /// Gives a file that was just made the database's owner and permissions, as far as this user may.
 /// A file system without permissions has none to keep.
-fn resemble(made: &Path, database: &Path) {
+pub(super) fn resemble(made: &Path, database: &Path) {
     let Ok(metadata) = fs::metadata(database) else { return };
     let permissions = own(made, &metadata);
     let _ = fs::set_permissions(made, permissions);
@@ -279,6 +299,7 @@ mod tests {
         for ours in [
             "app.db.v0007.20261121T120000Z",
             "app.db.v0000.20261121T120000Z-002",
+            "app.db.v0000.20261121T120000Z-1000",
             "app.db.v20261121120000.20261121T120000Z",
         ] {
             assert!(version_in("app.db", ours).is_some(), "{ours}");
@@ -294,6 +315,7 @@ mod tests {
             "app.db.v0007",
             "my.app.db.v0007.20261121T120000Z",
             "app.db.v+007.20261121T120000Z",
+            "app.db.v0007.20261121T120000Z-1000000",
         ] {
             assert!(version_in("app.db", other).is_none(), "{other}");
         }

@@ -10,25 +10,26 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::ledger::{Applied, Ledger};
 use crate::migration::BoxError;
+use crate::path;
 
 /// Pages copied between two events.
 const PAGES: i32 = 256;
 
 /// Writes a copy of what `from` sees into an empty file, as one that needs no file beside it.
-pub(super) fn write(
+pub(crate) fn write(
     from: &Connection,
     path: &Path,
     wait: Duration,
     tell: &dyn Fn(&Event<'_>),
 ) -> Result<(), BoxError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut to = Connection::open_with_flags(path, flags)?;
+    let mut to = path::open(path, flags)?;
     // A copy that is not finished is thrown away, and one that is is synced as a file.
     to.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
     copy(from, &mut to, wait, tell, |done, total| Event::Backup { done, total })?;
     to.close().map_err(|(_, error)| error)?;
     // The copy of a WAL database says in its header that it is one.
-    let conn = Connection::open_with_flags(path, flags)?;
+    let conn = path::open(path, flags)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
     if !mode.eq_ignore_ascii_case("delete") {
         return Err(format!("the copy's journal mode stayed {mode}").into());
@@ -101,14 +102,10 @@ fn step_through(
     }
 }
 
-pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(path, flags)
-}
-
 /// Opens a copy for reading and makes sure that it is whole. Says what its ledger says.
 pub(super) fn check(path: &Path, prefix: &str) -> Result<(Connection, Applied), BoxError> {
-    let conn = open(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = path::open(path, flags)?;
     refuse_cut_off(&conn, path)?;
     // Whether the rows are as the application wants them is not the question, and its functions
     // are not at hand to answer it.

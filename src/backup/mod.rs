@@ -16,14 +16,16 @@ use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::migration::{BoxError, Version};
 use crate::report::BackupOutcome;
-pub(crate) use draft::Draft;
-pub(crate) use folder::{Folder, Lock, beside};
+pub(crate) use draft::{Draft, refuse_left_beside};
+pub(crate) use folder::{Folder, Lock, beside, remove, sync, sync_folder};
 
 /// Where backups go, when one is taken, and how many stay: an option of a
 /// [`Migrator`](crate::Migrator::backup).
 ///
 /// A backup is one file: `app.db.v0007.20261121T120000Z` is `app.db` at version 7 at that time,
-/// UTC. The folder has to be there. Two databases of one file name need a folder each, for names
+/// UTC. The order of the names is the order in which the backups were made: one more with the same
+/// time gets `-002` at its end, and so does one that is made after the clock was put back, whose time
+/// is that of the newest there. The folder has to be there. Two databases of one file name need a folder each, for names
 /// are all that retention goes by. In WAL mode other processes may go on writing while the copy is
 /// made and before the first change: what they write then is in the database and not in the backup.
 /// A process that is at it holds a lock on the folder's file
@@ -149,14 +151,14 @@ impl Backup {
             return Ok(BackupOutcome::AlreadyThere { path });
         }
         let stamp = stamp(snapshot.conn)?;
-        let path = folder.finish(version, &stamp).map_err(self.failed(writing))?;
+        let path = folder.finish(version, stamp).map_err(self.failed(writing))?;
         self.sync(&path)?;
         Ok(BackupOutcome::Made { path })
     }
 
     /// Makes sure that a backup is there after a power loss too.
     fn sync(&self, path: &Path) -> Result<()> {
-        folder::sync(path).map_err(|cause| {
+        folder::sync_whole(path).map_err(|cause| {
             self.failed("writing a backup into")(cause).changed(format!(
                 "{} is whole, but could not be synced; the database was not changed",
                 path.display()

@@ -1,6 +1,7 @@
 //! What to do about what went wrong, where that does not depend on more than its kind.
 
 use super::ErrorKind;
+use crate::escape::escaped_lines;
 use crate::schema::Change;
 use crate::source::naming::is_repeatable;
 
@@ -15,7 +16,7 @@ fn mending(changes: &[Change]) -> String {
         text.push_str("; these statements mend it, and a DROP takes data with it:");
         for statement in statements.iter().take(SHOWN) {
             text.push_str("\n    ");
-            text.push_str(&statement.replace('\n', "\n    "));
+            text.push_str(&escaped_lines(statement).to_string().replace('\n', "\n    "));
             text.push(';');
         }
         if let Some(more @ 1..) = statements.len().checked_sub(SHOWN) {

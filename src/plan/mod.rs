@@ -12,6 +12,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::adoption::Adopted;
+use crate::escape::escaped;
 use crate::event::Event;
 use crate::held::Held;
 use crate::ledger::{Record, Row, Takeover};
@@ -316,13 +317,13 @@ impl fmt::Display for Plan {
             f.write_str(&columns(&rows))?;
         }
         for amendment in &self.amendments {
-            write!(f, "\namend {} {}", amendment.version, amendment.name)?;
+            write!(f, "\namend {} {}", amendment.version, escaped(&amendment.name))?;
             if let Some(reason) = &amendment.reason {
-                write!(f, ": {reason}")?;
+                write!(f, ": {}", escaped(reason))?;
             }
         }
         if !self.seeds.is_empty() {
-            write!(f, "\nthen the seeds {}", self.seeds.join(", "))?;
+            write!(f, "\nthen the seeds {}", escaped(self.seeds.join(", ")))?;
         }
         for held in &self.held {
             write!(f, "\nnot run: {held}")?;

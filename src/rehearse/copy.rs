@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::backup::{Draft, beside, file_of, files_of, image};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::BoxError;
 use crate::migrator::Migrator;
+use crate::path;
 use crate::run::session;
 use crate::sql::quoted;
 
@@ -58,12 +59,12 @@ impl Copy {
         let mut conn = match (&draft, place) {
             (Some(draft), _) => {
                 draft.write(from, wait)?;
-                Connection::open(draft.partial())
+                path::open(draft.partial(), OpenFlags::default())
             }
-            (None, Place::Temporary) => Connection::open(""),
-            (None, _) => Connection::open_in_memory(),
+            (None, Place::Temporary) => Connection::open("").map_err(BoxError::from),
+            (None, _) => Connection::open_in_memory().map_err(BoxError::from),
         }
-        .map_err(Error::sqlite(opening))?;
+        .map_err(|cause| Error::from(ErrorKind::Sqlite { doing: opening }).because(cause))?;
         if draft.is_none() {
             // Before the first table, be it a TEMP one of `on_connect`.
             let like = || {

@@ -87,7 +87,8 @@ impl Migrator {
     /// # Errors
     ///
     /// As `rehearse`; [`NotFresh`](crate::ErrorKind::NotFresh) where the file is there and not
-    /// empty, and [`Backup`](crate::ErrorKind::Backup) where it cannot be written, on a full disk
+    /// empty, or a `-wal`, `-shm` or `-journal` is left of a database that is gone, and
+    /// [`Backup`](crate::ErrorKind::Backup) where it cannot be written, on a full disk
     /// say: no file is left then. Nothing is changed in the database by any error.
     ///
     /// ```

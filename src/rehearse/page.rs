@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 
 use super::{Beside, Downs, Finding, Part, Rehearsal, Rehearsed, RowsLost, Since, Space};
+use crate::escape::escaped;
 use crate::migration::Version;
 use crate::report::columns;
 
@@ -11,7 +12,9 @@ impl Display for Rehearsal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.database.as_ref().and_then(|path| path.file_name());
         match name {
-            Some(name) => write!(f, "rehearsal on a copy of {}", name.to_string_lossy())?,
+            Some(name) => {
+                write!(f, "rehearsal on a copy of {}", escaped(name.to_string_lossy()))?;
+            }
             None => f.write_str("rehearsal on a copy of a database in memory")?,
         }
         let copied = (bytes(self.space.before), milliseconds(self.copying));
@@ -32,7 +35,8 @@ impl Display for Rehearsal {
         let adopted = self.report.adopted.iter().map(|adopted| format!("adopts {adopted}"));
         let held = self.report.held.iter().map(|held| format!("not run: {held}"));
         let newer = self.report.newer.iter().map(|newer| format!("left alone: {newer}"));
-        let warnings = self.report.warnings.iter().map(|warning| format!("warning: {warning}"));
+        let warnings =
+            self.report.warnings.iter().map(|warning| format!("warning: {}", escaped(warning)));
         list(f, "notes", adopted.chain(held).chain(newer).chain(warnings))?;
         list(f, "schema", self.changes.iter().map(|change| change.as_deed()))?;
         write!(f, "\n\nspace\n  {}", self.space)?;
@@ -41,7 +45,7 @@ impl Display for Rehearsal {
         f.write_str("\n\nway back")?;
         indented(f, &self.downs.to_string())?;
         if let Some(copy) = &self.copy {
-            write!(f, "\n\nthe copy is {}", copy.display())?;
+            write!(f, "\n\nthe copy is {}", escaped(copy.display()))?;
         }
         Ok(())
     }
@@ -84,7 +88,7 @@ impl Display for Part {
 impl Display for RowsLost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = if self.rows == 1 { "" } else { "s" };
-        write!(f, "{} row{s} of {}", self.rows, self.table)
+        write!(f, "{} row{s} of {}", self.rows, escaped(&self.table))
     }
 }
 
@@ -106,8 +110,8 @@ impl Display for Space {
 impl Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.since {
-            Since::Before => write!(f, "as before: {}", self.what),
-            Since::Now => write!(f, "NEW: {}", self.what),
+            Since::Before => write!(f, "as before: {}", escaped(&self.what)),
+            Since::Now => write!(f, "NEW: {}", escaped(&self.what)),
         }
     }
 }
@@ -120,9 +124,9 @@ impl Display for Downs {
                 f.write_str("the downs DO NOT restore the schema; after them")?;
                 changes.iter().try_for_each(|change| write!(f, "\n  {change}"))
             }
-            Downs::Irreversible { why } => write!(f, "none: {why}"),
+            Downs::Irreversible { why } => write!(f, "none: {}", escaped(why)),
             Downs::Fail { error } => write!(f, "the downs FAIL\n{error:?}"),
-            Downs::NotTried { why } => write!(f, "not tried: {why}"),
+            Downs::NotTried { why } => write!(f, "not tried: {}", escaped(why)),
         }
     }
 }

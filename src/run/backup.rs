@@ -7,6 +7,7 @@ use rusqlite::{Transaction, TransactionBehavior};
 use super::{Job, Run, preflight};
 use crate::backup::{Backup, Lock, Snapshot};
 use crate::error::{Error, Result};
+use crate::escape::escaped;
 use crate::ledger::Applied;
 use crate::plan::{Direction, Goal, Plan, Step};
 use crate::report::BackupOutcome;
@@ -88,7 +89,7 @@ impl Run<'_> {
         if let Some(path) = made.path() {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             job.ledger.announce_backup(name.into_owned());
-            log::info!("backup {}", path.display());
+            log::info!("backup {}", escaped(path.display()));
             if let Err(error) = backup.prune(&backup.folder_of(database), path) {
                 self.report.warnings.push(format!("old backups could not be deleted: {error}"));
             }

@@ -31,6 +31,7 @@ use rusqlite::Connection;
 
 use crate::backup::{Backup, Lock};
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::escaped;
 use crate::event::Event;
 use crate::held::{Held, HeldBack};
 use crate::ledger::{Applied, Deed, Ledger, Program, Sentinel};
@@ -224,7 +225,7 @@ impl<'a> Run<'a> {
         let why = format!("{error}{}", cause.unwrap_or_default());
         // What it had done of the end of the run was taken back with it.
         self.finished = false;
-        log::warn!("{why}");
+        log::warn!("{}", escaped(&why));
         self.report.warnings.push(why.clone());
         self.pass(name, HeldBack::Failed { why });
         Ok(())

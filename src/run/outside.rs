@@ -9,6 +9,7 @@ use super::lock::roll_back;
 use super::segment::commit_failed;
 use super::{Run, empty_downs, statements};
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::escaped;
 use crate::event::Event;
 use crate::ledger::Mark;
 use crate::plan::{Direction, Goal, Step};
@@ -54,7 +55,7 @@ impl Run<'_> {
         self.end_outside(step, rows, took, verdict)?;
         restored?;
         job.tell(&step.finished(took));
-        log::debug!("{} {} in {took:?}", step.direction, step.label());
+        log::debug!("{} {} in {took:?}", step.direction, escaped(step.label()));
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use super::statements::without_sql;
 use super::undo::Recorder;
 use super::{Job, Run};
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::escaped;
 use crate::event::Event;
 use crate::held::HeldBack;
 use crate::ledger::{Applied, Deed, Recorded};
@@ -168,7 +169,7 @@ impl Run<'_> {
         }
         settings.restore()?;
         job.tell(&Event::SeedFinished { name: &seed.name, took });
-        log::debug!("seed {} in {took:?}", seed.name);
+        log::debug!("seed {} in {took:?}", escaped(&seed.name));
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ use super::session::KeysOff;
 use super::undo::Recorder;
 use super::{Made, Run, empty_downs, statements};
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::escaped;
 use crate::event::Event;
 use crate::ledger::{Applied, Recorded};
 use crate::migration::Deed;
@@ -157,7 +158,7 @@ impl<'a> Run<'a> {
             let (verdict, rows) = self.step(tx, step, before)?;
             let took = clock.elapsed();
             job.tell(&step.finished(took));
-            log::debug!("{} {} in {took:?}", step.direction, step.label());
+            log::debug!("{} {} in {took:?}", step.direction, escaped(step.label()));
             self.report.add(step, rows, took);
             self.report.warnings.extend(verdict.warnings);
             done.push((took, verdict.waived));

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::escape::{escaped, escaped_lines};
+
 /// One difference between two schemas. `Display` says in words how the first differs from the
 /// second.
 ///
@@ -136,6 +138,10 @@ impl Change {
     /// The change as what is to be done, or was: `add the column …`, where `Display` says what the
     /// first schema lacks.
     pub fn as_deed(&self) -> String {
+        self.printed(self.deed())
+    }
+
+    fn deed(&self) -> String {
         let Change { kind, table, name, before, after, .. } = self;
         let whole = matches!(kind, Kind::Table | Kind::View | Kind::Index | Kind::Trigger);
         match (before, after) {
@@ -158,9 +164,38 @@ impl Change {
         }
     }
 
+    /// What the first schema lacks, or has too many.
+    fn fault(&self) -> String {
+        let Change { kind, table, name, before, after, .. } = self;
+        let whole = matches!(kind, Kind::Table | Kind::View | Kind::Index | Kind::Trigger);
+        match (before, after) {
+            (None, Some(_)) if whole => format!("{} is missing", self.what()),
+            (Some(_), None) if whole => format!("{} should not be there", self.what()),
+            (None, Some(text)) if *kind == Kind::Column => {
+                format!("table `{table}` lacks the column `{name}` ({text})")
+            }
+            (Some(text), None) if *kind == Kind::Column => {
+                format!("table `{table}` has a column `{name}` too many ({text})")
+            }
+            (None, Some(text)) if is_part(*kind) => format!("table `{table}` lacks {text}"),
+            (Some(text), None) if is_part(*kind) => format!("table `{table}` has {text} too many"),
+            _ => {
+                let (before, after) = self.told_sides();
+                format!("{}: {before} instead of {after}", self.what())
+            }
+        }
+    }
+
+    /// Of a table that is to be of another sort, the whole definitions are told, in lines.
+    fn printed(&self, text: String) -> String {
+        let in_lines = self.kind == Kind::Table && self.before.is_some() && self.after.is_some();
+        if in_lines { escaped_lines(text).to_string() } else { escaped(text).to_string() }
+    }
+
     /// What it is about, with its name.
     fn what(&self) -> String {
         let Change { kind, table, name, .. } = self;
+        let (table, name) = (escaped(table), escaped(name));
         match kind {
             Kind::Table | Kind::View => format!("{} `{table}`", kind.word()),
             Kind::Index | Kind::Trigger => format!("{} `{name}` on table `{table}`", kind.word()),
@@ -197,26 +232,7 @@ impl Change {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Change { kind, table, name, before, after, .. } = self;
-        let whole = matches!(kind, Kind::Table | Kind::View | Kind::Index | Kind::Trigger);
-        match (before, after) {
-            (None, Some(_)) if whole => write!(f, "{} is missing", self.what()),
-            (Some(_), None) if whole => write!(f, "{} should not be there", self.what()),
-            (None, Some(text)) if *kind == Kind::Column => {
-                write!(f, "table `{table}` lacks the column `{name}` ({text})")
-            }
-            (Some(text), None) if *kind == Kind::Column => {
-                write!(f, "table `{table}` has a column `{name}` too many ({text})")
-            }
-            (None, Some(text)) if is_part(*kind) => write!(f, "table `{table}` lacks {text}"),
-            (Some(text), None) if is_part(*kind) => {
-                write!(f, "table `{table}` has {text} too many")
-            }
-            _ => {
-                let (before, after) = self.told_sides();
-                write!(f, "{}: {before} instead of {after}", self.what())
-            }
-        }
+        f.write_str(&self.printed(self.fault()))
     }
 }
 

@@ -9,8 +9,9 @@ use rusqlite::Transaction;
 use super::conditions::{Conditions, Need};
 use super::{Edited, Seed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::escaped;
 use crate::migration::{BoxError, Deed, Identity, Version};
-use crate::source::{embedded, placement, text};
+use crate::source::{embedded, placement, refuse_odd, text};
 use crate::sql::{Action, Control, Position, Script, complaint};
 
 /// What SQLite refused in a seed's file, and where.
@@ -24,7 +25,7 @@ pub(crate) struct Misstep {
 
 impl fmt::Display for Misstep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.why)
+        write!(f, "{}", escaped(&self.why))
     }
 }
 
@@ -35,6 +36,7 @@ pub(super) fn read(dir: &Dir<'static>, edited: Edited) -> Result<Vec<Seed>> {
     let mut files = embedded::files(dir);
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let mut seeds = Vec::new();
+    refuse_odd(&files).map_err(|error| error.advise("move it out of the folder"))?;
     for file in files {
         let Some(name) = name(&file.path)? else { continue };
         let text = text::text(&file.path, file.bytes)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Source;
 use crate::error::{ErrorKind, Result};
+use crate::path;
 
 /// How deep below a package its migrations' folder may be.
 const DEPTH: usize = 4;
@@ -58,7 +59,7 @@ fn search(
     // Where half of them are, one of any few more than half is.
     if files.keys().take(files.len() / 2 + 1).any(is_there) {
         let is_same = |(path, bytes): &(&String, &Vec<u8>)| {
-            std::fs::read(folder.join(path)).is_ok_and(|there| there == **bytes)
+            path::read(&folder.join(path)).is_ok_and(|there| there == **bytes)
         };
         let same = files.iter().filter(is_same).count();
         if same > 0 {

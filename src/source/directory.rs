@@ -6,6 +6,7 @@ use std::{fs, io};
 
 use super::{File, naming};
 use crate::error::{Error, ErrorKind, Result};
+use crate::path::{self, blocks};
 
 /// Every file below `root` that decides what the set is, by its path from there, in a fixed order.
 /// Links are followed, but not into a folder that they stand in.
@@ -24,10 +25,20 @@ pub(crate) fn files(root: &Path) -> Result<Vec<File>> {
         for entry in fs::read_dir(&folder).map_err(cannot)? {
             let path = entry.map_err(cannot)?.path();
             let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-            if path.is_dir() {
+            let kind = fs::metadata(&path).map(|found| found.file_type());
+            let odd = match &kind {
+                Ok(kind) if kind.is_dir() => Some("a folder"),
+                Ok(kind) => blocks(*kind),
+                // Reading it says why.
+                Err(_) => None,
+            };
+            match odd {
+                _ if !naming::counts(&name) => {}
+                Some(_) => found.push(File { path: name.into(), bytes: Cow::default(), odd }),
+                None => found.push(read(name, &path)?),
+            }
+            if kind.is_ok_and(|kind| kind.is_dir()) {
                 open.push((path, above.clone()));
-            } else if naming::counts(&name) {
-                found.push(read(name, &path)?);
             }
         }
     }
@@ -36,7 +47,7 @@ pub(crate) fn files(root: &Path) -> Result<Vec<File>> {
 }
 
 fn read(name: String, path: &Path) -> Result<File> {
-    let bytes = fs::read(path)
+    let bytes = path::read(path)
         .map_err(|error| Error::from(ErrorKind::Source { path: path.to_owned() }).because(error))?;
-    Ok(File { path: name.into(), bytes: Cow::Owned(bytes) })
+    Ok(File { path: name.into(), bytes: Cow::Owned(bytes), odd: None })
 }

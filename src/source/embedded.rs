@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use include_dir::{Dir, DirEntry};
 
-use super::File;
+use super::{File, naming};
 use crate::fingerprint::Fingerprint;
 
 /// Every file below `dir`, by its path from there.
@@ -20,20 +21,26 @@ pub(crate) fn files(dir: &Dir<'static>) -> Vec<File> {
 fn collect(root: &Dir<'static>, dir: &Dir<'static>, found: &mut Vec<File>) {
     for entry in dir.entries() {
         match entry {
-            DirEntry::Dir(dir) => collect(root, dir, found),
+            DirEntry::Dir(dir) => {
+                let path = below(root, dir.path());
+                if naming::counts(&path) {
+                    found.push(File { path, bytes: Cow::default(), odd: Some("a folder") });
+                }
+                collect(root, dir, found);
+            }
             DirEntry::File(file) => {
-                // The folder that was compiled in as a whole has no path.
-                let is_below = !root.path().as_os_str().is_empty();
-                let path = file.path();
-                let below = if is_below { path.strip_prefix(root.path()).ok() } else { None };
-                let path = below.unwrap_or(path);
-                found.push(File {
-                    path: path.to_string_lossy(),
-                    bytes: Cow::Borrowed(file.contents()),
-                });
+                let path = below(root, file.path());
+                found.push(File { path, bytes: Cow::Borrowed(file.contents()), odd: None });
             }
         }
     }
+}
+
+fn below(root: &Dir<'static>, path: &'static Path) -> Cow<'static, str> {
+    // The folder that was compiled in as a whole has no path.
+    let is_below = !root.path().as_os_str().is_empty();
+    let below = if is_below { path.strip_prefix(root.path()).ok() } else { None };
+    below.unwrap_or(path).to_string_lossy()
 }
 
 /// Feeds a number to the hasher that stands for every byte. It is made once for each folder that is

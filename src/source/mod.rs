@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 
 use include_dir::Dir;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{Identity, Migration, Up};
 use crate::sql::template::Variables;
 pub use layout::Layout;
@@ -32,6 +32,30 @@ pub(crate) struct File {
     /// From the set's folder.
     pub(crate) path: Cow<'static, str>,
     pub(crate) bytes: Cow<'static, [u8]>,
+    /// What it is, if it is no file; it has not been opened then.
+    pub(crate) odd: Option<&'static str>,
+}
+
+/// Refuses what is named like a file and is none. A migration's own folder may have such a name.
+pub(crate) fn refuse_odd(files: &[File]) -> Result<()> {
+    let is_own = |odd: &File| {
+        files.iter().filter(|file| file.odd.is_none()).any(|file| {
+            let below = file.path.strip_prefix(&*odd.path).unwrap_or_default().to_ascii_lowercase();
+            matches!(below.get(1..), Some("up.sql" | "migration.sql"))
+        })
+    };
+    for file in files {
+        if let Some(what) = file.odd.filter(|_| !is_own(file)) {
+            let path = &file.path;
+            let why = format!("it is {what}, not a file");
+            let kind = ErrorKind::BadName { file: path.to_string(), why };
+            return Err(Error::from(kind).advise(format!(
+                "move it out of the folder, or pass over it with `.ignore(\"{}\")`",
+                path.replace('\\', "/")
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// How files are to be read.

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use super::layout::Layout;
 use super::placement::misplaced;
 use super::shelf::Shelf;
-use super::{File, Told, metadata, recognise};
+use super::{File, Told, metadata, recognise, refuse_odd};
 use crate::error::Result;
 use crate::migration::{Deed, Migration, Version};
 use crate::report::Compatibility;
@@ -122,6 +122,8 @@ impl Set {
     /// Reads files and migrations from code into one set.
     pub(crate) fn read(mut files: Vec<File>, told: &Told, added: &[Migration]) -> Result<Self> {
         files.retain(|file| !told.ignores(&file.path));
+        refuse_odd(&files)?;
+        files.retain(|file| file.odd.is_none());
         let names = recognise::names(&files, told.layout)?;
         let metadata = metadata::read(&files, names.layout)?;
         let mut shelf = Shelf::default();

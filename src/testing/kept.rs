@@ -7,7 +7,9 @@ use std::fs;
 use std::io::ErrorKind as Io;
 use std::path::Path;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Difference, Error, ErrorKind, Result};
+use crate::escape::escaped;
+use crate::path::{self, Partial};
 
 /// What a test's environment says for a kept file to be written and not compared.
 const UPDATE: (&str, &str) = ("UPDATE_LOCK", "1");
@@ -19,7 +21,7 @@ pub(super) fn keep(path: &Path, text: &str, of: &'static str) -> Result<()> {
     keep_unless(path, text, |found| {
         let error = Error::from(ErrorKind::Outdated { path: path.to_owned(), of });
         Some(match found {
-            Some(found) => error.because(difference(found, text)),
+            Some(found) => error.because(Difference(difference(found, text))),
             None => error.because("there is no such file"),
         })
     })
@@ -32,11 +34,11 @@ pub(super) fn keep_unless(
     text: &str,
     fault: impl FnOnce(Option<&str>) -> Option<Error>,
 ) -> Result<()> {
-    let found = match fs::read_to_string(path) {
-        Ok(found) => Some(found.replace("\r\n", "\n")),
-        Err(error) if error.kind() == Io::NotFound => None,
+    let found = match path::read(path).map(String::from_utf8) {
+        Ok(Ok(found)) => Some(found.replace("\r\n", "\n")),
         // Another text in any case.
-        Err(error) if error.kind() == Io::InvalidData => Some("(not UTF-8)\n".to_owned()),
+        Ok(Err(_)) => Some("(not UTF-8)\n".to_owned()),
+        Err(error) if error.kind() == Io::NotFound => None,
         Err(error) => return Err(unreadable(path, error)),
     };
     if found.as_deref() == Some(text) {
@@ -54,14 +56,9 @@ fn unreadable(path: &Path, error: std::io::Error) -> Error {
 
 /// The file is the old one or the new one, whatever happens.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}-partial", std::process::id()));
-    let partial = path.with_file_name(name);
-    let written = fs::write(&partial, text).and_then(|()| fs::rename(&partial, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&partial);
-    }
-    written
+    let partial = Partial::create(path, "partial")?;
+    fs::write(partial.path(), text)?;
+    fs::rename(partial.path(), path)
 }
 
 /// How many lines that are the same are shown around those that are not.
@@ -179,7 +176,7 @@ fn shown(lines: &[(char, &str)]) -> String {
                 text.push_str("\n  … and so on");
                 break;
             }
-            let _ = write!(text, "\n{}", format!("{mark} {line}").trim_end());
+            let _ = write!(text, "\n{}", format!("{mark} {}", escaped(line)).trim_end());
         } else {
             skipped = true;
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::escaped;
 use crate::finding::Findings;
 use crate::migrator::Migrator;
 use crate::proof::{Terms, prove};
@@ -138,10 +139,10 @@ impl fmt::Display for Verified {
         let Verified { migrations, seeds, rows, .. } = self;
         write!(f, "{migrations} migrations and {seeds} seeds verified with {rows} rows made up")?;
         for (check, why) in &self.skipped {
-            write!(f, "\n  left out: {check}: {why}")?;
+            write!(f, "\n  left out: {check}: {}", escaped(why))?;
         }
         for (table, why) in &self.without_rows {
-            write!(f, "\n  no rows: `{table}`: {why}")?;
+            write!(f, "\n  no rows: `{}`: {}", escaped(table), escaped(why))?;
         }
         Ok(())
     }

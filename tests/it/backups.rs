@@ -286,6 +286,82 @@ fn the_one_just_made_stays_though_the_clock_went_back() {
     assert_eq!(stage.names(), [path(&report).file_name().unwrap().to_str().unwrap()]);
 }
 
+/// Copies of a backup under names from a time when the clock was ahead.
+fn from_the_future(stage: &Stage) -> Vec<String> {
+    let names = ["01", "02", "03"].map(|day| format!("app.db.v0001.209901{day}T000000Z"));
+    for name in &names {
+        std::fs::write(stage.folder().join(name), name).unwrap();
+    }
+    names.to_vec()
+}
+
+#[test]
+fn clock_put_back_keeps_the_newest_made() {
+    for keep in [1, 3, 5] {
+        let stage = Stage::new("DELETE");
+        let conn = stage.open();
+        let mut made = from_the_future(&stage);
+        let with = migrator().backup(stage.backup().keep(keep));
+        for _ in 0..4 {
+            for goes_up in [true, false] {
+                let done = match goes_up {
+                    true => with.apply(&conn),
+                    false => with.revert(&conn, Target::Steps(2)),
+                };
+                let made_now = path(&done.unwrap());
+                made.push(made_now.file_name().unwrap().to_str().unwrap().to_owned());
+                let newest = &made[made.len().saturating_sub(keep)..];
+                let mut left = stage.names();
+                left.sort_by_key(|name| made.iter().position(|made| made == name));
+                assert_eq!(left, newest, "keep({keep})");
+            }
+        }
+    }
+}
+
+#[test]
+fn clock_put_back_makes_one_backup_of_failing_starts() {
+    let stage = Stage::new("WAL");
+    let future = from_the_future(&stage);
+    let with = failing().backup(stage.backup().keep(3));
+    let first = path(with.apply(&stage.open()).unwrap_err().report().unwrap());
+    for _ in 0..4 {
+        let error = with.apply(&stage.open()).unwrap_err();
+        let report = error.report().unwrap();
+        assert!(matches!(report.backup, Some(BackupOutcome::AlreadyThere { .. })), "{report}");
+        assert_eq!(path(report), first);
+    }
+    let first = first.file_name().unwrap().to_str().unwrap();
+    assert_eq!(stage.names(), [&future[1], &future[2], first]);
+}
+
+#[test]
+fn backup_of_an_older_version_is_newer_by_name_in_one_second() {
+    let stage = Stage::new("DELETE");
+    let conn = stage.open();
+    let with = migrator().backup(stage.backup().keep(2));
+    with.apply(&conn).unwrap();
+    for _ in 0..6 {
+        let of_version_3 = path(&with.revert(&conn, Target::Steps(2)).unwrap());
+        let of_version_1 = path(&with.apply(&conn).unwrap());
+        assert!(of_version_3.exists() && of_version_1.exists(), "{:?}", stage.names());
+    }
+}
+
+#[test]
+fn number_too_high_is_no_backup_of_ours() {
+    let stage = Stage::new("DELETE");
+    let last = "app.db.v0001.99991231T235959Z-4294967295";
+    std::fs::write(stage.folder().join(last), "").unwrap();
+    let conn = stage.open();
+    let with = migrator().backup(stage.backup().keep(2));
+    for _ in 0..3 {
+        with.apply(&conn).unwrap();
+        let made = path(&with.revert(&conn, Target::Steps(2)).unwrap());
+        assert!(made.exists() && stage.names().len() <= 3, "{:?}", stage.names());
+    }
+}
+
 #[test]
 fn two_in_one_second_are_two() {
     let stage = Stage::new("DELETE");

@@ -547,7 +547,7 @@ fn odd_migrations_from_code_are_refused_like_odd_files() {
         (Migration::sql(1, "", "SELECT 1"), "`1_` is not understood: it has no name"),
         (
             Migration::sql(1, "a\nb", "SELECT 1"),
-            "`1_a\nb` is not understood: its name holds a control character",
+            "`1_a\\nb` is not understood: its name holds a control character",
         ),
         (
             Migration::sql(1, "a", "SELECT 1").compatible(" "),

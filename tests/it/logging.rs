@@ -78,3 +78,32 @@ fn a_check_warns_of_a_down_script_that_is_empty_where_there_is_something_to_take
         ]
     );
 }
+
+#[test]
+fn lines_hold_nothing_that_a_terminal_obeys() {
+    use landfall::{Backfill, Drifted, Migration, Migrator, Seed, Seeds};
+    listen();
+    let hostile = "x\u{1b}[31m\u{202e}\nINFO all is well\r";
+    let fine = |_: &landfall::rusqlite::Transaction<'_>| Ok::<(), String>(());
+    let fails = move |_: &landfall::rusqlite::Transaction<'_>| Err::<(), _>(hostile.to_owned());
+    let seeds = Seeds::new()
+        .add(Seed::new("x\u{202e}", fine))
+        .add(Seed::new("optional", fails).optional())
+        .backfill(Backfill::update("b\u{202e}", "t", "x = 1", "x IS NULL"));
+    let migration =
+        Migration::sql(1, "m\u{202e}", "CREATE TABLE t(x); INSERT INTO t VALUES (NULL)");
+    let conn = memory();
+    let migrator = Migrator::from_migrations([migration]).seeds(seeds).drifted(Drifted::Warn);
+    migrator.apply(&conn).unwrap();
+    conn.execute_batch(&format!("CREATE TABLE \"{hostile}\"(x)")).unwrap();
+    migrator.apply(&conn).unwrap();
+    let lines: Vec<String> =
+        [Level::Info, Level::Debug, Level::Warn].into_iter().flat_map(mine).collect();
+    for line in &lines {
+        assert!(!line.contains(|c: char| c.is_control() || c == '\u{202e}'), "{line:?}");
+    }
+    for told in ["apply 1 (m", "seed x", "backfill b", "INFO all is well", "applied 1 m"] {
+        let shown = lines.iter().find(|line| line.contains(told));
+        assert!(shown.is_some_and(|line| line.contains("\\u{202e}")), "{told}: {lines:?}");
+    }
+}

@@ -157,11 +157,12 @@ fn names_may_be_anything_that_sqlite_takes() {
         assert_eq!(children(&conn), ["2"], "{name}");
 
         let error = refused(&populated(), &migrator(rebuild("id = 1")));
+        let shown = name.replace('\n', "\\n");
         assert_eq!(
             error.to_string(),
             format!(
-                "foreign keys are broken by 2_second: {name} child has p = 2, which is not in \
-                 {name}; nothing was changed"
+                "foreign keys are broken by 2_second: {shown} child has p = 2, which is not in \
+                 {shown}; nothing was changed"
             )
         );
         let error =

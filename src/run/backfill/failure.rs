@@ -11,6 +11,7 @@ use super::batch::Worked;
 use super::walk::shown_key;
 use super::{Outcome, Runner};
 use crate::error::{Error, Result};
+use crate::escape::escaped;
 use crate::ledger::backfill::{Place, Skipped, Step};
 use crate::migration::BoxError;
 use crate::seed::{CursorFault, Failures, Work};
@@ -113,7 +114,8 @@ impl Runner<'_, '_> {
             Ok(place.is_some_and(|place| place.cursor.as_ref() == Some(row)))
         };
         job.patience.commit(&tx, stored)?;
-        log::debug!("backfill {name} skipped row {}: {why}", shown_key(row));
+        let told = format!("backfill {name} skipped row {}: {why}", shown_key(row));
+        log::debug!("{}", escaped(told));
         self.trail.pass(Some(row));
         self.lease.is_held = true;
         self.done.skipped += 1;

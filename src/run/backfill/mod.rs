@@ -11,7 +11,9 @@ mod walk;
 use std::time::{Duration, Instant};
 
 use super::{Job, Run, preflight};
+use crate::backup::{beside, file_of};
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::escaped;
 use crate::event::Event;
 use crate::held::{HeldBack, Progress};
 use crate::report::BackfillDone;
@@ -214,7 +216,7 @@ impl<'a> Run<'a> {
         let progress = done.progress;
         if matches!(result, Ok(End::Done)) {
             job.tell(&Event::SeedFinished { name: &backfill.name, took: done.took });
-            log::debug!("backfill {}: {progress} in {:?}", backfill.name, done.took);
+            log::debug!("backfill {}: {progress} in {:?}", escaped(&backfill.name), done.took);
         }
         if done.skipped > 0 {
             let s = if done.skipped == 1 { "" } else { "s" };
@@ -379,8 +381,8 @@ impl<'a> Runner<'_, 'a> {
     /// switched that off because something else does it, which is left to that then.
     fn write_log_back(&self) {
         let conn = self.job.conn;
-        let Some(path) = conn.path().filter(|path| !path.is_empty()) else { return };
-        let log = std::fs::metadata(format!("{path}-wal")).map_or(0, |log| log.len());
+        let Ok(Some(path)) = file_of(conn) else { return };
+        let log = std::fs::metadata(beside(&path, "-wal")).map_or(0, |log| log.len());
         let by_itself =
             || conn.query_row("PRAGMA wal_autocheckpoint", [], |row| row.get::<_, i64>(0));
         if log > LOG && by_itself().is_ok_and(|pages| pages > 0) {
