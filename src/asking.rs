@@ -1,11 +1,11 @@
 //! Verbs that only read.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use crate::error::{ErrorKind, Result};
-use crate::event::Event;
+use crate::event::Wait;
 use crate::migration::Target;
 use crate::migrator::Migrator;
 use crate::plan::{Goal, Plan};
@@ -136,11 +136,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait_until_current(&self, conn: &Connection, d: Duration) -> Result<()> {
-        let start = Instant::now();
+        let mut wait = Wait::new();
         let mut pause = Duration::from_millis(1);
         loop {
-            let waited = start.elapsed();
-            let left = d.saturating_sub(waited);
+            let left = d.saturating_sub(wait.waited());
             let until_then = self.clone().wait(left);
             let not_yet = match until_then.is_current(conn) {
                 Ok(true) => return Ok(()),
@@ -157,11 +156,8 @@ impl Migrator {
                     None => ErrorKind::NotCurrent { pending: until_then.plan(conn)?.gist() }.into(),
                 });
             }
-            if let Some(listener) = &self.listener {
-                listener(&Event::Waiting { waited });
-            }
             pause = (pause * 2).min(Duration::from_millis(100));
-            std::thread::sleep(pause.min(left));
+            self.patience(conn)?.pause(&mut wait, pause.min(left))?;
         }
     }
 
@@ -210,7 +206,10 @@ impl Migrator {
         let job = self.job(conn, &ledger, &set)?;
         for row in job.patience.retry(|| job.applied())?.migrations {
             let script = set.get(row.version).and_then(|entry| entry.verify.as_ref());
-            script.map_or(Ok(()), |script| statements::verify(conn, script))?;
+            let Some(script) = script else { continue };
+            job.supervisor.begin(Some(row.version), &row.name, || script.file.to_string());
+            let verified = statements::verify(conn, script, &job.supervisor);
+            verified.map_err(|error| job.supervisor.explain(error))?;
         }
         Ok(())
     }

@@ -192,6 +192,11 @@ pub enum ErrorKind {
     #[error("the database is locked by another connection; gave up after {} ms", waited.as_millis())]
     #[non_exhaustive]
     Busy { waited: Duration },
+    /// The application's [`Stop`](crate::Stop) has stopped the run there: a statement was
+    /// interrupted, or the next step was not begun.
+    #[error("stopped {at}")]
+    #[non_exhaustive]
+    Stopped { at: String },
     /// A TEMP table or view hides one that the migrations are about.
     #[error("the TEMP {what} `{name}` hides the database's own `{name}` on this connection")]
     #[non_exhaustive]
@@ -462,15 +467,37 @@ impl Error {
         if report.is_noop() && backed_up {
             self.0.report = Some(report);
         } else if !report.is_noop() {
-            if self.0.changed == Changed::Nothing {
-                self.0.changed = Changed::Told(format!(
-                    "what came before stays ({}), nothing else was changed",
-                    report.gist()
-                ));
-            }
+            let gist = report.gist();
+            self.0.changed = match self.0.changed {
+                Changed::Nothing => Changed::Told(format!(
+                    "what came before stays ({gist}), nothing else was changed"
+                )),
+                Changed::Told(told) if matches!(self.0.kind, ErrorKind::Stopped { .. }) => {
+                    Changed::Told(format!("{told}; what came before stays ({gist})"))
+                }
+                told => told,
+            };
             self.0.report = Some(report);
         }
         self
+    }
+
+    /// What follows from an interrupt of ours is told as that, with what this error says of the state
+    /// of the database.
+    pub(crate) fn stopped(mut self, at: String) -> Self {
+        if !matches!(self.0.kind, ErrorKind::Stopped { .. }) {
+            self.0.kind = ErrorKind::Stopped { at };
+            self.0.advice = self.0.kind.advice();
+            self.0.snippet = None;
+            if self.0.changed == Changed::Nothing {
+                return self.rolled_back();
+            }
+        }
+        self
+    }
+
+    pub(crate) fn rolled_back(self) -> Self {
+        self.changed("its transaction was rolled back and nothing of it stays")
     }
 
     /// Whether SQLite said that another connection is in the way.

@@ -41,6 +41,7 @@ mod source;
 pub mod sql;
 mod status;
 mod stop;
+mod supervisor;
 pub mod testing;
 
 pub use adoption::{Adopt, Adopted, Adoption, Proof};

@@ -26,6 +26,7 @@ use crate::run::{self, Job, preflight, session};
 use crate::seed::{Deferred, Environments, Registry, Seeds};
 use crate::source::{Set, Source};
 use crate::stop::Stop;
+use crate::supervisor::Supervisor;
 
 /// Brings a database to where an application needs it, at every start.
 ///
@@ -322,7 +323,7 @@ impl Migrator {
         ledger: &Ledger<'_>,
         prints: Fingerprints,
     ) -> Result<Sight> {
-        let patience = Patience::new(conn, self.wait, None)?;
+        let patience = Patience::new(conn, self.wait, None, None)?;
         let watches = self.drifted != Drifted::Ignore;
         let drift = watches.then_some(prints.drift);
         let sight = patience.at_once(|| ledger.sight(prints.program, drift));
@@ -330,11 +331,15 @@ impl Migrator {
     }
 
     pub(crate) fn patience<'a>(&'a self, conn: &'a Connection) -> Result<Patience<'a>> {
-        Patience::new(conn, self.wait, self.listener())
+        Patience::new(conn, self.wait, self.listener(), self.stop.as_ref())
     }
 
     pub(crate) fn listener(&self) -> Option<&Ear<'_>> {
         self.listener.as_deref().map(|listener| listener as &Ear<'_>)
+    }
+
+    pub(crate) fn supervisor(&self, conn: &Connection) -> Supervisor {
+        Supervisor::new(conn, self.stop.as_ref(), self.listener.as_ref())
     }
 
     pub(crate) fn job<'a>(
@@ -359,6 +364,7 @@ impl Migrator {
                 .zip(self.means.adopt)
                 .map(|(it, adopt)| adopt(self, it, conn)),
             stop: self.stop.as_ref(),
+            supervisor: self.supervisor(conn),
             policies: self.policies,
             backup: self.backup.as_ref().zip(self.means.back_up),
             undo: self.undo,

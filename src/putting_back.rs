@@ -7,12 +7,10 @@ use rusqlite::Connection;
 
 use crate::backup::restore;
 use crate::error::{ErrorKind, Result};
-use crate::event::Event;
 use crate::ledger::{Applied, Deed, Record, Recorded};
 use crate::migrator::{Migrator, told};
 use crate::plan::Goal;
 use crate::report::{Done, HistoryEntry, Report};
-use crate::run::lock::Patience;
 use crate::run::{self, Job, preflight, undo};
 
 /// Undoing what was recorded.
@@ -157,18 +155,18 @@ impl Migrator {
         let clock = Instant::now();
         let path = backup.as_ref();
         let set = self.load()?;
-        let mut source = restore::Source::open(path, &self.prefix)?;
+        let supervisor = self.supervisor(conn);
+        supervisor.refuse_stopped()?;
+        supervisor.begin(None, "restore", || format!("the backup {}", path.display()));
+        let mut source = restore::Source::open(path, &self.prefix, &supervisor)?;
         let applied = self.readable(conn)?;
         let live = restore::Live { conn, applied: &applied, set: &set, prefix: &self.prefix };
         source.refuse_other(&live)?;
         conn.flush_prepared_statement_cache();
-        let tell = |event: &Event<'_>| {
-            if let Some(listener) = &self.listener {
-                listener(event);
-            }
-        };
-        let recorded = source.record(self.wait, |copy| self.record_restore(copy, path));
+        let tell = supervisor.copying(self.listener());
+        let recorded = source.record(self.wait, &tell, |copy| self.record_restore(copy, path));
         source.put_into(conn, self.wait, &tell)?;
+        supervisor.close();
         if recorded.is_err() {
             self.record_restore(conn, path).map_err(|error| {
                 error.changed(
@@ -183,7 +181,7 @@ impl Migrator {
     /// What the ledger says, if it can be read at all: a damaged database is one to restore.
     fn readable(&self, conn: &Connection) -> Result<Applied> {
         let ledger = self.ledger_of(conn)?;
-        let read = Patience::new(conn, self.wait, self.listener())?.retry(|| ledger.read());
+        let read = self.patience(conn)?.retry(|| ledger.read());
         match read {
             Err(error) if matches!(error.kind(), ErrorKind::Busy { .. }) => Err(error),
             read => Ok(read.unwrap_or_default()),
@@ -192,7 +190,7 @@ impl Migrator {
 
     fn record_restore(&self, conn: &Connection, path: &Path) -> Result<()> {
         let ledger = self.ledger_of(conn)?;
-        let patience = Patience::new(conn, self.wait, self.listener())?;
+        let patience = self.patience(conn)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let tx = patience.begin()?;
         ledger.create()?;

@@ -119,6 +119,7 @@ impl ErrorKind {
                 "another process may still be migrating: start again later, or wait longer with \
                  `wait(<duration>)`"
             }
+            ErrorKind::Stopped { .. } => "start again: it goes on from what is committed",
             ErrorKind::Shadowed { .. } => "drop or rename the TEMP one, or use a fresh connection",
             ErrorKind::TransactionControl { .. } => {
                 "remove it: each migration and its row in the ledger are one transaction already; \

@@ -47,6 +47,7 @@ mod sources;
 mod speaking;
 mod splitting;
 mod stage;
+mod stopped;
 mod support;
 mod texts;
 mod together;

@@ -221,7 +221,7 @@ fn a_boot_waits_for_the_one_before_it() {
         migrator.apply(&conn).unwrap();
         assert!(start.elapsed() >= held, "{:?}", start.elapsed());
         assert!(start.elapsed() < held + Duration::from_millis(1500), "{:?}", start.elapsed());
-        assert!(told.lock().unwrap().len() > 5);
+        assert!(!told.lock().unwrap().is_empty());
         assert_eq!(one(&conn, "PRAGMA busy_timeout"), "77");
         assert_counted_once(&conn, mode);
         drop(holder);
