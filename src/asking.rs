@@ -53,6 +53,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn plan(&self, conn: &Connection) -> Result<Plan> {
+        self.judge(conn, self.try_plan(conn))
+    }
+
+    fn try_plan(&self, conn: &Connection) -> Result<Plan> {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
@@ -81,6 +85,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn status(&self, conn: &Connection) -> Result<Status> {
+        self.judge(conn, self.try_status(conn))
+    }
+
+    fn try_status(&self, conn: &Connection) -> Result<Status> {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
@@ -89,7 +97,10 @@ impl Migrator {
             let sentinels = job.sentinels(&applied)?;
             Ok((applied, sentinels))
         })?;
-        let plan = job.plan(Goal::Up(Target::Latest)).unwrap_or_default();
+        let plan = match job.plan(Goal::Up(Target::Latest)) {
+            Err(error) if error.damage().is_some() => return Err(error),
+            plan => plan.unwrap_or_default(),
+        };
         let standing = job.standing(&applied, &plan, &sentinels);
         Ok(crate::status::status(&set, &applied, &job.seeds, &standing, &sentinels))
     }
@@ -112,6 +123,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_current(&self, conn: &Connection) -> Result<bool> {
+        self.judge(conn, self.try_is_current(conn))
+    }
+
+    fn try_is_current(&self, conn: &Connection) -> Result<bool> {
         let ledger = self.ledger_of(conn)?;
         if self.sight(conn, &ledger, self.fingerprints()?)?.sealed {
             return Ok(true);
@@ -177,6 +192,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn history(&self, conn: &Connection) -> Result<Vec<HistoryEntry>> {
+        self.judge(conn, self.try_history(conn))
+    }
+
+    fn try_history(&self, conn: &Connection) -> Result<Vec<HistoryEntry>> {
         let ledger = self.ledger_of(conn)?;
         let read = self.patience(conn)?.retry(|| ledger.read().and_then(|_| ledger.history()));
         match read {
@@ -201,6 +220,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn verify(&self, conn: &Connection) -> Result<()> {
+        self.judge(conn, self.try_verify(conn))
+    }
+
+    fn try_verify(&self, conn: &Connection) -> Result<()> {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;

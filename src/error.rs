@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::adoption::Adopt;
+use crate::backup::image;
+use crate::damage::Damage;
 use crate::finding::Findings;
 use crate::migration::{BoxError, Version};
 use crate::report::Report;
@@ -62,6 +64,9 @@ pub(crate) enum Changed {
     /// A sentence of its own.
     Told(String),
 }
+
+/// What is being done with another file than the database's.
+pub(crate) const RESTORING: &str = "restoring";
 
 /// What kind of thing went wrong. The fields are there for programs; the sentences come from
 /// [`Error`].
@@ -319,6 +324,11 @@ pub enum ErrorKind {
     #[error("{doing} {} failed", named(path))]
     #[non_exhaustive]
     Backup { path: PathBuf, doing: &'static str },
+    /// SQLite says that the database file is damaged, or no database (`what`), which was met while
+    /// `doing` something. `backup` is the newest one in the migrator's folder.
+    #[error("the database file `{}` {what}: {doing}", path.display())]
+    #[non_exhaustive]
+    Damaged { path: PathBuf, what: &'static str, doing: String, backup: Option<PathBuf> },
     /// Something else that SQLite refused.
     #[error("{doing} failed")]
     #[non_exhaustive]
@@ -423,9 +433,14 @@ impl Error {
     #[cold]
     fn of_sqlite(doing: &'static str, error: rusqlite::Error) -> Error {
         let told = Error::from(ErrorKind::Sqlite { doing });
-        let told = match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => told
-                .advise("check the path; if the file is encrypted, give its key before migrating"),
+        let told = match error {
+            rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..) => told.advise(
+                "a value is there that cannot have been written so: execute `PRAGMA \
+                 integrity_check`, and `restore` a backup if the file is damaged",
+            ),
             _ => told,
         };
         told.because(error)
@@ -498,6 +513,39 @@ impl Error {
 
     pub(crate) fn rolled_back(self) -> Self {
         self.changed("its transaction was rolled back and nothing of it stays")
+    }
+
+    /// Another kind of error, of the same cause.
+    pub(crate) fn into_kind(mut self, kind: ErrorKind) -> Self {
+        (self.0.kind, self.0.snippet) = (kind, None);
+        self
+    }
+
+    /// The cause as text alone: its codes are about another file.
+    pub(crate) fn without_codes(mut self) -> Self {
+        let text = self.0.source.take().map(|source| source.to_string());
+        self.because(text.unwrap_or_default())
+    }
+
+    /// What of the database is damaged, where that is the cause. A backup's damage is another file's.
+    pub(crate) fn damage(&self) -> Option<Damage> {
+        if matches!(
+            self.0.kind,
+            ErrorKind::Backup { doing: RESTORING, .. } | ErrorKind::Damaged { .. }
+        ) {
+            return None;
+        }
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            if let Some(damage) = error.downcast_ref().and_then(Damage::of) {
+                return Some(damage);
+            }
+            if error.is::<image::Damaged>() {
+                return Some(Damage::File);
+            }
+            cause = error.source();
+        }
+        None
     }
 
     /// Whether SQLite said that another connection is in the way.

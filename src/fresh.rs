@@ -121,7 +121,7 @@ impl Migrator {
         let conn = Connection::open(path).map_err(Error::sqlite("opening the database"))?;
         self.prepare(&conn)?;
         let patience = self.patience(&conn)?;
-        patience.retry(|| configure(&conn))?;
+        self.judge(&conn, patience.retry(|| configure(&conn)))?;
         self.apply(&conn)?;
         Ok(conn)
     }

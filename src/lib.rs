@@ -14,6 +14,7 @@
 mod adoption;
 mod asking;
 mod backup;
+mod damage;
 mod drift;
 mod error;
 mod event;

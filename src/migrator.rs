@@ -79,6 +79,9 @@ impl Migrator {
     /// transaction; each seed is one after them, so that a seed that fails leaves the migrations
     /// applied and the seeds before it done.
     ///
+    /// [`ErrorKind::Stopped`] where the application [stops](Migrator::stop_on) it, and
+    /// [`ErrorKind::Damaged`] from this and every other verb where SQLite finds the file damaged.
+    ///
     /// ```
     /// # use landfall::{include_dir::{self, include_dir}, Migrator};
     /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
@@ -112,6 +115,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn apply_to(&self, conn: &Connection, to: Target) -> Result<Report> {
+        self.judge(conn, self.try_apply_to(conn, to))
+    }
+
+    fn try_apply_to(&self, conn: &Connection, to: Target) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         let clock = Instant::now();
         let ledger = self.ledger_of(conn)?;
@@ -136,8 +143,7 @@ impl Migrator {
 
     /// Writes: runs every backfill that is not done, [deferred](crate::Backfill::deferred) ones too,
     /// without a budget. For a thread in the background, on a connection of its own. It ends when
-    /// all are done, or is [stopped](Migrator::stop_on) between two batches, and can go on at any
-    /// time. Where another process is at one it waits, and takes over if that dies. Seeds that come
+    /// all are done, or is [stopped](Migrator::stop_on) at a batch, and can go on at any time. Where another process is at one it waits, and takes over if that dies. Seeds that come
     /// after a backfill run at the next start. Where migrations are pending it runs only what the
     /// first of them requires.
     ///
@@ -166,6 +172,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
     /// ```
     pub fn run_backfills(&self, conn: &Connection) -> Result<Report> {
+        self.judge(conn, self.try_run_backfills(conn))
+    }
+
+    fn try_run_backfills(&self, conn: &Connection) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         let ledger = self.ledger_of(conn)?;
         let program = Some(self.fingerprints()?.program);
@@ -196,6 +206,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn revert(&self, conn: &Connection, to: Target) -> Result<Report> {
+        self.judge(conn, self.try_revert(conn, to))
+    }
+
+    fn try_revert(&self, conn: &Connection, to: Target) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
@@ -237,6 +251,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn baseline(&self, conn: &Connection, at: Version) -> Result<Report> {
+        self.judge(conn, self.try_baseline(conn, at))
+    }
+
+    fn try_baseline(&self, conn: &Connection, at: Version) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
@@ -265,6 +283,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn repair(&self, conn: &Connection, why: &str) -> Result<Report> {
+        self.judge(conn, self.try_repair(conn, why))
+    }
+
+    fn try_repair(&self, conn: &Connection, why: &str) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         if why.trim().is_empty() {
             return Err(ErrorKind::NoReason { verb: "repair" }.into());

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use crate::backup::restore;
-use crate::error::{ErrorKind, Result};
+use crate::damage::Damage;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Applied, Deed, Record, Recorded};
 use crate::migrator::{Migrator, told};
 use crate::plan::Goal;
@@ -42,6 +43,10 @@ impl Migrator {
     /// # Ok::<(), landfall::Error>(())
     /// ```
     pub fn revert_seed(&self, conn: &Connection, name: &str) -> Result<Report> {
+        self.judge(conn, self.try_revert_seed(conn, name))
+    }
+
+    fn try_revert_seed(&self, conn: &Connection, name: &str) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
@@ -80,6 +85,10 @@ impl Migrator {
     /// # Ok::<(), landfall::Error>(())
     /// ```
     pub fn forget_undo(&self, conn: &Connection, older_than: Duration) -> Result<Report> {
+        self.judge(conn, self.try_forget_undo(conn, older_than))
+    }
+
+    fn try_forget_undo(&self, conn: &Connection, older_than: Duration) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         let clock = Instant::now();
         let ledger = self.ledger_of(conn)?;
@@ -123,8 +132,9 @@ impl Migrator {
     ///
     /// [`ErrorKind::Backup`] for a file that is missing, damaged or not a backup of this
     /// application, told by its `application_id` (where the database has one) and its ledger;
-    /// [`ErrorKind::InTransaction`], [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`]. The database is
-    /// as it was, unless the error says that only the record in the history failed.
+    /// [`ErrorKind::InTransaction`], [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`],
+    /// [`ErrorKind::Stopped`]; [`ErrorKind::Damaged`] for a database whose header cannot be read,
+    /// which has to be moved away first. The database is as it was, unless the error says that only the record in the history failed.
     ///
     /// ```
     /// use landfall::{Backup, Migration, Migrator, Target};
@@ -147,13 +157,19 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn restore(&self, conn: &mut Connection, backup: impl AsRef<Path>) -> Result<Report> {
+        let result = self.try_restore(conn, backup.as_ref());
+        self.judge(conn, result)
+    }
+
+    fn try_restore(&self, conn: &mut Connection, backup: &Path) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         if let Some(why) = preflight::read_only(conn)? {
             let steps = "a backup is to be restored".to_owned();
             return Err(ErrorKind::ReadOnly { steps, why }.into());
         }
         let clock = Instant::now();
-        let path = backup.as_ref();
+        let path = backup;
+        refuse_headless(conn)?;
         let set = self.load()?;
         let supervisor = self.supervisor(conn);
         supervisor.refuse_stopped()?;
@@ -199,5 +215,16 @@ impl Migrator {
         let is_last =
             |entry: &HistoryEntry| entry.action == "restore" && entry.detail.as_deref() == detail;
         patience.commit(&tx, || Ok(ledger.history()?.last().is_some_and(is_last)))
+    }
+}
+
+/// SQLite writes into no file whose header it cannot read, which it would say of the backup's name.
+fn refuse_headless(conn: &Connection) -> Result<()> {
+    let version = conn.query_row("PRAGMA main.schema_version", [], |row| row.get::<_, i64>(0));
+    match version {
+        Err(error) if Damage::of(&error) == Some(Damage::Header) => {
+            Err(Error::sqlite("reading the database to be restored")(error))
+        }
+        _ => Ok(()),
     }
 }

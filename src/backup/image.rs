@@ -108,6 +108,22 @@ fn step_through(
     }
 }
 
+/// Whether a check of the rows' bytes finds nothing.
+pub(super) fn is_whole(conn: &Connection) -> bool {
+    let is_rule = |found: &String| found.starts_with("CHECK constraint failed");
+    findings(conn).is_ok_and(|found| found.iter().all(|found| is_rule(found) || !is_damage(found)))
+}
+
+/// A NULL in a column that has become NOT NULL since is a matter of its rows.
+fn is_damage(found: &str) -> bool {
+    !found.starts_with("NULL value in ")
+}
+
+/// What a check has found.
+#[derive(Debug, thiserror::Error)]
+#[error("the file is damaged: {0}")]
+pub(crate) struct Damaged(String);
+
 pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(path, flags)
@@ -129,9 +145,8 @@ pub(super) fn check(
         findings(&conn).map_err(Error::sqlite("checking the copy"))
     });
     let found = looked.map_err(|error| supervisor.explain(error))?;
-    let wrong = found.into_iter().find(|found| !found.starts_with("NULL value in "));
-    if let Some(wrong) = wrong {
-        return Err(format!("the file is damaged: {wrong}").into());
+    if let Some(wrong) = found.into_iter().find(|found| is_damage(found)) {
+        return Err(Damaged(wrong).into());
     }
     let applied = match Ledger::of(&conn, prefix, None)?.read() {
         // From before another tool's ledger was taken over.

@@ -117,6 +117,11 @@ impl Backup {
         Folder::new(&self.folder, file_name(database))
     }
 
+    /// The newest backup of a database of this path, if there is one.
+    pub(crate) fn newest(&self, database: &Path) -> Option<PathBuf> {
+        self.folder_of(database).newest().ok().flatten()
+    }
+
     /// Copies what the read transaction on `snapshot` sees. The folder has to be locked.
     pub(crate) fn make(
         &self,
@@ -128,7 +133,11 @@ impl Backup {
         if made.is_err() {
             let _ = folder.clear_partial();
         }
-        made
+        made.map_err(|error| match error.damage() {
+            // Then it is the copy that is damaged.
+            Some(_) if image::is_whole(snapshot.conn) => error.without_codes(),
+            _ => error,
+        })
     }
 
     fn make_or_fail(

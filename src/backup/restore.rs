@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::image::Teller;
 use super::{file_name, folder, image, stop_or_cause};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, RESTORING, Result};
 use crate::event::Event;
 use crate::ledger::Applied;
 use crate::migration::{BoxError, Version};
@@ -181,7 +181,7 @@ fn failed(path: &Path, cause: impl Into<BoxError>) -> Error {
         Ok(stopped) => return stopped,
         Err(cause) => cause,
     };
-    Error::from(ErrorKind::Backup { path: path.to_owned(), doing: "restoring" })
+    Error::from(ErrorKind::Backup { path: path.to_owned(), doing: RESTORING })
         .because(cause)
         .advise("see the cause below; the database is as it was")
 }

@@ -206,6 +206,7 @@ impl ErrorKind {
             | ErrorKind::Unproved { .. }
             | ErrorKind::Locked { .. }
             | ErrorKind::Backup { .. }
+            | ErrorKind::Damaged { .. }
             | ErrorKind::Sqlite { .. } => return None,
         };
         Some(text.to_owned())

@@ -213,7 +213,9 @@ impl<'a> Run<'a> {
         let item = self.job.seeds.get(name);
         let is_optional = item.is_some_and(|item| item.conditions().need == Need::Optional);
         let was_stopped = self.job.supervisor.has_interrupted();
-        if !is_its_own || !is_optional || was_stopped || !self.job.conn.is_autocommit() {
+        let is_damage = error.damage().is_some();
+        if !is_its_own || !is_optional || was_stopped || is_damage || !self.job.conn.is_autocommit()
+        {
             return Err(error);
         }
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));

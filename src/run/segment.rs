@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::ledger::{Applied, Recorded};
 use crate::migration::Deed;
 use crate::plan::{Direction, ForeignKeys, Goal, Plan, Risk, Step, Work};
-use crate::report::Report;
+use crate::report::{HistoryEntry, Report};
 use crate::source::Entry;
 use crate::sql::action::Change;
 use crate::sql::{Action, Object, Script, Statement};
@@ -316,6 +316,14 @@ impl<'a> Run<'a> {
         }
         let adopts = cause.contains("already exists")
             && self.job.ledger.read().is_ok_and(|applied| applied.migrations.is_empty());
+        let is_apply = |entry: &HistoryEntry| entry.action == "apply";
+        if adopts && self.job.ledger.history().is_ok_and(|lines| lines.iter().any(is_apply)) {
+            return error.advise(
+                "the ledger says that nothing is applied, and its history that something was: where \
+                 that was not reverted, rows of the ledger are lost; execute `PRAGMA \
+                 integrity_check`, and `restore` a backup if the file is damaged",
+            );
+        }
         if adopts {
             let likely = crate::ledger::adopt::likely(self.job.conn).ok().flatten();
             let theirs = likely.map(|(tool, ledger)| {

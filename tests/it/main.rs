@@ -10,6 +10,7 @@ mod bad_sets;
 mod baselines;
 mod boot;
 mod checksums;
+mod damaged;
 mod directives;
 mod disk_full;
 mod drift;

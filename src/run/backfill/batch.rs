@@ -222,7 +222,7 @@ impl Runner<'_, '_> {
                 let walked = Walk::of(tx, update)
                     .and_then(|walk| walk.batch(tx, cursor.as_ref(), size))
                     .map_err(|failure| match failure {
-                        WalkFailure::Anyhow(why) => Failed::Anyhow(why.into()),
+                        WalkFailure::Anyhow(why) => Failed::Anyhow(why),
                         WalkFailure::Cursor(fault) => Failed::Anyhow(fault.into()),
                         WalkFailure::Row(error, row) => failed(error.into(), row, None),
                     })?;
