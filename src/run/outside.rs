@@ -140,6 +140,7 @@ impl Run<'_> {
         let job = self.job;
         let tx = job.patience.begin()?;
         let rows = self.guarded(&tx, script, at, statement, guard)?;
+        job.supervisor.refuse_interrupted()?;
         let done = Mark { finished: at + 1, ..mark.clone() };
         job.ledger.set_mark(&done)?;
         let stored = || Ok(job.ledger.read()?.mark.as_ref() == Some(&done));
@@ -240,17 +241,18 @@ impl Run<'_> {
         guard: &mut Option<Guard<'_>>,
     ) -> Result<u64> {
         let nth = (at + 1, script.statements.len());
-        self.job.supervisor.statement(script, statement, nth, || {
+        // What is through stays: only what comes before may be interrupted.
+        let (rows, counted) = self.job.supervisor.statement(script, statement, nth, || {
             let counted = match guard {
                 Some(guard) => guard.before_statement(at)?,
                 None => None,
             };
-            let rows = statements::execute(conn, script, statement)?;
-            if let Some(guard) = guard {
-                guard.after_statement(at, counted)?;
-            }
-            Ok(rows)
-        })
+            Ok((statements::execute(conn, script, statement)?, counted))
+        })?;
+        if let Some(guard) = guard {
+            guard.after_statement(at, counted)?;
+        }
+        Ok(rows)
     }
 }
 

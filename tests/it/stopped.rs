@@ -294,7 +294,7 @@ fn stop_before_a_start_changes_nothing_but_lets_it_be_current() {
 }
 
 #[test]
-fn stop_interrupts_a_long_batch_and_its_rows_are_for_the_next_start() {
+fn stop_interrupts_a_long_batch_and_the_next_start_does_it() {
     let updates = |set: String| Backfill::update("fill", "person", set, "");
     let with =
         |fill: Backfill| Migrator::from_migrations([first()]).seeds(Seeds::new().backfill(fill));
@@ -583,7 +583,7 @@ fn stop_interrupts_a_rehearsal_and_a_verify() {
 }
 
 #[test]
-fn stop_that_is_used_while_short_statements_run_hits_nothing_else() {
+fn stop_while_short_statements_run_hits_nothing_else() {
     for round in 0..40 {
         let conn = at_one();
         let stop = Stop::new();
