@@ -508,6 +508,39 @@ fn progress_of_a_backfill_tells_its_rows() {
 }
 
 #[test]
+fn progress_of_a_copy_tells_its_pages() {
+    let (dir, path) = file();
+    let mut conn = Connection::open(&path).unwrap();
+    conn.execute("CREATE TABLE big AS SELECT zeroblob(3000000) AS b", []).unwrap();
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (tell, told) = mpsc::channel();
+    let (told, hears) = (Mutex::new(told), Arc::clone(&heard));
+    let migrator = then(Migration::sql(2, "two", "CREATE TABLE two(x)"))
+        .backup(Backup::to_dir(dir.path()))
+        .on_event(move |event| match event {
+            Event::Progress { name, doing: "copying", done: Some(done), .. } => {
+                tell.send(format!("{name} {}", done.total.is_some_and(|total| done.done < total)))
+                    .unwrap();
+            }
+            // The copy goes on once its progress was told.
+            Event::Backup { done, total, .. } | Event::Restore { done, total, .. }
+                if done < total =>
+            {
+                let mut heard = hears.lock().unwrap();
+                if heard.len() < 2 {
+                    heard.push(told.lock().unwrap().recv().unwrap());
+                }
+            }
+            _ => {}
+        });
+    let report = migrator.apply(&conn).unwrap();
+    let backup = report.backup.as_ref().unwrap().path().unwrap().to_owned();
+    assert_eq!(std::mem::take(&mut *heard.lock().unwrap()), ["backup true", "backup true"]);
+    migrator.restore(&mut conn, &backup).unwrap();
+    assert!(heard.lock().unwrap().contains(&"restore true".to_owned()));
+}
+
+#[test]
 fn listeners_panic_in_progress_goes_on_where_the_run_is() {
     let conn = at_one();
     let before = (everything(&conn), settings(&conn));
