@@ -370,10 +370,10 @@ fn checked(report: Report) {
     assert!(ran.into_iter().all(|version| version == 14.into()), "{report}");
 }
 
-/// SQLite's steps: the whole damage run takes a few 10,000 a verb.
+/// Steps of SQLite. A verb takes up to 25,000.
 const LIMIT: u64 = 5_000_000;
 
-/// With `LANDFALL_FLIPS` in the environment so many, which takes a minute for 500.
+/// With `LANDFALL_FLIPS` in the environment so many: 1,500 take one to two minutes.
 #[test]
 fn flipped_bits_end_in_an_honest_error_or_change_nothing() {
     let flips = std::env::var("LANDFALL_FLIPS").map_or(8, |text| text.parse().unwrap());
