@@ -83,16 +83,23 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// What a background thread of the application would do.
 fn work(path: &Path) -> Result<(), Box<dyn Error>> {
     let bar = ProgressBar::new(ROWS as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")?);
+    bar.set_style(ProgressStyle::with_template("{prefix} {bar:40} {pos}/{len} {msg}")?);
     let conn = Connection::open(path)?;
     let shown = bar.clone();
     let report = migrator()
         .on_event(move |event| {
-            if let Event::Backfill { progress, rate, left, .. } = event {
-                shown.set_length(progress.total.unwrap_or(progress.done));
-                shown.set_position(progress.done);
-                let left = left.unwrap_or_default().as_secs_f64();
-                shown.set_message(format!("{rate:.0} rows/s, {left:.1} s left"));
+            match event {
+                Event::Backfill { progress, rate, left, .. } => {
+                    shown.set_length(progress.total.unwrap_or(progress.done));
+                    shown.set_position(progress.done);
+                    let left = left.unwrap_or_default().as_secs_f64();
+                    shown.set_message(format!("{rate:.0} rows/s, {left:.1} s left"));
+                }
+                // Also within a batch that takes long, from another thread.
+                Event::Progress { elapsed, .. } => {
+                    shown.set_prefix(format!("{:.0} s", elapsed.as_secs_f64()));
+                }
+                _ => {}
             }
         })
         .run_backfills(&conn)?;

@@ -1,12 +1,12 @@
 //! Verbs that only read.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use crate::error::{ErrorKind, Result};
 use crate::escape::escaped;
-use crate::event::Event;
+use crate::event::Wait;
 use crate::migration::Target;
 use crate::migrator::Migrator;
 use crate::plan::{Goal, Plan};
@@ -54,6 +54,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn plan(&self, conn: &Connection) -> Result<Plan> {
+        self.judge(conn, self.try_plan(conn))
+    }
+
+    fn try_plan(&self, conn: &Connection) -> Result<Plan> {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
@@ -82,6 +86,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn status(&self, conn: &Connection) -> Result<Status> {
+        self.judge(conn, self.try_status(conn))
+    }
+
+    fn try_status(&self, conn: &Connection) -> Result<Status> {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
@@ -116,6 +124,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_current(&self, conn: &Connection) -> Result<bool> {
+        self.judge(conn, self.try_is_current(conn))
+    }
+
+    fn try_is_current(&self, conn: &Connection) -> Result<bool> {
         let ledger = self.ledger_of(conn)?;
         if self.sight(conn, &ledger, self.fingerprints()?)?.sealed {
             return Ok(true);
@@ -140,11 +152,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait_until_current(&self, conn: &Connection, d: Duration) -> Result<()> {
-        let start = Instant::now();
+        let mut wait = Wait::new();
         let mut pause = Duration::from_millis(1);
         loop {
-            let waited = start.elapsed();
-            let left = d.saturating_sub(waited);
+            let left = d.saturating_sub(wait.waited());
             let until_then = self.clone().wait(left);
             let not_yet = match until_then.is_current(conn) {
                 Ok(true) => return Ok(()),
@@ -161,11 +172,8 @@ impl Migrator {
                     None => ErrorKind::NotCurrent { pending: until_then.plan(conn)?.gist() }.into(),
                 });
             }
-            if let Some(listener) = &self.listener {
-                listener(&Event::Waiting { waited });
-            }
             pause = (pause * 2).min(Duration::from_millis(100));
-            std::thread::sleep(pause.min(left));
+            self.patience(conn)?.pause(&mut wait, pause.min(left))?;
         }
     }
 
@@ -185,6 +193,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn history(&self, conn: &Connection) -> Result<Vec<HistoryEntry>> {
+        self.judge(conn, self.try_history(conn))
+    }
+
+    fn try_history(&self, conn: &Connection) -> Result<Vec<HistoryEntry>> {
         let ledger = self.ledger_of(conn)?;
         let read = self.patience(conn)?.retry(|| ledger.read().and_then(|_| ledger.history()));
         match read {
@@ -209,12 +221,19 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn verify(&self, conn: &Connection) -> Result<()> {
+        self.judge(conn, self.try_verify(conn))
+    }
+
+    fn try_verify(&self, conn: &Connection) -> Result<()> {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
         for row in job.patience.retry(|| job.applied())?.migrations {
             let script = set.get(row.version).and_then(|entry| entry.verify.as_ref());
-            script.map_or(Ok(()), |script| statements::verify(conn, script))?;
+            let Some(script) = script else { continue };
+            job.supervisor.begin(Some(row.version), &row.name, || script.file.to_string());
+            let verified = statements::verify(conn, script, &job.supervisor);
+            verified.map_err(|error| job.supervisor.explain(error))?;
         }
         Ok(())
     }

@@ -87,6 +87,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn drift(&self, conn: &Connection) -> Result<Vec<Change>> {
+        self.judge(conn, self.try_drift(conn))
+    }
+
+    fn try_drift(&self, conn: &Connection) -> Result<Vec<Change>> {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         // What is to be taken over counts as applied.

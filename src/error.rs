@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::adoption::Adopt;
+use crate::backup::image;
+use crate::damage::Damage;
 use crate::escape::{self, escaped_lines, escaped_sql};
 use crate::finding::Findings;
 use crate::migration::{BoxError, Version};
@@ -70,6 +72,9 @@ pub(crate) enum Changed {
 }
 
 const UNKNOWN: &str = "it is not known whether this is stored";
+
+/// What is being done with another file than the database's.
+pub(crate) const RESTORING: &str = "restoring";
 
 /// A sentence that can hold a name, a row or a piece of SQL.
 macro_rules! escaped {
@@ -214,6 +219,11 @@ pub enum ErrorKind {
     #[error("{}", escaped!("the database is locked by another connection; gave up after {} ms", waited.as_millis()))]
     #[non_exhaustive]
     Busy { waited: Duration },
+    /// The application's [`Stop`](crate::Stop) has stopped the run there: a statement was
+    /// interrupted, or the next step was not begun.
+    #[error("stopped {at}")]
+    #[non_exhaustive]
+    Stopped { at: String },
     /// A TEMP table or view hides one that the migrations are about.
     #[error("{}", escaped!("the TEMP {what} `{name}` hides the database's own `{name}` on this connection"))]
     #[non_exhaustive]
@@ -336,6 +346,11 @@ pub enum ErrorKind {
     #[error("{}", escaped!("{doing} {} failed", named(path)))]
     #[non_exhaustive]
     Backup { path: PathBuf, doing: &'static str },
+    /// SQLite says that the database file is damaged, or no database (`what`), which was met while
+    /// `doing` something. `backup` is the newest one in the migrator's folder.
+    #[error("the database file `{}` {what}: {doing}", path.display())]
+    #[non_exhaustive]
+    Damaged { path: PathBuf, what: &'static str, doing: String, backup: Option<PathBuf> },
     /// Something else that SQLite refused.
     #[error("{}", escaped!("{doing} failed"))]
     #[non_exhaustive]
@@ -508,9 +523,14 @@ impl Error {
             Err(error) => error,
         };
         let told = Error::from(ErrorKind::Sqlite { doing });
-        let told = match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => told
-                .advise("check the path; if the file is encrypted, give its key before migrating"),
+        let told = match error {
+            rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..) => told.advise(
+                "a value is there that cannot have been written so: execute `PRAGMA \
+                 integrity_check`, and `restore` a backup if the file is damaged",
+            ),
             _ => told,
         };
         told.because(error)
@@ -577,18 +597,73 @@ impl Error {
         if report.is_noop() && backed_up {
             self.0.report = Some(report);
         } else if !report.is_noop() {
-            let rest = match self.0.changed {
-                Changed::Nothing => Some("nothing else was changed"),
-                Changed::Unknown => Some(UNKNOWN),
-                Changed::Told(_) => None,
+            let gist = report.gist();
+            self.0.changed = match self.0.changed {
+                Changed::Nothing => Changed::Told(format!(
+                    "what came before stays ({gist}), nothing else was changed"
+                )),
+                Changed::Unknown => {
+                    Changed::Told(format!("what came before stays ({gist}), {UNKNOWN}"))
+                }
+                Changed::Told(told) if matches!(self.0.kind, ErrorKind::Stopped { .. }) => {
+                    Changed::Told(format!("{told}; what came before stays ({gist})"))
+                }
+                told => told,
             };
-            if let Some(rest) = rest {
-                let gist = report.gist();
-                self.0.changed = Changed::Told(format!("what came before stays ({gist}), {rest}"));
-            }
             self.0.report = Some(report);
         }
         self
+    }
+
+    /// What follows from an interrupt of ours is told as that, with what this error says of the state
+    /// of the database.
+    pub(crate) fn stopped(mut self, at: String) -> Self {
+        if !matches!(self.0.kind, ErrorKind::Stopped { .. }) {
+            self.0.kind = ErrorKind::Stopped { at };
+            self.0.advice = self.0.kind.advice();
+            self.0.snippet = None;
+            if self.0.changed == Changed::Nothing {
+                return self.rolled_back();
+            }
+        }
+        self
+    }
+
+    pub(crate) fn rolled_back(self) -> Self {
+        self.changed("its transaction was rolled back and nothing of it stays")
+    }
+
+    /// Another kind of error, of the same cause.
+    pub(crate) fn into_kind(mut self, kind: ErrorKind) -> Self {
+        (self.0.kind, self.0.snippet) = (kind, None);
+        self
+    }
+
+    /// The cause as text alone: its codes are about another file.
+    pub(crate) fn without_codes(mut self) -> Self {
+        let text = self.0.source.take().map(|source| source.to_string());
+        self.because(text.unwrap_or_default())
+    }
+
+    /// What of the database is damaged, where that is the cause. A backup's damage is another file's.
+    pub(crate) fn damage(&self) -> Option<Damage> {
+        if matches!(
+            self.0.kind,
+            ErrorKind::Backup { doing: RESTORING, .. } | ErrorKind::Damaged { .. }
+        ) {
+            return None;
+        }
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            if let Some(damage) = error.downcast_ref().and_then(Damage::of) {
+                return Some(damage);
+            }
+            if error.is::<image::Damaged>() {
+                return Some(Damage::File);
+            }
+            cause = error.source();
+        }
+        None
     }
 
     /// Whether SQLite said that another connection is in the way.

@@ -104,7 +104,7 @@ impl Migrator {
         // The folder is read-only or missing, or the name is too long: `open` makes the file or
         // reports the error.
         let Ok(partial) = Partial::create(path, PARTIAL) else { return Ok(Copied::InPlace) };
-        let written = image::write(template, partial.path(), self.wait, &|_| ())
+        let written = image::write(template, partial.path(), self.wait, &|_| Ok(()))
             .and_then(|()| Ok(sync(partial.path())?));
         // The process that is the first to finish removes those of the others.
         let is_lost = || partial.path().symlink_metadata().is_err();
@@ -177,7 +177,7 @@ impl Migrator {
         })?;
         self.prepare(&conn)?;
         let patience = self.patience(&conn)?;
-        patience.retry(|| configure(&conn))?;
+        self.judge(&conn, patience.retry(|| configure(&conn)))?;
         self.apply(&conn)?;
         Ok(conn)
     }

@@ -14,6 +14,7 @@
 mod adoption;
 mod asking;
 mod backup;
+mod damage;
 mod drift;
 mod error;
 mod escape;
@@ -43,6 +44,7 @@ mod source;
 pub mod sql;
 mod status;
 mod stop;
+mod supervisor;
 pub mod testing;
 
 pub use adoption::{Adopt, Adopted, Adoption, Proof};

@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 
 use crate::adoption::Adoption;
+use crate::damage::Newest;
 use crate::drift::Watched;
 use crate::error::Result;
 use crate::ledger::Ledger;
@@ -20,6 +21,7 @@ use crate::run::undo::PutBack;
 pub(crate) struct Means {
     pub(crate) adopt: Option<Adopt>,
     pub(crate) back_up: Option<BackUp>,
+    pub(crate) newest_backup: Option<Newest>,
     pub(crate) sow: Option<&'static Sowing>,
     pub(crate) call: Option<Call>,
     pub(crate) put_back: Option<PutBack>,

@@ -27,6 +27,7 @@ use crate::run::{self, Job, preflight, session};
 use crate::seed::{Deferred, Environments, Registry, Seeds};
 use crate::source::{Set, Source};
 use crate::stop::Stop;
+use crate::supervisor::Supervisor;
 
 /// Brings a database to where an application needs it, at every start.
 ///
@@ -79,6 +80,9 @@ impl Migrator {
     /// transaction; each seed is one after them, so that a seed that fails leaves the migrations
     /// applied and the seeds before it done.
     ///
+    /// [`ErrorKind::Stopped`] where the application [stops](Migrator::stop_on) it, and
+    /// [`ErrorKind::Damaged`] from this and every other verb where SQLite finds the file damaged.
+    ///
     /// ```
     /// # use landfall::{include_dir::{self, include_dir}, Migrator};
     /// # let migrator = Migrator::from_embedded(include_dir!("$CARGO_MANIFEST_DIR/migrations-example"));
@@ -112,6 +116,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn apply_to(&self, conn: &Connection, to: Target) -> Result<Report> {
+        self.judge(conn, self.try_apply_to(conn, to))
+    }
+
+    fn try_apply_to(&self, conn: &Connection, to: Target) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         let clock = Instant::now();
         let ledger = self.ledger_of(conn)?;
@@ -136,8 +144,7 @@ impl Migrator {
 
     /// Writes: runs every backfill that is not done, [deferred](crate::Backfill::deferred) ones too,
     /// without a budget. For a thread in the background, on a connection of its own. It ends when
-    /// all are done, or is [stopped](Migrator::stop_on) between two batches, and can go on at any
-    /// time. Where another process is at one it waits, and takes over if that dies. Seeds that come
+    /// all are done, or is [stopped](Migrator::stop_on) at a batch, and can go on at any time. Where another process is at one it waits, and takes over if that dies. Seeds that come
     /// after a backfill run at the next start. Where migrations are pending it runs only what the
     /// first of them requires.
     ///
@@ -166,6 +173,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
     /// ```
     pub fn run_backfills(&self, conn: &Connection) -> Result<Report> {
+        self.judge(conn, self.try_run_backfills(conn))
+    }
+
+    fn try_run_backfills(&self, conn: &Connection) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         let ledger = self.ledger_of(conn)?;
         let program = Some(self.fingerprints()?.program);
@@ -196,6 +207,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn revert(&self, conn: &Connection, to: Target) -> Result<Report> {
+        self.judge(conn, self.try_revert(conn, to))
+    }
+
+    fn try_revert(&self, conn: &Connection, to: Target) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
@@ -237,6 +252,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn baseline(&self, conn: &Connection, at: Version) -> Result<Report> {
+        self.judge(conn, self.try_baseline(conn, at))
+    }
+
+    fn try_baseline(&self, conn: &Connection, at: Version) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
@@ -265,6 +284,10 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn repair(&self, conn: &Connection, why: &str) -> Result<Report> {
+        self.judge(conn, self.try_repair(conn, why))
+    }
+
+    fn try_repair(&self, conn: &Connection, why: &str) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         if why.trim().is_empty() {
             return Err(ErrorKind::NoReason { verb: "repair" }.into());
@@ -324,7 +347,7 @@ impl Migrator {
         ledger: &Ledger<'_>,
         prints: Fingerprints,
     ) -> Result<Sight> {
-        let patience = Patience::new(conn, self.wait, None)?;
+        let patience = Patience::new(conn, self.wait, None, None)?;
         let watches = self.drifted != Drifted::Ignore;
         let drift = watches.then_some(prints.drift);
         let sight = patience.at_once(|| ledger.sight(prints.program, drift));
@@ -332,11 +355,15 @@ impl Migrator {
     }
 
     pub(crate) fn patience<'a>(&'a self, conn: &'a Connection) -> Result<Patience<'a>> {
-        Patience::new(conn, self.wait, self.listener())
+        Patience::new(conn, self.wait, self.listener(), self.stop.as_ref())
     }
 
     pub(crate) fn listener(&self) -> Option<&Ear<'_>> {
         self.listener.as_deref().map(|listener| listener as &Ear<'_>)
+    }
+
+    pub(crate) fn supervisor(&self, conn: &Connection) -> Supervisor {
+        Supervisor::new(conn, self.stop.as_ref(), self.listener.as_ref())
     }
 
     pub(crate) fn job<'a>(
@@ -361,6 +388,7 @@ impl Migrator {
                 .zip(self.means.adopt)
                 .map(|(it, adopt)| adopt(self, it, conn)),
             stop: self.stop.as_ref(),
+            supervisor: self.supervisor(conn),
             policies: self.policies,
             backup: self.backup.as_ref().zip(self.means.back_up),
             undo: self.undo,

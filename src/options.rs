@@ -299,6 +299,7 @@ impl Migrator {
     pub fn backup(mut self, b: Backup) -> Self {
         self.backup = Some(b);
         self.means.back_up = Some(run::backup::BACK_UP);
+        self.means.newest_backup = Some(Backup::newest);
         self
     }
 
@@ -324,8 +325,8 @@ impl Migrator {
         self
     }
 
-    /// A handle that stops backfills between two batches, those of
-    /// [`run_backfills`](Migrator::run_backfills) and of a start. Default: none.
+    /// A handle that stops whatever the migrator is doing: it interrupts a running statement and
+    /// rolls back, and ends waiting at once. [`Stop`] says what a verb returns then. Default: none.
     pub fn stop_on(mut self, handle: &Stop) -> Self {
         self.stop = Some(handle.clone());
         self
@@ -384,7 +385,8 @@ impl Migrator {
         self
     }
 
-    /// A function that is told what happens while it happens. Default: none.
+    /// A function that is told what happens while it happens, of a long step at least once a second.
+    /// Default: none.
     ///
     /// ```
     /// # use landfall::include_dir::{self, include_dir};
@@ -394,6 +396,7 @@ impl Migrator {
     ///     .on_event(|event| match event {
     ///         Event::Waiting { waited, .. } => eprintln!("waiting for {waited:?}"),
     ///         Event::Started { name, .. } => eprintln!("{name} …"),
+    ///         Event::Progress { name, elapsed, .. } => eprintln!("{name} … {elapsed:?}"),
     ///         _ => {}
     ///     })
     ///     .open_in_memory()?;

@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use crate::backup::restore;
-use crate::error::{ErrorKind, Result};
-use crate::event::Event;
+use crate::damage::Damage;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Applied, Deed, Record, Recorded, damaged_line};
 use crate::migrator::{Migrator, told};
 use crate::plan::Goal;
 use crate::report::{Done, Report};
-use crate::run::lock::Patience;
 use crate::run::{self, Job, preflight, undo};
 
 /// Undoing what was recorded.
@@ -45,6 +44,10 @@ impl Migrator {
     /// # Ok::<(), landfall::Error>(())
     /// ```
     pub fn revert_seed(&self, conn: &Connection, name: &str) -> Result<Report> {
+        self.judge(conn, self.try_revert_seed(conn, name))
+    }
+
+    fn try_revert_seed(&self, conn: &Connection, name: &str) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
@@ -87,6 +90,10 @@ impl Migrator {
     /// # Ok::<(), landfall::Error>(())
     /// ```
     pub fn forget_undo(&self, conn: &Connection, older_than: Duration) -> Result<Report> {
+        self.judge(conn, self.try_forget_undo(conn, older_than))
+    }
+
+    fn try_forget_undo(&self, conn: &Connection, older_than: Duration) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         let clock = Instant::now();
         let ledger = self.ledger_of(conn)?;
@@ -134,8 +141,9 @@ impl Migrator {
     ///
     /// [`ErrorKind::Backup`] for a file that is missing, damaged or not a backup of this
     /// application, told by its `application_id` (where the database has one) and its ledger;
-    /// [`ErrorKind::InTransaction`], [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`]. The database is
-    /// as it was, unless the error says that only the record in the history failed.
+    /// [`ErrorKind::InTransaction`], [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`],
+    /// [`ErrorKind::Stopped`]; [`ErrorKind::Damaged`] for a database whose header cannot be read,
+    /// which has to be moved away first. The database is as it was, unless the error says that only the record in the history failed.
     ///
     /// ```
     /// use landfall::{Backup, Migration, Migrator, Target};
@@ -158,25 +166,30 @@ impl Migrator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn restore(&self, conn: &mut Connection, backup: impl AsRef<Path>) -> Result<Report> {
+        let result = self.try_restore(conn, backup.as_ref());
+        self.judge(conn, result)
+    }
+
+    fn try_restore(&self, conn: &mut Connection, backup: &Path) -> Result<Report> {
         preflight::refuse_transaction(conn)?;
         if let Some(why) = preflight::read_only(conn)? {
             let steps = "a backup is to be restored".to_owned();
             return Err(ErrorKind::ReadOnly { steps, why }.into());
         }
         let clock = Instant::now();
-        let path = backup.as_ref();
+        let path = backup;
+        refuse_headless(conn)?;
         let set = self.load()?;
-        let mut source = restore::Source::open(path, &self.prefix)?;
+        let supervisor = self.supervisor(conn);
+        supervisor.refuse_stopped()?;
+        supervisor.begin(None, "restore", || format!("the backup {}", path.display()));
+        let mut source = restore::Source::open(path, &self.prefix, &supervisor)?;
         let applied = self.readable(conn)?;
         let live = restore::Live { conn, applied: &applied, set: &set, prefix: &self.prefix };
         source.refuse_other(&live)?;
         conn.flush_prepared_statement_cache();
-        let tell = |event: &Event<'_>| {
-            if let Some(listener) = &self.listener {
-                listener(event);
-            }
-        };
-        let recorded = source.record(self.wait, |copy| self.record_restore(copy, path));
+        let tell = supervisor.copying(self.listener());
+        let recorded = source.record(self.wait, &tell, |copy| self.record_restore(copy, path));
         let before = self.ledger_of(conn)?.history().ok();
         if let Err(error) = source.put_into(conn, self.wait, &tell) {
             if !error.is_ambiguous() {
@@ -192,8 +205,9 @@ impl Migrator {
                 }
                 Err(error) => Err(error),
             };
-            Patience::new(conn, self.wait, self.listener())?.settle(error, stored)?;
+            self.patience(conn)?.settle(error, stored)?;
         }
+        supervisor.close();
         let restored = Some(path.to_owned());
         let mut report = Report { restored, ..Report::default() };
         if recorded.is_err() {
@@ -212,7 +226,7 @@ impl Migrator {
     /// What the ledger says, if it can be read at all: a damaged database is one to restore.
     fn readable(&self, conn: &Connection) -> Result<Applied> {
         let ledger = self.ledger_of(conn)?;
-        let read = Patience::new(conn, self.wait, self.listener())?.retry(|| ledger.read());
+        let read = self.patience(conn)?.retry(|| ledger.read());
         match read {
             Err(error) if matches!(error.kind(), ErrorKind::Busy { .. }) => Err(error),
             read => Ok(read.unwrap_or_default()),
@@ -221,7 +235,7 @@ impl Migrator {
 
     fn record_restore(&self, conn: &Connection, path: &Path) -> Result<()> {
         let ledger = self.ledger_of(conn)?;
-        let patience = Patience::new(conn, self.wait, self.listener())?;
+        let patience = self.patience(conn)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let tx = patience.begin()?;
         ledger.create()?;
@@ -229,5 +243,16 @@ impl Migrator {
         ledger.record([Deed { action: "restore", detail, ..Deed::default() }])?;
         let history = ledger.history()?;
         patience.commit(&tx, || Ok(ledger.history()? == history))
+    }
+}
+
+/// SQLite writes into no file whose header it cannot read, which it would say of the backup's name.
+fn refuse_headless(conn: &Connection) -> Result<()> {
+    let version = conn.query_row("PRAGMA main.schema_version", [], |row| row.get::<_, i64>(0));
+    match version {
+        Err(error) if Damage::of(&error) == Some(Damage::Header) => {
+            Err(Error::sqlite("reading the database to be restored")(error))
+        }
+        _ => Ok(()),
     }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::folder::{Lock, beside, create, remove, resemble, settle, sync_whole};
-use super::image;
+use super::image::{self, Teller};
 use super::restore::same_file;
+use super::stop_or_cause;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::BoxError;
 use crate::path::refuse_no_file;
@@ -73,8 +74,9 @@ impl Draft {
     }
 
     /// Copies what the connection sees into it.
-    pub(crate) fn write(&self, from: &Connection, wait: Duration) -> Result<()> {
-        image::write(from, &self.partial, wait, &|_| ()).map_err(|cause| failed(&self.path, cause))
+    pub(crate) fn write(&self, from: &Connection, wait: Duration, tell: &Teller<'_>) -> Result<()> {
+        let written = image::write(from, &self.partial, wait, tell);
+        written.map_err(|cause| failed(&self.path, cause))
     }
 
     /// Gives it its name. Nobody may have it open any more.
@@ -137,6 +139,10 @@ fn is_taken(path: &Path) -> bool {
 }
 
 fn failed(path: &Path, cause: impl Into<BoxError>) -> Error {
+    let cause = match stop_or_cause(cause.into()) {
+        Ok(stopped) => return stopped,
+        Err(cause) => cause,
+    };
     let kind = ErrorKind::Backup { path: path.to_owned(), doing: "rehearsing in" };
     Error::from(kind).because(cause).advise("see the cause below, and rehearse again")
 }

@@ -143,6 +143,10 @@ impl<'a> Folder<'a> {
         Ok(())
     }
 
+    pub(super) fn newest(&self) -> io::Result<Option<PathBuf>> {
+        Ok(self.backups()?.pop().map(|newest| self.path.join(newest.text)))
+    }
+
     /// This database's backups, the oldest first.
     fn backups(&self) -> io::Result<Vec<Name>> {
         let mut found = Vec::new();

@@ -1,16 +1,20 @@
 //! One whole copy of a database: written through SQLite's backup API, and looked over.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::error::{Error, ErrorKind};
-use crate::event::Event;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, Wait};
 use crate::ledger::{Applied, Ledger};
 use crate::migration::BoxError;
 use crate::path;
+use crate::supervisor::Supervisor;
+
+/// Is told what there is to tell between two steps, and may refuse to go on.
+pub(crate) type Teller<'a> = dyn Fn(Option<Event<'_>>) -> Result<()> + 'a;
 
 /// Pages copied between two events.
 const PAGES: i32 = 256;
@@ -20,7 +24,7 @@ pub(crate) fn write(
     from: &Connection,
     path: &Path,
     wait: Duration,
-    tell: &dyn Fn(&Event<'_>),
+    tell: &Teller<'_>,
 ) -> Result<(), BoxError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut to = path::open(path, flags)?;
@@ -42,7 +46,7 @@ pub(crate) fn copy(
     from: &Connection,
     to: &mut Connection,
     wait: Duration,
-    tell: &dyn Fn(&Event<'_>),
+    tell: &Teller<'_>,
     event: fn(u64, u64) -> Event<'static>,
 ) -> Result<(), BoxError> {
     step_through(&Backup::new(from, to)?, wait, tell, event)
@@ -63,7 +67,7 @@ pub(crate) fn copy_attached(
         let (source, target) = (DatabaseName::Attached(name), DatabaseName::Attached(name));
         Backup::new_with_names(from, source, to, target)?
     };
-    step_through(&backup, wait, &|_| (), |done, total| Event::Backup { done, total })
+    step_through(&backup, wait, &|_| Ok(()), |done, total| Event::Backup { done, total })
 }
 
 #[allow(dead_code, non_snake_case)]
@@ -76,18 +80,19 @@ mod DatabaseName {
 fn step_through(
     backup: &Backup<'_, '_>,
     wait: Duration,
-    tell: &dyn Fn(&Event<'_>),
+    tell: &Teller<'_>,
     event: fn(u64, u64) -> Event<'static>,
 ) -> Result<(), BoxError> {
-    let mut stuck: Option<Instant> = None;
+    let mut stuck: Option<Wait> = None;
     loop {
         let step = backup.step(PAGES)?;
         if matches!(step, StepResult::Busy | StepResult::Locked) {
-            let waited = stuck.get_or_insert_with(Instant::now).elapsed();
+            let stuck = stuck.get_or_insert_with(Wait::new);
+            let waited = stuck.waited();
             if waited >= wait {
                 return Err(Error::from(ErrorKind::Busy { waited }).into());
             }
-            tell(&Event::Waiting { waited });
+            tell(stuck.due())?;
             std::thread::sleep(Duration::from_millis(10).min(wait));
             continue;
         }
@@ -95,25 +100,54 @@ fn step_through(
         let progress = backup.progress();
         let pages = |number: i32| u64::try_from(number).unwrap_or_default();
         let total = pages(progress.pagecount);
-        tell(&event(total.saturating_sub(pages(progress.remaining)), total));
+        let told = tell(Some(event(total.saturating_sub(pages(progress.remaining)), total)));
         if step == StepResult::Done {
+            // It is committed.
             return Ok(());
         }
+        told?;
     }
 }
 
-/// Opens a copy for reading and makes sure that it is whole. Says what its ledger says.
-pub(super) fn check(path: &Path, prefix: &str) -> Result<(Connection, Applied), BoxError> {
+/// Whether a check of the rows' bytes finds nothing.
+pub(super) fn is_whole(conn: &Connection) -> bool {
+    let is_rule = |found: &String| found.starts_with("CHECK constraint failed");
+    findings(conn).is_ok_and(|found| found.iter().all(|found| is_rule(found) || !is_damage(found)))
+}
+
+/// A NULL in a column that has become NOT NULL since is a matter of its rows.
+fn is_damage(found: &str) -> bool {
+    !found.starts_with("NULL value in ")
+}
+
+/// What a check has found.
+#[derive(Debug, thiserror::Error)]
+#[error("the file is damaged: {0}")]
+pub(crate) struct Damaged(String);
+
+pub(super) fn open(path: &Path) -> Result<Connection, BoxError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = path::open(path, flags)?;
+    path::open(path, flags)
+}
+
+/// Opens a copy for reading and makes sure that it is whole. Says what its ledger says.
+pub(super) fn check(
+    path: &Path,
+    prefix: &str,
+    supervisor: &Supervisor,
+) -> Result<(Connection, Applied), BoxError> {
+    let conn = open(path)?;
     refuse_cut_off(&conn, path)?;
     // Whether the rows are as the application wants them is not the question, and its functions
     // are not at hand to answer it.
     conn.execute_batch("PRAGMA ignore_check_constraints = ON")?;
     // A NULL in a column that has become NOT NULL since is a matter of its rows, and no damage.
-    let wrong = findings(&conn)?.into_iter().find(|found| !found.starts_with("NULL value in "));
-    if let Some(wrong) = wrong {
-        return Err(format!("the file is damaged: {wrong}").into());
+    let looked = supervisor.during_on(&conn, "checking", || {
+        findings(&conn).map_err(Error::sqlite("checking the copy"))
+    });
+    let found = looked.map_err(|error| supervisor.explain(error))?;
+    if let Some(wrong) = found.into_iter().find(|found| is_damage(found)) {
+        return Err(Damaged(wrong).into());
     }
     let applied = match Ledger::of(&conn, prefix, None)?.read() {
         // From before another tool's ledger was taken over.

@@ -12,12 +12,13 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::migration::{BoxError, Version};
 use crate::report::BackupOutcome;
+use crate::supervisor::Supervisor;
 pub(crate) use draft::{Draft, refuse_left_beside};
 pub(crate) use folder::{Folder, Lock, beside, remove, sync, sync_folder};
+use image::Teller;
 
 /// Where backups go, when one is taken, and how many stay: an option of a
 /// [`Migrator`](crate::Migrator::backup).
@@ -118,31 +119,41 @@ impl Backup {
         Folder::new(&self.folder, file_name(database))
     }
 
+    /// The newest backup of a database of this path, if there is one.
+    pub(crate) fn newest(&self, database: &Path) -> Option<PathBuf> {
+        self.folder_of(database).newest().ok().flatten()
+    }
+
     /// Copies what the read transaction on `snapshot` sees. The folder has to be locked.
     pub(crate) fn make(
         &self,
         folder: &Folder<'_>,
         snapshot: &Snapshot<'_>,
-        tell: &dyn Fn(&Event<'_>),
+        tell: &Teller<'_>,
     ) -> Result<BackupOutcome> {
         let made = self.make_or_fail(folder, snapshot, tell);
         if made.is_err() {
             let _ = folder.clear_partial();
         }
-        made
+        made.map_err(|error| match error.damage() {
+            // Then it is the copy that is damaged.
+            Some(_) if image::is_whole(snapshot.conn) => error.without_codes(),
+            _ => error,
+        })
     }
 
     fn make_or_fail(
         &self,
         folder: &Folder<'_>,
         snapshot: &Snapshot<'_>,
-        tell: &dyn Fn(&Event<'_>),
+        tell: &Teller<'_>,
     ) -> Result<BackupOutcome> {
         let writing = "writing a backup into";
         let partial = folder.create_partial(snapshot.database).map_err(self.failed(writing))?;
         image::write(snapshot.conn, &partial, snapshot.wait, tell).map_err(self.failed(writing))?;
         let checking = "checking the backup written into";
-        image::check(&partial, snapshot.ledger.prefix()).map_err(self.failed(checking))?;
+        let (prefix, supervisor) = (snapshot.ledger.prefix(), snapshot.supervisor);
+        image::check(&partial, prefix, supervisor).map_err(self.failed(checking))?;
         let version = snapshot.newest.map_or(0, |version| version.0);
         if let Some(path) = folder.same_as_newest(version).map_err(self.failed(checking))? {
             // The start that made it may have ended before it was synced.
@@ -179,6 +190,10 @@ impl Backup {
     fn failed<E: Into<BoxError>>(&self, doing: &'static str) -> impl FnOnce(E) -> Error {
         let path = self.folder.clone();
         move |cause| {
+            let cause = match stop_or_cause(cause.into()) {
+                Ok(stopped) => return stopped,
+                Err(cause) => cause,
+            };
             Error::from(ErrorKind::Backup { path, doing }).because(cause).advise(
                 "nothing runs without the backup that was asked for: see the cause below, and \
                  start again",
@@ -196,6 +211,16 @@ pub(crate) struct Snapshot<'a> {
     /// The newest applied version.
     pub(crate) newest: Option<Version>,
     pub(crate) wait: Duration,
+    pub(crate) supervisor: &'a Supervisor,
+}
+
+/// That the run was stopped is told as it is.
+fn stop_or_cause(cause: BoxError) -> Result<Error, BoxError> {
+    let is_stop = |error: &Error| matches!(error.kind(), ErrorKind::Stopped { .. });
+    match cause.downcast_ref().is_some_and(is_stop) {
+        true => cause.downcast().map(|error| *error),
+        false => Err(cause),
+    }
 }
 
 /// The time as backups' names have it, by SQLite's clock.

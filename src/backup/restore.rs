@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{file_name, folder, image};
-use crate::error::{Error, ErrorKind, Result};
+use super::image::Teller;
+use super::{file_name, folder, image, stop_or_cause};
+use crate::error::{Error, ErrorKind, RESTORING, Result};
 use crate::event::Event;
 use crate::ledger::Applied;
 use crate::migration::{BoxError, Version};
 use crate::source::Set;
+use crate::supervisor::Supervisor;
 
 /// A backup that was opened and found whole.
 pub(crate) struct Source<'a> {
@@ -29,8 +31,9 @@ pub(crate) struct Live<'a> {
 }
 
 impl<'a> Source<'a> {
-    pub(crate) fn open(path: &'a Path, prefix: &str) -> Result<Self> {
-        let (conn, applied) = image::check(path, prefix).map_err(|cause| failed(path, cause))?;
+    pub(crate) fn open(path: &'a Path, prefix: &str, supervisor: &Supervisor) -> Result<Self> {
+        let checked = image::check(path, prefix, supervisor);
+        let (conn, applied) = checked.map_err(|cause| failed(path, cause))?;
         Ok(Source { path, conn, applied })
     }
 
@@ -101,6 +104,7 @@ impl<'a> Source<'a> {
     pub(crate) fn record(
         &mut self,
         wait: Duration,
+        tell: &Teller<'_>,
         record: impl FnOnce(&Connection) -> Result<()>,
     ) -> Result<(), BoxError> {
         // "If the filename is an empty string, then a private, temporary on-disk database will be
@@ -108,10 +112,8 @@ impl<'a> Source<'a> {
         let mut copy = Connection::open("")?;
         let size: i64 = self.conn.query_row("PRAGMA page_size", [], |row| row.get(0))?;
         copy.execute_batch(&format!("PRAGMA page_size = {size}; PRAGMA synchronous = OFF"))?;
-        image::copy(&self.conn, &mut copy, wait, &|_| (), |done, total| Event::Restore {
-            done,
-            total,
-        })?;
+        let event = |done, total| Event::Restore { done, total };
+        image::copy(&self.conn, &mut copy, wait, &|_| tell(None), event)?;
         record(&copy)?;
         self.conn = copy;
         Ok(())
@@ -129,7 +131,7 @@ impl<'a> Source<'a> {
         &self,
         conn: &mut Connection,
         wait: Duration,
-        tell: &dyn Fn(&Event<'_>),
+        tell: &Teller<'_>,
     ) -> Result<()> {
         self.refuse_page_size(conn)?;
         let guard = Impatient::new(conn).map_err(|error| failed(self.path, error))?;
@@ -180,7 +182,11 @@ pub(super) fn same_file(path: &Path, database: &Path) -> bool {
 }
 
 fn failed(path: &Path, cause: impl Into<BoxError>) -> Error {
-    Error::from(ErrorKind::Backup { path: path.to_owned(), doing: "restoring" })
+    let cause = match stop_or_cause(cause.into()) {
+        Ok(stopped) => return stopped,
+        Err(cause) => cause,
+    };
+    Error::from(ErrorKind::Backup { path: path.to_owned(), doing: RESTORING })
         .because(cause)
         .advise("see the cause below; the database is as it was")
 }

@@ -132,6 +132,7 @@ impl ErrorKind {
                 "another process may still be migrating: start again later, or wait longer with \
                  `wait(<duration>)`"
             }
+            ErrorKind::Stopped { .. } => "start again: it goes on from what is committed",
             ErrorKind::Shadowed { .. } => "drop or rename the TEMP one, or use a fresh connection",
             ErrorKind::TransactionControl { .. } => {
                 "remove it: each migration and its row in the ledger are one transaction already; \
@@ -218,6 +219,7 @@ impl ErrorKind {
             | ErrorKind::Unproved { .. }
             | ErrorKind::Locked { .. }
             | ErrorKind::Backup { .. }
+            | ErrorKind::Damaged { .. }
             | ErrorKind::Sqlite { .. } => return None,
         };
         Some(text.to_owned())

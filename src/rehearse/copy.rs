@@ -32,6 +32,8 @@ impl Copy {
     /// Copies what the connection sees: `main`, what is attached, and TEMP. A read transaction is
     /// held meanwhile, so that it is one state, whoever writes.
     pub(super) fn of(from: &Connection, migrator: &Migrator, place: Place<'_>) -> Result<Copy> {
+        let supervisor = migrator.supervisor(from);
+        let tell = supervisor.copying(None);
         let patience = migrator.patience(from)?;
         let wait = patience.limit();
         let name = file_of(from).map_err(Error::sqlite("asking for the database's file"))?;
@@ -58,7 +60,7 @@ impl Copy {
         let opening = "opening a copy of the database";
         let mut conn = match (&draft, place) {
             (Some(draft), _) => {
-                draft.write(from, wait)?;
+                draft.write(from, wait, &tell)?;
                 path::open(draft.partial(), OpenFlags::default())
             }
             (None, Place::Temporary) => Connection::open("").map_err(BoxError::from),
@@ -78,8 +80,9 @@ impl Copy {
         // What the application attached there is no copy.
         detach_all(&conn).map_err(Error::sqlite(opening))?;
         if draft.is_none() {
-            image::copy(from, &mut conn, wait, &|_| (), |done, total| {
-                crate::event::Event::Backup { done, total }
+            image::copy(from, &mut conn, wait, &tell, |done, total| crate::event::Event::Backup {
+                done,
+                total,
             })
             .map_err(failed)?;
         }

@@ -107,6 +107,10 @@ impl Migrator {
     }
 
     fn rehearse_at(&self, conn: &Connection, place: Place<'_>) -> Result<Rehearsal> {
+        self.judge(conn, self.try_rehearse(conn, place))
+    }
+
+    fn try_rehearse(&self, conn: &Connection, place: Place<'_>) -> Result<Rehearsal> {
         preflight::refuse_transaction(conn)?;
         let clock = Instant::now();
         let quiet = Migrator { backup: None, listener: None, ..self.clone() };
@@ -115,6 +119,7 @@ impl Migrator {
         let copying = clock.elapsed();
         let before = State::of(&copy.conn, &quiet)?;
         let (ran, lost) = quiet.perform(&copy.conn);
+        let ran = self.judge(conn, ran);
         let after = State::of(&copy.conn, &quiet)?;
         let beside = match copy.beside() {
             Some(bytes) => Beside::Measured(bytes),

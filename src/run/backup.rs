@@ -50,6 +50,7 @@ impl Run<'_> {
         }
         // Before a takeover the file has no ledger that a restore could know it by.
         let newest = applied.migrations.last().filter(|_| applied.takeover.is_none());
+        job.supervisor.begin(None, "backup", || "the backup".to_owned());
         let made = backup.make(
             &folder,
             &Snapshot {
@@ -58,9 +59,12 @@ impl Run<'_> {
                 ledger: job.ledger,
                 newest: newest.map(|row| row.version),
                 wait: job.patience.limit(),
+                supervisor: &job.supervisor,
             },
-            &|event| job.tell(event),
-        )?;
+            &job.supervisor.copying(job.listener),
+        );
+        job.supervisor.end();
+        let made = made?;
         drop(snapshot);
         self.keep(backup, &database, made);
         Ok(Some(lock))

@@ -1,17 +1,14 @@
 //! The write lock: taken at once and waited for, never half taken.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::error::{Error, ErrorKind, LostTransaction, Result};
-use crate::event::Event;
-
-/// A function of the application that is told of events.
-pub(crate) type Listener = dyn Fn(&Event<'_>) + Send + Sync;
-
-/// Whatever is told of events on this thread.
-pub(crate) type Ear<'a> = dyn Fn(&Event<'_>) + 'a;
+use crate::event::Wait;
+pub(crate) use crate::event::{Ear, Listener};
+use crate::stop::Stop;
+use crate::supervisor::stopped;
 
 /// Waits for other connections, up to a limit.
 #[derive(Clone, Copy)]
@@ -22,6 +19,7 @@ pub(crate) struct Patience<'a> {
     /// may have a busy handler, which setting a timeout would throw out.
     busy_timeout: u64,
     listener: Option<&'a Ear<'a>>,
+    stop: Option<&'a Stop>,
 }
 
 /// Between attempts, in milliseconds; the last one repeats.
@@ -32,12 +30,13 @@ impl<'a> Patience<'a> {
         conn: &'a Connection,
         wait: Duration,
         listener: Option<&'a Ear<'a>>,
+        stop: Option<&'a Stop>,
     ) -> Result<Self> {
         let busy_timeout = conn
             .query_row("PRAGMA busy_timeout", [], |row| row.get(0))
             .map(|milliseconds: u32| milliseconds.into())
             .map_err(Error::sqlite("reading the busy timeout"))?;
-        Ok(Patience { conn, wait, busy_timeout, listener })
+        Ok(Patience { conn, wait, busy_timeout, listener, stop })
     }
 
     pub(crate) fn limit(&self) -> Duration {
@@ -46,11 +45,11 @@ impl<'a> Patience<'a> {
 
     /// Tries until another connection is no longer in the way.
     pub(crate) fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-        let start = Instant::now();
+        let mut wait = Wait::new();
         let mut pauses = PAUSES.as_slice();
         loop {
             match self.at_once(&mut attempt) {
-                Err(error) if error.is_busy() => self.pause(start, &mut pauses, error)?,
+                Err(error) if error.is_busy() => self.try_later(&mut wait, &mut pauses, error)?,
                 done => return done,
             }
         }
@@ -58,20 +57,35 @@ impl<'a> Patience<'a> {
 
     /// Waits before another attempt, if there is time left for one.
     #[cold]
-    fn pause(&self, start: Instant, pauses: &mut &[u64], error: Error) -> Result<()> {
-        let waited = start.elapsed();
+    fn try_later(&self, wait: &mut Wait, pauses: &mut &[u64], error: Error) -> Result<()> {
+        let waited = wait.waited();
         let left = self.wait.saturating_sub(waited);
         if left.is_zero() {
             let kind = ErrorKind::Busy { waited };
             return Err(Error::from(kind).because(error));
         }
-        self.tell(&Event::Waiting { waited });
         let (pause, longer) = pauses.split_first().unwrap_or((&1, &[]));
-        std::thread::sleep(Duration::from_millis(*pause).min(left));
+        self.pause(wait, Duration::from_millis(*pause).min(left))?;
         if !longer.is_empty() {
             *pauses = longer;
         }
         Ok(())
+    }
+
+    /// Sleeps while it waits for others, which is told when it is due, unless the run is stopped.
+    pub(crate) fn pause(&self, wait: &mut Wait, d: Duration) -> Result<()> {
+        if let (Some(event), Some(listener)) = (wait.due(), self.listener) {
+            listener(&event);
+        }
+        let Some(stop) = self.stop else {
+            std::thread::sleep(d);
+            return Ok(());
+        };
+        stop.sleep(d);
+        match stop.is_stopped() {
+            true => Err(stopped("while waiting for another connection")),
+            false => Ok(()),
+        }
     }
 
     /// Makes SQLite say at once that it is busy, so that the waiting is ours to limit and tell.
@@ -79,12 +93,6 @@ impl<'a> Patience<'a> {
         let _restore =
             (self.busy_timeout > 0).then(|| BusyTimeout::none(self.conn, self.busy_timeout));
         attempt()
-    }
-
-    fn tell(&self, event: &Event<'_>) {
-        if let Some(listener) = self.listener {
-            listener(event);
-        }
     }
 
     /// Begins a write transaction. A deferred one that turns into a write could fail at once,

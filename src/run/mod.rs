@@ -32,7 +32,7 @@ use rusqlite::Connection;
 use crate::backup::{Backup, Lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::escaped;
-use crate::event::Event;
+use crate::event::{Event, Wait};
 use crate::held::{Held, HeldBack};
 use crate::ledger::{Applied, Deed, Ledger, Program, Sentinel};
 use crate::migration::Target;
@@ -42,6 +42,7 @@ use crate::seed::{Deferred, Need, Now, Registry, Standing};
 use crate::source::{Entry, Set, Task};
 use crate::sql::Script;
 use crate::stop::Stop;
+use crate::supervisor::Supervisor;
 use adopt::Adopting;
 use backup::BackUp;
 use guard::Terms;
@@ -69,6 +70,7 @@ pub(crate) struct Job<'a> {
     /// The ledger that is taken over where ours is not there yet.
     pub(crate) adopt: Option<Adopting<'a>>,
     pub(crate) stop: Option<&'a Stop>,
+    pub(crate) supervisor: Supervisor,
     pub(crate) policies: Policies,
     pub(crate) backup: Option<(&'a Backup, BackUp)>,
     pub(crate) undo: undo::Terms,
@@ -126,6 +128,7 @@ fn carry_out<'a>(
     let clock = Instant::now();
     let mut run = Run { job, goal, report: Report::default(), finished: false, alone: None };
     let result = work(&mut run);
+    job.supervisor.close();
     // Cached statements would remember columns as they were.
     job.conn.flush_prepared_statement_cache();
     let mut report = run.report;
@@ -133,6 +136,7 @@ fn carry_out<'a>(
     match result {
         Ok(()) => Ok(report),
         Err(error) => {
+            let error = job.supervisor.explain(error);
             let error = match job.lost_settings.get() {
                 true => error.advise(
                     "close this connection, some of whose settings could not be put back, and start again \
@@ -166,6 +170,7 @@ impl<'a> Run<'a> {
             preflight::refuse_read_only(self.job.conn, &first)?;
             self.job.patience.retry(|| preflight::refuse_texts(self.job, &first))?;
             self.job.tell(&Event::Planned { plan: &first });
+            self.job.refuse_to_begin(&first)?;
         }
         let proved = self.job.prove(&first)?;
         self.alone = match self.job.backup {
@@ -218,7 +223,10 @@ impl<'a> Run<'a> {
             matches!(error.kind(), ErrorKind::Seed { .. } | ErrorKind::Backfill { .. });
         let item = self.job.seeds.get(name);
         let is_optional = item.is_some_and(|item| item.conditions().need == Need::Optional);
-        if !is_its_own || !is_optional || !self.job.conn.is_autocommit() {
+        let was_stopped = self.job.supervisor.has_interrupted();
+        let is_damage = error.damage().is_some();
+        if !is_its_own || !is_optional || was_stopped || is_damage || !self.job.conn.is_autocommit()
+        {
             return Err(error);
         }
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
@@ -246,7 +254,7 @@ impl<'a> Run<'a> {
     /// Plans; where a migration outside any transaction seems interrupted, waits to see whether
     /// another process is still at it.
     fn plan_patiently(&self) -> Result<Plan> {
-        let start = Instant::now();
+        let mut wait = Wait::new();
         let mut quiet = Instant::now();
         let mut last = None;
         loop {
@@ -262,7 +270,7 @@ impl<'a> Run<'a> {
                 quiet = Instant::now();
                 last = mark;
             }
-            let waited = start.elapsed();
+            let waited = wait.waited();
             if quiet.elapsed() >= GRACE.min(self.job.patience.limit()) {
                 return Err(self.naming_backup(error));
             }
@@ -272,8 +280,7 @@ impl<'a> Run<'a> {
                     false => self.naming_backup(error),
                 });
             }
-            self.job.tell(&Event::Waiting { waited });
-            std::thread::sleep(Duration::from_millis(20));
+            self.job.patience.pause(&mut wait, Duration::from_millis(20))?;
         }
     }
 
@@ -372,6 +379,16 @@ impl<'a> Job<'a> {
     pub(crate) fn tell(&self, event: &Event<'_>) {
         if let Some(listener) = self.listener {
             listener(event);
+        }
+    }
+
+    /// Refuses to begin anything where the run is to stop. Backfills are left where they are.
+    fn refuse_to_begin(&self, plan: &Plan) -> Result<()> {
+        let is_backfill = |name: &String| self.seeds.backfill(name).is_some();
+        let only_backfills = plan.steps.is_empty() && plan.adoption.is_none();
+        match only_backfills && plan.seeds.iter().all(is_backfill) {
+            true => Ok(()),
+            false => self.supervisor.refuse_stopped(),
         }
     }
 

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::guard::{Guard, Verdict};
 use super::lock::roll_back;
-use super::segment::commit_failed;
+use super::segment::{LOOKING, commit_failed};
 use super::{Run, empty_downs, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::escaped;
@@ -30,12 +30,14 @@ impl Run<'_> {
         let settings = job.remember_settings(|_| true)?;
         let statements: Vec<&Statement> = script.statements.iter().collect();
         let terms = job.terms(script, true);
-        let mut guard =
-            job.patience.retry(|| Guard::before(job.conn, script, &statements, terms))?;
+        job.supervise(step);
+        let look = || job.patience.retry(|| Guard::before(job.conn, script, &statements, terms));
+        let mut guard = job.supervisor.during(LOOKING, look)?;
         if !self.begin_outside(step, &mark)? {
             return Ok(());
         }
         let clock = Instant::now();
+        job.supervise(step);
         job.tell(&step.started());
         let attached = databases(job.conn);
         let mut inside = false;
@@ -43,9 +45,12 @@ impl Run<'_> {
             self.statements_outside(script, &mut mark, &mut inside, &mut guard).and_then(|rows| {
                 let verdict = guard.map_or_else(|| Ok(Verdict::default()), Guard::after)?;
                 let verify = job.verify_script(&step.work);
-                verify.map_or(Ok(()), |verify| statements::verify(job.conn, verify))?;
+                verify.map_or(Ok(()), |verify| {
+                    statements::verify(job.conn, verify, &job.supervisor)
+                })?;
                 Ok((verdict, rows))
             });
+        job.supervisor.end();
         roll_back(job.conn);
         detach_others(job.conn, &attached);
         let restored = settings.restore();
@@ -101,7 +106,7 @@ impl Run<'_> {
                 rows += self.locked(script, mark, at, statement, guard)?;
                 continue;
             }
-            rows += guarded(job.conn, script, at, statement, guard)?;
+            rows += self.guarded(job.conn, script, at, statement, guard)?;
             mark.finished = at + 1;
             *inside = !job.conn.is_autocommit();
             if at + 1 < last {
@@ -134,7 +139,8 @@ impl Run<'_> {
     ) -> Result<u64> {
         let job = self.job;
         let tx = job.patience.begin()?;
-        let rows = guarded(&tx, script, at, statement, guard)?;
+        let rows = self.guarded(&tx, script, at, statement, guard)?;
+        job.supervisor.refuse_interrupted()?;
         let done = Mark { finished: at + 1, ..mark.clone() };
         job.ledger.set_mark(&done)?;
         let stored = || Ok(job.ledger.read()?.mark.as_ref() == Some(&done));
@@ -149,6 +155,7 @@ impl Run<'_> {
     /// script's own did and took its marks along.
     fn failed_outside(&self, error: Error, mark: &Mark, inside: bool, script: &Script) -> Error {
         let job = self.job;
+        let error = job.supervisor.explain(error);
         let read = job.patience.retry(|| job.ledger.read());
         let stored =
             read.ok().and_then(|applied| applied.mark).map_or(mark.finished, |m| m.finished);
@@ -229,25 +236,30 @@ impl Run<'_> {
         self.finish_if_done()?;
         job.patience.commit(&tx, || Ok(job.ledger.read()?.mark.is_none()))
     }
-}
 
-/// One statement, between the guard's looks.
-fn guarded(
-    conn: &Connection,
-    script: &Script,
-    at: usize,
-    statement: &Statement,
-    guard: &mut Option<Guard<'_>>,
-) -> Result<u64> {
-    let counted = match guard {
-        Some(guard) => guard.before_statement(at)?,
-        None => None,
-    };
-    let rows = statements::execute(conn, script, statement)?;
-    if let Some(guard) = guard {
-        guard.after_statement(at, counted)?;
+    /// One statement, between the guard's looks.
+    fn guarded(
+        &self,
+        conn: &Connection,
+        script: &Script,
+        at: usize,
+        statement: &Statement,
+        guard: &mut Option<Guard<'_>>,
+    ) -> Result<u64> {
+        let nth = (at + 1, script.statements.len());
+        // What is through stays: only what comes before may be interrupted.
+        let (rows, counted) = self.job.supervisor.statement(script, statement, nth, || {
+            let counted = match guard {
+                Some(guard) => guard.before_statement(at)?,
+                None => None,
+            };
+            Ok((statements::execute(conn, script, statement)?, counted))
+        })?;
+        if let Some(guard) = guard {
+            guard.after_statement(at, counted)?;
+        }
+        Ok(rows)
     }
-    Ok(rows)
 }
 
 fn databases(conn: &Connection) -> Vec<String> {

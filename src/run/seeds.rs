@@ -88,6 +88,7 @@ impl Run<'_> {
         let Some(seed) = job.seeds.seed(name) else {
             return Ok(());
         };
+        job.supervisor.refuse_stopped()?;
         let settings = job.remember_settings(|_| true)?;
         let tx = job.patience.begin()?;
         let applied = job.applied()?;
@@ -111,6 +112,7 @@ impl Run<'_> {
             return self.take_as_done(&tx, seed, revision);
         }
         let clock = Instant::now();
+        job.supervisor.begin(None, name, || format!("seed {name}"));
         job.tell(&Event::SeedStarted { name });
         let recorder = match seed.undoable {
             true => Some(Recorder::of_code(&tx, job.ledger, format!("seed {name}"))?),
@@ -118,12 +120,12 @@ impl Run<'_> {
         };
         let ((returned, rows_changed), stands) = lend(&tx, job.enforces, |tx| {
             let before = tx.total_changes();
-            let returned = (seed.deed)(tx);
+            let returned = job.supervisor.lending(Duration::ZERO, || (seed.deed)(tx));
             (returned, tx.total_changes().saturating_sub(before))
         })?;
         let failed = || Error::from(ErrorKind::Seed { name: name.to_owned() });
         if let (Err(error), Stands::No) = (&returned, &stands)
-            && (is_sqlites(error) || error.is::<Misstep>())
+            && (is_sqlites(error) || error.is::<Misstep>() || job.supervisor.has_interrupted())
         {
             return returned.map_err(|error| with_place(failed(), error).changed(TAKEN_BACK));
         }
@@ -135,7 +137,8 @@ impl Run<'_> {
                 let kept = recorder.kept()?;
                 let before = sentinel.as_ref().map(|sentinel| sentinel.revision);
                 let of = Recorded::Seed { revision, before };
-                recorder.finish(job.ledger, &of, name, &job.undo)?;
+                let finish = || recorder.finish(job.ledger, &of, name, &job.undo);
+                job.supervisor.during("recording what was changed by", finish)?;
                 rows_changed.saturating_sub(kept)
             }
             None => {
@@ -157,7 +160,9 @@ impl Run<'_> {
             rows_changed,
             took,
         });
+        job.supervisor.end();
         let end = if last { self.finish_if_done() } else { Ok(()) };
+        let end = end.and_then(|()| job.supervisor.refuse_interrupted());
         let done = end.and_then(|()| job.patience.commit(&tx, is_sown));
         if let Err(error) = done {
             self.report = committed;

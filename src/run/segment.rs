@@ -1,7 +1,7 @@
 //! One segment: steps that share a transaction, from BEGIN to COMMIT.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction};
 
@@ -14,17 +14,21 @@ use super::lock::refuse_lost;
 use super::objects::{self, Broken};
 use super::session::KeysOff;
 use super::undo::Recorder;
-use super::{Made, Run, empty_downs, statements};
+use super::{Job, Made, Run, empty_downs, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::escaped;
 use crate::event::Event;
 use crate::ledger::{Applied, Recorded};
 use crate::migration::Deed;
 use crate::plan::{Direction, ForeignKeys, Goal, Plan, Risk, Step, Work};
-use crate::report::Report;
+use crate::report::{HistoryEntry, Report};
 use crate::source::Entry;
 use crate::sql::action::Change;
 use crate::sql::{Action, Object, Script, Statement};
+
+/// What is done around the steps of a segment, and around one.
+const CHECKING: &str = "checking the schema and the foreign keys of";
+pub(super) const LOOKING: &str = "looking at what could be lost by";
 
 /// How the schema and the keys were before, as far as the segment could harm them.
 struct Before {
@@ -55,6 +59,7 @@ impl<'a> Run<'a> {
         let settings = job.remember_settings(changes)?;
         drop(named);
         let off = preview.first().is_some_and(|step| step.foreign_keys == ForeignKeys::Off);
+        job.supervisor.refuse_stopped()?;
         let keys = if off { Some(KeysOff::switch(job.conn)?) } else { None };
         let tx = job.patience.begin()?;
         let version = data_version(&tx)?;
@@ -68,6 +73,7 @@ impl<'a> Run<'a> {
             _ => self.inside(&tx, plan)?,
         };
         let Some(done) = done else { return Ok(None) };
+        job.supervisor.refuse_interrupted()?;
         let stored = || Ok(!same(job.plan(self.goal)?.first_segment(), preview));
         let committed = job.patience.commit(&tx, stored);
         committed.map_err(|error| {
@@ -129,7 +135,10 @@ impl<'a> Run<'a> {
         applied: &Applied,
     ) -> Result<Report> {
         let steps = plan.first_segment();
-        let before = self.before(steps)?;
+        if let Some(first) = steps.first() {
+            self.job.supervise(first);
+        }
+        let before = self.job.supervisor.during(CHECKING, || self.before(steps))?;
         let committed = std::mem::take(&mut self.report);
         let result = self.steps_and_checks(tx, steps, applied, &before).and_then(|()| {
             let last = steps.len() == plan.steps.len() && plan.seeds.is_empty();
@@ -154,6 +163,7 @@ impl<'a> Run<'a> {
         let mut done = Vec::with_capacity(steps.len());
         for step in steps {
             let clock = Instant::now();
+            job.supervise(step);
             job.tell(&step.started());
             let (verdict, rows) = self.step(tx, step, before)?;
             let took = clock.elapsed();
@@ -166,7 +176,9 @@ impl<'a> Run<'a> {
         self.report.warnings.extend(empty_downs::warnings(job.set, steps));
         refuse_lost(tx)?;
         let back = aside.map_or(Ok(Vec::new()), |aside| aside.put_back(tx))?;
-        self.after(steps, before)?;
+        let supervisor = &job.supervisor;
+        supervisor.during(CHECKING, || self.after(steps, before))?;
+        supervisor.end();
         refuse_lost(tx)?;
         self.write_ledger(steps, &done, applied, &back)?;
         refuse_lost(tx)
@@ -197,15 +209,17 @@ impl<'a> Run<'a> {
                 let why = "nothing was to go back".to_owned();
                 return Err(ErrorKind::CannotUndo { what, why }.into());
             };
-            rows = put_back(tx, self.job.ledger, record, &what, policy)?;
+            rows = put_back(tx, self.job.ledger, record, &what, policy, &self.job.supervisor)?;
         }
         if let Some((entry, recorder)) = recorder {
             rows = rows.saturating_sub(recorder.kept()?);
             let of = Recorded::Migration(entry.version);
-            recorder.finish(self.job.ledger, &of, &entry.name, &self.job.undo)?;
+            let (ledger, terms) = (self.job.ledger, &self.job.undo);
+            let finish = || recorder.finish(ledger, &of, &entry.name, terms);
+            self.job.supervisor.during("recording what was changed by", finish)?;
         }
         if let Some(script) = self.job.verify_script(&step.work) {
-            statements::verify(tx, script)?;
+            statements::verify(tx, script, &self.job.supervisor)?;
         }
         Ok((verdict, rows))
     }
@@ -235,28 +249,35 @@ impl<'a> Run<'a> {
         before: &Before,
     ) -> Result<(Verdict, u64)> {
         let statements: Vec<&Statement> = script.in_transaction().collect();
-        let mut guard = Guard::before(tx, script, &statements, self.job.terms(script, false))?;
+        let supervisor = &self.job.supervisor;
+        let terms = self.job.terms(script, false);
+        let look = || Guard::before(tx, script, &statements, terms);
+        let mut guard = supervisor.during(LOOKING, look)?;
         let mut rows = 0;
         for (at, statement) in statements.iter().enumerate() {
-            let counted = match &mut guard {
-                Some(guard) => guard.before_statement(at)?,
-                None => None,
-            };
-            refuse_lost(tx)?;
-            rows += statements::execute(tx, script, statement)
-                .map_err(|error| self.explain(error, before))?;
-            refuse_ended(tx, || {
-                let position = script.position(statement.start);
-                let kind = ErrorKind::Statement { file: script.file.to_string(), position };
-                Error::from(kind)
-                    .at(script, position)
-                    .changed("the statement ended the transaction, which took everything back")
+            rows += supervisor.statement(script, statement, (at + 1, statements.len()), || {
+                let counted = match &mut guard {
+                    Some(guard) => guard.before_statement(at)?,
+                    None => None,
+                };
+                refuse_lost(tx)?;
+                let rows = statements::execute(tx, script, statement)
+                    .map_err(|error| self.explain(error, before))?;
+                refuse_ended(tx, || {
+                    let position = script.position(statement.start);
+                    let kind = ErrorKind::Statement { file: script.file.to_string(), position };
+                    Error::from(kind)
+                        .at(script, position)
+                        .changed("the statement ended the transaction, which took everything back")
+                })?;
+                if let Some(guard) = &mut guard {
+                    guard.after_statement(at, counted)?;
+                }
+                Ok(rows)
             })?;
-            if let Some(guard) = &mut guard {
-                guard.after_statement(at, counted)?;
-            }
         }
-        let verdict = guard.map_or_else(|| Ok(Verdict::default()), Guard::after)?;
+        let Some(guard) = guard else { return Ok((Verdict::default(), rows)) };
+        let verdict = supervisor.during(LOOKING, || guard.after())?;
         Ok((verdict, rows))
     }
 
@@ -267,25 +288,30 @@ impl<'a> Run<'a> {
         deed: &Deed,
         enforced: bool,
     ) -> Result<(Verdict, u64)> {
-        let guard = CodeGuard::before(tx, self.job.policies.data_loss)?;
+        let supervisor = &self.job.supervisor;
+        let policy = self.job.policies.data_loss;
+        let guard = supervisor.during(LOOKING, || CodeGuard::before(tx, policy))?;
         let ((returned, rows), stands) = lend(tx, enforced, |tx| {
             let before = tx.total_changes();
-            (deed(tx), tx.total_changes().saturating_sub(before))
+            let returned = supervisor.lending(Duration::ZERO, || deed(tx));
+            (returned, tx.total_changes().saturating_sub(before))
         })?;
         match (returned, stands) {
             (Ok(()), Stands::Yes) => {}
             (Ok(()), Stands::No) => return Err(ended(entry.label().to_owned())),
             (Err(error), stands) => {
                 let kind = ErrorKind::Code { name: entry.label().to_owned() };
-                let changed = if is_sqlites(&error) { TAKEN_BACK } else { SELF_ENDED };
+                let is_sqlites = is_sqlites(&error) || supervisor.has_interrupted();
                 let failed = Error::from(kind).because(error);
                 return Err(match stands {
                     Stands::Yes => failed,
-                    Stands::No => failed.changed(changed),
+                    Stands::No if is_sqlites => failed.changed(TAKEN_BACK),
+                    Stands::No => failed.changed(SELF_ENDED),
                 });
             }
         }
-        let verdict = guard.map_or_else(|| Ok(Verdict::default()), |guard| guard.after(entry))?;
+        let Some(guard) = guard else { return Ok((Verdict::default(), rows)) };
+        let verdict = supervisor.during(LOOKING, || guard.after(entry))?;
         Ok((verdict, rows))
     }
 
@@ -297,6 +323,14 @@ impl<'a> Run<'a> {
         }
         let adopts = cause.contains("already exists")
             && self.job.ledger.read().is_ok_and(|applied| applied.migrations.is_empty());
+        let is_apply = |entry: &HistoryEntry| entry.action == "apply";
+        if adopts && self.job.ledger.history().is_ok_and(|lines| lines.iter().any(is_apply)) {
+            return error.advise(
+                "the ledger says that nothing is applied, and its history that something was: where \
+                 that was not reverted, rows of the ledger are lost; execute `PRAGMA \
+                 integrity_check`, and `restore` a backup if the file is damaged",
+            );
+        }
         if adopts {
             let likely = crate::ledger::adopt::likely(self.job.conn).ok().flatten();
             let theirs = likely.map(|(tool, ledger)| {
@@ -467,6 +501,17 @@ impl<'a> Run<'a> {
             _ => None,
         });
         renames.collect()
+    }
+}
+
+impl Job<'_> {
+    /// What is done from now on is part of this step.
+    pub(super) fn supervise(&self, step: &Step) {
+        let label = || match step.direction {
+            Direction::Revert => format!("the revert of {}", self.label(step)),
+            _ => format!("migration {}", self.label(step)),
+        };
+        self.supervisor.begin(step.version, &step.name, label);
     }
 }
 

@@ -5,6 +5,7 @@ use rusqlite::{Connection, ffi};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::{Script, Statement, complaint};
+use crate::supervisor::Supervisor;
 
 /// What can be said about a failure from its message, beyond where it was.
 const ADVICE: [(&str, &str); 5] = [
@@ -66,10 +67,12 @@ pub(crate) fn without_sql(error: rusqlite::Error, sql: &str) -> (usize, rusqlite
 }
 
 /// Runs a verify script: each statement is a query for rows that are wrong.
-pub(crate) fn verify(conn: &Connection, script: &Script) -> Result<()> {
-    for statement in &script.statements {
-        let wrong = wrong_row(conn, script.sql(statement))
-            .map_err(|error| failed(script, statement, error))?;
+pub(crate) fn verify(conn: &Connection, script: &Script, supervisor: &Supervisor) -> Result<()> {
+    let of = script.statements.len();
+    for (at, statement) in script.statements.iter().enumerate() {
+        let wrong = supervisor.statement(script, statement, (at + 1, of), || {
+            wrong_row(conn, script.sql(statement)).map_err(|error| failed(script, statement, error))
+        })?;
         if let Some(row) = wrong {
             let position = script.position(statement.start);
             let kind = ErrorKind::Verify { file: script.file.to_string(), position, row };

@@ -24,14 +24,24 @@ pub struct Position {
 impl Position {
     /// Where the byte with this offset stands in `text`; past its end, where it ends.
     pub fn of(text: &str, byte: usize) -> Self {
+        Position::START.on(text, byte)
+    }
+
+    pub(crate) const START: Position = Position { byte: 0, line: 1, column: 1 };
+
+    /// The place of a later byte of the same text: what is before this one is not read again.
+    pub(crate) fn on(self, text: &str, byte: usize) -> Self {
         let mut byte = byte.min(text.len());
         while !text.is_char_boundary(byte) {
             byte -= 1;
         }
-        let before = text.get(..byte).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        Position { byte, line: before.matches('\n').count() + 1, column }
+        let between = text.get(self.byte..byte).unwrap_or_default();
+        let (columns, rest) = match between.rfind('\n') {
+            Some(newline) => (0, between.get(newline + 1..).unwrap_or_default()),
+            None => (self.column - 1, between),
+        };
+        let column = columns + rest.chars().count() + 1;
+        Position { byte, line: self.line + between.matches('\n').count(), column }
     }
 }
 

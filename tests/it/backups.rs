@@ -488,8 +488,12 @@ fn a_damaged_database_is_not_migrated() {
     std::fs::write(stage.database(), &bytes).unwrap();
     let with = migrator().backup(stage.backup());
     let error = with.apply(&stage.open()).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Backup { .. }), "{error:?}");
-    assert!(error.to_string().starts_with("checking the backup written into "), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Damaged { .. }), "{error:?}");
+    let told = format!(
+        "the database file `{}` is damaged: checking the backup written into ",
+        stage.database().display()
+    );
+    assert!(error.to_string().starts_with(&told), "{error}");
     assert_eq!(stage.names(), [""; 0]);
     assert_eq!(std::fs::read(stage.database()).unwrap(), bytes);
 }

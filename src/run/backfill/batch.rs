@@ -17,6 +17,7 @@ use crate::held::Progress;
 use crate::ledger::Deed;
 use crate::ledger::backfill::{Place, Step};
 use crate::seed::{Batch, CursorFault, Work};
+use crate::supervisor::GRACE;
 
 /// What the function of a batch, or its `UPDATE`, did.
 pub(super) struct Worked {
@@ -51,14 +52,22 @@ impl Runner<'_, '_> {
             let _triggers = Suppressed::by(&tx, backfill.triggers)?;
             lend(&tx, job.enforces, |tx| {
                 let before = tx.total_changes();
-                let worked = self.work(tx, place.cursor.clone(), size);
+                let work = || self.work(tx, place.cursor.clone(), size);
+                let worked = job.supervisor.lending(GRACE, work);
                 (worked, tx.total_changes().saturating_sub(before))
             })?
         };
+        if job.supervisor.has_interrupted() && matches!(stands, Stands::Yes) {
+            return Ok(Outcome::Ended(End::Stopped));
+        }
         let is_update = matches!(backfill.work, Work::Update(_));
         let worked = match (worked, stands) {
             (Ok(worked), Stands::Yes) => worked,
             // No function: a row's trigger or constraint took everything back.
+            // It was SQLite's, for an interrupt of ours: nothing else can have been written since.
+            (Err(_), Stands::No) if is_update && job.supervisor.has_interrupted() => {
+                return Ok(Outcome::Ended(End::Stopped));
+            }
             (Err(failed), Stands::No) if is_update => {
                 drop(tx);
                 return self.after_failure(failed, size, &place);
@@ -213,7 +222,7 @@ impl Runner<'_, '_> {
                 let walked = Walk::of(tx, update)
                     .and_then(|walk| walk.batch(tx, cursor.as_ref(), size))
                     .map_err(|failure| match failure {
-                        WalkFailure::Anyhow(why) => Failed::Anyhow(why.into()),
+                        WalkFailure::Anyhow(why) => Failed::Anyhow(why),
                         WalkFailure::Cursor(fault) => Failed::Anyhow(fault.into()),
                         WalkFailure::Row(error, row) => failed(error.into(), row, None),
                     })?;

@@ -128,7 +128,7 @@ impl Runner<'_, '_> {
     /// SQLite that took it back: an interrupt or a full disk can do that, and a trigger.
     pub(super) fn taken_back(&self, failed: Failed) -> Error {
         let (Failed::Row { error, .. } | Failed::Anyhow(error)) = failed;
-        if !is_sqlites(&error) {
+        if !is_sqlites(&error) && !self.job.supervisor.has_interrupted() {
             return self.ended();
         }
         let kept = match self.done.progress.done {

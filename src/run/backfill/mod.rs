@@ -14,11 +14,12 @@ use super::{Job, Run, preflight};
 use crate::backup::{beside, file_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::escaped;
-use crate::event::Event;
+use crate::event::{Event, Wait};
 use crate::held::{HeldBack, Progress};
 use crate::report::BackfillDone;
 use crate::seed::Backfill;
 use crate::stop::Stop;
+use crate::supervisor::stopped;
 use circle::{Tally, Trail};
 use lease::Lease;
 use pace::Sizes;
@@ -152,7 +153,10 @@ impl<'a> Run<'a> {
         let found = match end {
             End::Done | End::Overtaken => return Ok(()),
             End::Elsewhere => format!("which another process is at ({progress})"),
-            End::Stopped => format!("which was stopped ({progress})"),
+            End::Stopped => {
+                let at = format!("at the backfill {name}, which {file} requires ({progress})");
+                return Err(stopped(at));
+            }
             End::OverBudget => format!("which has not come to its end ({progress})"),
         };
         Err(requires(found).advise(
@@ -208,7 +212,9 @@ impl<'a> Run<'a> {
             done: BackfillDone::new(&backfill.name, backfill.revision),
             last,
         };
+        job.supervisor.begin(None, &backfill.name, || format!("backfill {}", backfill.name));
         let result = runner.all(limit);
+        job.supervisor.end();
         let Runner { mut done, clock, lease, .. } = runner;
         drop(lease);
         job.conn.flush_prepared_statement_cache();
@@ -240,10 +246,17 @@ fn requires(file: &str, name: &str, found: String) -> Error {
 
 impl<'a> Runner<'_, 'a> {
     fn all(&mut self, limit: Option<Duration>) -> Result<End> {
-        let total = self.count()?;
+        if self.job.stop.is_some_and(Stop::is_stopped) {
+            return Ok(End::Stopped);
+        }
+        let total = match self.count() {
+            Err(_) if self.job.stop.is_some_and(Stop::is_stopped) => return Ok(End::Stopped),
+            total => total?,
+        };
         // The last sign of life of another process: where none follows until it is out, a start
         // takes over, as one does that comes right after a kill.
         let mut seen = None;
+        let mut wait = Wait::new();
         loop {
             if self.job.stop.is_some_and(Stop::is_stopped) {
                 return Ok(End::Stopped);
@@ -255,7 +268,13 @@ impl<'a> Runner<'_, 'a> {
             let elsewhere = self.elsewhere()?;
             let outcome = match elsewhere {
                 Some(_) => Outcome::Ended(End::Elsewhere),
-                None => self.batch(total)?,
+                None => match self.batch(total) {
+                    // Waiting for the lock: nothing was begun.
+                    Err(error) if matches!(error.kind(), ErrorKind::Stopped { .. }) => {
+                        return Ok(End::Stopped);
+                    }
+                    outcome => outcome?,
+                },
             };
             match outcome {
                 Outcome::More => {
@@ -263,6 +282,7 @@ impl<'a> Runner<'_, 'a> {
                     self.refuse_chase()?;
                     self.write_log_back();
                     self.sleep(self.pause);
+                    wait = Wait::new();
                 }
                 Outcome::Ended(End::Elsewhere) => match self.occasion {
                     Occasion::Start if seen.is_some() && elsewhere != seen => {
@@ -274,12 +294,12 @@ impl<'a> Runner<'_, 'a> {
                     }
                     Occasion::Start => {
                         seen = elsewhere;
-                        self.sleep(GLANCE);
+                        self.wait(&mut wait, GLANCE);
                     }
                     Occasion::Gate if self.clock.elapsed() >= self.patience(limit) => {
                         return Ok(End::Elsewhere);
                     }
-                    _ => self.sleep(LOOK),
+                    _ => self.wait(&mut wait, LOOK),
                 },
                 Outcome::Ended(End::Done) => {
                     self.tell();
@@ -326,6 +346,11 @@ impl<'a> Runner<'_, 'a> {
         }
     }
 
+    /// Sleeps while another process is at it. The loop looks by itself whether it is to stop.
+    fn wait(&self, wait: &mut Wait, d: Duration) {
+        let _ = self.job.patience.pause(wait, d);
+    }
+
     /// How many rows there are to do: asked before the lock is taken, and only at the beginning.
     fn count(&self) -> Result<Option<u64>> {
         let Some(sql) = &self.backfill.total else { return Ok(None) };
@@ -333,7 +358,8 @@ impl<'a> Runner<'_, 'a> {
         if begun.is_some_and(|sentinel| sentinel.revision >= self.backfill.revision) {
             return Ok(None);
         }
-        self.job.patience.retry(|| self.counted_by(sql)).map(Some)
+        let count = || self.job.patience.retry(|| self.counted_by(sql));
+        self.job.supervisor.during("counting the rows of", count).map(Some)
     }
 
     fn counted_by(&self, sql: &str) -> Result<u64> {
@@ -368,6 +394,7 @@ impl<'a> Runner<'_, 'a> {
 
     fn tell(&self) {
         let progress = self.done.progress;
+        self.job.supervisor.is_at(progress);
         let seconds = self.clock.elapsed().as_secs_f64();
         let rate = if seconds > 0.0 { self.done.rows as f64 / seconds } else { 0.0 };
         let rest = progress.total.map(|total| total.saturating_sub(progress.done));

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 use super::super::statements::shown;
 use crate::error::is_about_sql;
+use crate::migration::BoxError;
 use crate::seed::{CursorFault, Update, kind};
 use crate::sql::quoted;
 use crate::sql::token::{Kind, Token, tokens, unquoted};
@@ -29,7 +30,7 @@ pub(super) struct Walked {
 /// Why a batch could not be done.
 pub(super) enum WalkFailure {
     /// Whatever row it is at: the table is gone, the text does not compile.
-    Anyhow(String),
+    Anyhow(BoxError),
     /// Some row of the batch; where that has only one, this one.
     Row(rusqlite::Error, Option<Value>),
     Cursor(CursorFault),
@@ -37,7 +38,7 @@ pub(super) enum WalkFailure {
 
 impl From<rusqlite::Error> for WalkFailure {
     fn from(error: rusqlite::Error) -> Self {
-        WalkFailure::Anyhow(error.to_string())
+        WalkFailure::Anyhow(error.into())
     }
 }
 
@@ -49,7 +50,8 @@ impl<'u> Walk<'u> {
             "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
         let table: Option<String> = conn.query_row(there, [&table], |row| row.get(0)).optional()?;
         let Some(table) = table else {
-            return Err(WalkFailure::Anyhow(format!("there is no table `{}`", update.table)));
+            let why = format!("there is no table `{}`", update.table);
+            return Err(WalkFailure::Anyhow(why.into()));
         };
         let key = key(conn, &table)?;
         refuse_loose(&update.set)?;
@@ -57,9 +59,8 @@ impl<'u> Walk<'u> {
         let sets = columns_set(&update.set);
         let all_columns = |name: &String| key.same(name);
         if let Some(column) = sets.iter().find(|name| all_columns(name)) {
-            return Err(WalkFailure::Anyhow(format!(
-                "it sets `{column}`, which is part of the key that it walks by"
-            )));
+            let why = format!("it sets `{column}`, which is part of the key that it walks by");
+            return Err(WalkFailure::Anyhow(why.into()));
         }
         let table = quoted(&table);
         // With the table's name: the text may read others that have a column of that name.
@@ -269,16 +270,19 @@ fn key(conn: &Connection, table: &str) -> Result<Key, WalkFailure> {
     }
     match free {
         Some(name) => Ok(Key { columns: vec![name.to_owned()], is_rowid: true, rowids }),
-        None => Err(WalkFailure::Anyhow(format!(
-            "`{table}` has columns called rowid, _rowid_ and oid, and no other key to walk by"
-        ))),
+        None => {
+            let why = format!(
+                "`{table}` has columns called rowid, _rowid_ and oid, and no other key to walk by"
+            );
+            Err(WalkFailure::Anyhow(why.into()))
+        }
     }
 }
 
 /// What reaches out of its part of the statement would reach out of the bounds of its batch, and
 /// a parameter would be bound to them.
 fn refuse_loose(sql: &str) -> Result<(), WalkFailure> {
-    let refused = |why: String| Err(WalkFailure::Anyhow(why));
+    let refused = |why: String| Err(WalkFailure::Anyhow(why.into()));
     let mut depth = 0_i32;
     for token in tokens(sql) {
         let text = token.text(sql);

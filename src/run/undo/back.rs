@@ -16,12 +16,16 @@ use crate::plan::ChangedSince;
 use crate::run::lock::refuse_lost;
 use crate::run::session::Settings;
 use crate::run::statements::shown;
+use crate::supervisor::Supervisor;
 
 /// So many rows are listed by name; the rest is counted.
 const LISTED: usize = 100;
 
 /// Puts back what a record holds of what is called so.
-pub(crate) type PutBack = fn(&Connection, &Ledger<'_>, &Record, &str, ChangedSince) -> Result<u64>;
+pub(crate) type PutBack =
+    fn(&Connection, &Ledger<'_>, &Record, &str, ChangedSince, &Supervisor) -> Result<u64>;
+
+const PUTTING_BACK: &str = "putting rows back for";
 
 /// Puts every row of a record back and forgets the record. Inside a write transaction with foreign
 /// keys off: they are checked by whoever commits. First all that came is deleted, then all that
@@ -33,11 +37,15 @@ pub(crate) fn put_back(
     record: &Record,
     what: &str,
     policy: ChangedSince,
+    supervisor: &Supervisor,
 ) -> Result<u64> {
     refuse_temp_triggers(conn, |why| cannot_undo(what, why))?;
-    let mut work = Work::prepare(conn, ledger, record, what)?;
-    work.refuse_stale_virtual_tables(conn)?;
-    let changed = work.changed_since()?;
+    let (mut work, changed) = supervisor.during(PUTTING_BACK, || {
+        let mut work = Work::prepare(conn, ledger, record, what)?;
+        work.refuse_stale_virtual_tables(conn)?;
+        let changed = work.changed_since()?;
+        Ok((work, changed))
+    })?;
     if policy == ChangedSince::Refuse && !changed.rows.is_empty() {
         let (what, rows) = (what.to_owned(), changed.list());
         return Err(ErrorKind::ChangedSince { what, rows }.into());
@@ -48,12 +56,15 @@ pub(crate) fn put_back(
     conn.execute_batch("PRAGMA ignore_check_constraints = ON")
         .map_err(Error::sqlite("switching CHECK constraints off"))?;
     let before = conn.total_changes();
-    refuse_lost(conn)?;
-    work.delete()?;
-    refuse_lost(conn)?;
-    work.insert()?;
-    let rows = conn.total_changes().saturating_sub(before);
-    work.compare()?;
+    let rows = supervisor.during(PUTTING_BACK, || {
+        refuse_lost(conn)?;
+        work.delete()?;
+        refuse_lost(conn)?;
+        work.insert()?;
+        let rows = conn.total_changes().saturating_sub(before);
+        work.compare()?;
+        Ok(rows)
+    })?;
     drop(work);
     checks.restore()?;
     quiet.restore()?;
