@@ -274,6 +274,13 @@ pub enum ErrorKind {
     )]
     #[non_exhaustive]
     Interrupted { version: Version, name: String, progress: String },
+    /// A migration that runs outside a transaction in this process was taken over by another one.
+    #[error(
+        "migration {version} ({name}), which runs outside a transaction, was taken over by another \
+         process"
+    )]
+    #[non_exhaustive]
+    TakenOver { version: Version, name: String },
 
     /// A seed failed.
     #[error("seed {name} failed")]

@@ -5,6 +5,7 @@ use std::iter::once;
 use std::time::Duration;
 
 use super::Run;
+use super::repair::refuse_alive;
 use super::aside::Whole;
 use crate::error::Result;
 use crate::ledger::{self, Applied, NewRow};
@@ -71,6 +72,7 @@ impl Run<'_> {
             job.ledger.forget_seeds()?;
         }
         if let Goal::Mark(_) = self.goal {
+            applied.mark.as_ref().map_or(Ok(()), refuse_alive)?;
             job.ledger.clear_mark()?;
         }
         let deeds = steps.iter().zip(done).flat_map(|(step, (_, waived))| self.deeds(step, waived));
