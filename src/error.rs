@@ -221,7 +221,7 @@ pub enum ErrorKind {
     Busy { waited: Duration },
     /// The application's [`Stop`](crate::Stop) has stopped the run there: a statement was
     /// interrupted, or the next step was not begun.
-    #[error("stopped {at}")]
+    #[error("{}", escaped!("stopped {at}"))]
     #[non_exhaustive]
     Stopped { at: String },
     /// A TEMP table or view hides one that the migrations are about.
@@ -298,6 +298,16 @@ pub enum ErrorKind {
     ))]
     #[non_exhaustive]
     Interrupted { version: Version, name: String, progress: String },
+    /// A migration that runs outside a transaction in this process was taken over by another one.
+    #[error(
+        "{}",
+        escaped!(
+            "migration {version} ({name}), which runs outside a transaction, was taken over by \
+             another process"
+        )
+    )]
+    #[non_exhaustive]
+    TakenOver { version: Version, name: String },
 
     /// A seed failed.
     #[error("{}", escaped!("seed {name} failed"))]

@@ -260,6 +260,7 @@ impl Migrator {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
+        refuse_running(&job)?;
         told(run::run(&job, Goal::Mark(at)))
     }
 

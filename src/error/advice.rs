@@ -202,6 +202,10 @@ impl ErrorKind {
                 "look at the database; then call `repair` with a reason to run it again from its \
                  start, or `baseline` with its version to take it as done"
             }
+            ErrorKind::TakenOver { .. } => {
+                "the other process counted it as interrupted: look at the database and at \
+                 `history`, and start again once that process is through"
+            }
             ErrorKind::Unsound { .. } => {
                 "each finding says what to do; a check that is not for this application is left \
                  out with `.skip(Check::…, \"<reason>\")`"

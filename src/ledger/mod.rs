@@ -5,6 +5,7 @@ pub(crate) mod backfill;
 pub(crate) mod foreign;
 pub(crate) mod format;
 mod held;
+mod holder;
 mod seal;
 mod sentinel;
 pub(crate) mod undo;
@@ -22,6 +23,7 @@ use crate::report::{Compatibility, HistoryEntry};
 use crate::source::Entry;
 use crate::sql::Script;
 pub(crate) use adopt::Takeover;
+pub(crate) use holder::{Holder, Life, LiveRun};
 pub(crate) use seal::{Moment, Program, Sight};
 pub(crate) use undo::{
     ChangedRow, Damaged, Holding, Record, Recorded, Recording, RowsChecksum, damaged, damaged_line,
@@ -87,6 +89,10 @@ pub(crate) struct Mark {
     /// Statements known to have finished.
     pub(crate) finished: usize,
     pub(crate) revert: bool,
+    /// Who runs it, as far as the mark says: those of an older release do not.
+    pub(crate) holder: Option<Holder>,
+    /// When the holder last said so.
+    pub(crate) at: Option<String>,
 }
 
 /// A row to write.
@@ -247,17 +253,33 @@ impl<'c> Ledger<'c> {
     }
 
     fn read_mark(&self) -> Result<Option<Mark>> {
-        let text = self.state("running").map_err(Error::sqlite("reading the ledger"))?;
-        Ok(text.as_deref().and_then(Mark::parse))
+        let read = || Ok((self.state(RUNNING)?, self.state(HOLDER)?));
+        let (mark, holder) = read().map_err(Error::sqlite("reading the ledger"))?;
+        Ok(mark.as_deref().and_then(|mark| Mark::parse(mark, holder.as_deref())))
     }
 
+    /// Writes the mark, and who holds it from now on.
     pub(crate) fn set_mark(&self, mark: &Mark) -> Result<()> {
-        self.set_state("running", &mark.to_text())
-            .map_err(Error::sqlite("marking a migration as begun"))
+        let set = || {
+            self.in_transaction()?;
+            self.set_state(RUNNING, &mark.to_text())?;
+            match &mark.holder {
+                Some(holder) => {
+                    self.set_state(HOLDER, &format!("{} {}", self.now()?, holder.to_text()))
+                }
+                None => Ok(()),
+            }
+        };
+        set().map_err(Error::sqlite("marking a migration as begun"))
+    }
+
+    /// Whether the mark that is there, if any, is the one of this holder.
+    pub(crate) fn is_held_by(&self, holder: &Holder) -> Result<bool> {
+        Ok(self.read_mark()?.is_some_and(|mark| mark.holder.as_ref() == Some(holder)))
     }
 
     pub(crate) fn clear_mark(&self) -> Result<()> {
-        self.erase("state", "key = 'running'", [])
+        self.erase("state", "key IN (?1, ?2)", [RUNNING, HOLDER])
             .map_err(Error::sqlite("clearing the mark of a migration"))
     }
 
@@ -502,16 +524,28 @@ pub(crate) fn check_prefix(prefix: &str) -> Result<()> {
     Err(Error::from(kind).advise("give `ledger` another prefix"))
 }
 
+/// Keys of the state: the mark of a migration that runs outside a transaction, and who holds it.
+const RUNNING: &str = "running";
+const HOLDER: &str = "holder";
+
 impl Mark {
+    /// Whether two looks found the same, times left out.
+    pub(crate) fn is(&self, other: &Mark) -> bool {
+        Mark { at: None, ..self.clone() } == Mark { at: None, ..other.clone() }
+    }
+
     /// `<version>/<finished>/<up or down>/<name>`
     fn to_text(&self) -> String {
         let way = if self.revert { "down" } else { "up" };
         format!("{}/{}/{way}/{}", self.version, self.finished, self.name)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str, holder: Option<&str>) -> Option<Self> {
         let mut parts = text.splitn(4, '/');
+        let (at, holder) = holder.and_then(|holder| holder.split_once(' ')).unzip();
         Some(Mark {
+            at: at.map(str::to_owned),
+            holder: holder.and_then(Holder::parse),
             version: Version(parts.next()?.parse().ok()?),
             finished: parts.next()?.parse().ok()?,
             revert: parts.next()? == "down",

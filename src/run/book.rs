@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Run;
 use super::aside::Whole;
+use super::repair::refuse_alive;
 use crate::error::Result;
 use crate::ledger::{self, Applied, NewRow};
 use crate::migration::Version;
@@ -71,6 +72,7 @@ impl Run<'_> {
             job.ledger.forget_seeds()?;
         }
         if let Goal::Mark(_) = self.goal {
+            applied.mark.as_ref().map_or(Ok(()), refuse_alive)?;
             job.ledger.clear_mark()?;
         }
         let deeds = steps.iter().zip(done).flat_map(|(step, (_, waived))| self.deeds(step, waived));

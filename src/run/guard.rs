@@ -162,18 +162,6 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Whether a statement, outside any transaction, takes away what others may be writing to: then
-    /// the question and the deed have to be one.
-    pub(crate) fn wants_lock(&self, at: usize) -> bool {
-        let takes = |statement: &Statement| match &statement.action {
-            Action::Drop { what, .. } => *what == Object::Table,
-            Action::Alter { change, .. } => matches!(change, Change::DropColumn(_)),
-            Action::Write { .. } => self.terms.tells_deletes(),
-            _ => false,
-        };
-        !self.terms.signed_off && self.statements.get(at).is_some_and(|statement| takes(statement))
-    }
-
     /// Before each statement: a column that would go with its values is refused, and rows are
     /// counted where deletes are to be told.
     pub(crate) fn before_statement(&mut self, at: usize) -> Result<Option<Deletes>> {

@@ -34,7 +34,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::escape::escaped;
 use crate::event::{Event, Wait};
 use crate::held::{Held, HeldBack};
-use crate::ledger::{Applied, Deed, Ledger, Program, Sentinel};
+use crate::ledger::{Applied, Deed, Holder, Ledger, Life, Mark, Program, Sentinel};
 use crate::migration::Target;
 use crate::plan::{self, Amendment, Direction, Facts, Goal, Plan, Policies, Step, Work};
 use crate::report::{Done, Report};
@@ -105,10 +105,6 @@ enum Made {
     /// <https://sqlite.org/pragma.html#pragma_data_version>.
     UnderLock { at: i64 },
 }
-
-/// How long the lock has to be free and nothing to happen before a migration that was begun
-/// outside a transaction counts as interrupted and not as running in another process.
-const GRACE: Duration = Duration::from_millis(1000);
 
 /// Works towards the goal. What was committed before a failure is in the error's report.
 pub(crate) fn run(job: &Job<'_>, goal: Goal) -> Result<Report> {
@@ -255,30 +251,33 @@ impl<'a> Run<'a> {
     /// another process is still at it.
     fn plan_patiently(&self) -> Result<Plan> {
         let mut wait = Wait::new();
-        let mut quiet = Instant::now();
-        let mut last = None;
+        let mut last: Option<Mark> = None;
+        let mut moves = false;
         loop {
             let planned = self.job.patience.retry(|| self.job.plan(self.goal));
             let Err(error) = planned else { return planned };
             let ErrorKind::Interrupted { .. } = error.kind() else {
                 return Err(error);
             };
-            let mark = self.job.patience.retry(|| self.job.ledger.read())?.mark;
+            let Some(mark) = self.job.patience.retry(|| self.job.ledger.read())?.mark else {
+                continue;
+            };
             let locked = self.job.patience.begin_once().is_err_and(|error| error.is_busy());
-            let goes_on = locked || mark != last;
-            if goes_on {
-                quiet = Instant::now();
-                last = mark;
-            }
+            let seen = last.replace(mark.clone());
+            moves |= locked || seen.as_ref().is_some_and(|seen| *seen != mark);
             let waited = wait.waited();
-            if quiet.elapsed() >= GRACE.min(self.job.patience.limit()) {
-                return Err(self.naming_backup(error));
-            }
-            if waited >= self.job.patience.limit() {
-                return Err(match goes_on {
-                    true => ErrorKind::Busy { waited }.into(),
-                    false => self.naming_backup(error),
-                });
+            let is_over = waited >= self.job.patience.limit();
+            let holder = mark.holder.as_ref();
+            match holder.map_or(Life::Unknown, Holder::life) {
+                // The mark may have gone with its holder: it has to be there at a second look.
+                Life::Gone if !locked && seen.is_some_and(|seen| seen == mark) => {
+                    return Err(self.naming_backup(error));
+                }
+                Life::Gone if !is_over => {}
+                Life::Alive if is_over => return Err(still_running(&mark, waited)),
+                _ if is_over && moves => return Err(still_running(&mark, waited)),
+                _ if is_over => return Err(self.naming_backup(silent(error, &mark))),
+                _ => {}
             }
             self.job.patience.pause(&mut wait, Duration::from_millis(20))?;
         }
@@ -353,6 +352,26 @@ impl<'a> Run<'a> {
         self.report.amended.push(Done::in_ledger(Some(entry.version), entry.name.clone()));
         Ok(())
     }
+}
+
+/// Another process is at a migration outside any transaction.
+fn still_running(mark: &Mark, waited: Duration) -> Error {
+    let who = mark.holder.as_ref().map_or("another process".to_owned(), ToString::to_string);
+    let Mark { version, name, .. } = mark;
+    Error::from(ErrorKind::Busy { waited }).advise(format!(
+        "{who} runs migration {version} ({name}) outside a transaction: wait for it and start again; \
+         if it hangs, end it first"
+    ))
+}
+
+/// Nothing was heard of the process that began it, and whether that is alive cannot be told from here.
+fn silent(error: Error, mark: &Mark) -> Error {
+    let who = match (&mark.holder, &mark.at) {
+        (Some(holder), Some(at)) => format!("{holder}, last heard of at {at}"),
+        _ => "the process that began it".to_owned(),
+    };
+    let advice = error.advice().unwrap_or_default().to_owned();
+    error.advise(format!("make sure that {who}, is not at it any more; {advice}"))
 }
 
 /// A goal counted in steps becomes a version, so that planning again under the lock, perhaps

@@ -7,13 +7,28 @@ use rusqlite::Connection;
 use super::guard::{Guard, Verdict};
 use super::lock::roll_back;
 use super::segment::{LOOKING, commit_failed};
-use super::{Run, empty_downs, statements};
+use super::{Job, Run, empty_downs, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::escaped;
 use crate::event::Event;
-use crate::ledger::Mark;
+use crate::ledger::{Holder, LiveRun, Mark};
+use crate::migration::Version;
 use crate::plan::{Direction, Goal, Step};
-use crate::sql::{Script, Statement, quoted};
+use crate::sql::action::Change;
+use crate::sql::{Action, Object, Script, Statement, quoted};
+
+/// A migration that runs outside a transaction, as far as it has come.
+struct Outside<'a> {
+    job: &'a Job<'a>,
+    script: &'a Script,
+    mark: Mark,
+    /// Whether it stands inside a transaction of the script's own.
+    inside: bool,
+    /// Whether another process has taken it over.
+    lost: bool,
+    /// Whether the statement that ran last is one with its mark: then the mark is exact.
+    exact: bool,
+}
 
 impl Run<'_> {
     pub(super) fn outside(&mut self, step: &Step) -> Result<()> {
@@ -21,11 +36,14 @@ impl Run<'_> {
         let (Some(version), Some(script)) = (step.version, job.script(&step.work)) else {
             return Ok(());
         };
-        let mut mark = Mark {
+        let live = LiveRun::begin();
+        let mark = Mark {
             version,
             name: step.name.clone(),
             finished: 0,
             revert: step.direction == Direction::Revert,
+            holder: Some(live.holder().clone()),
+            at: None,
         };
         let settings = job.remember_settings(|_| true)?;
         let statements: Vec<&Statement> = script.statements.iter().collect();
@@ -40,24 +58,21 @@ impl Run<'_> {
         job.supervise(step);
         job.tell(&step.started());
         let attached = databases(job.conn);
-        let mut inside = false;
-        let result =
-            self.statements_outside(script, &mut mark, &mut inside, &mut guard).and_then(|rows| {
-                let verdict = guard.map_or_else(|| Ok(Verdict::default()), Guard::after)?;
-                let verify = job.verify_script(&step.work);
-                verify.map_or(Ok(()), |verify| {
-                    statements::verify(job.conn, verify, &job.supervisor)
-                })?;
-                Ok((verdict, rows))
-            });
+        let mut outside = Outside { job, script, mark, inside: false, lost: false, exact: true };
+        let result = outside.statements(&mut guard).and_then(|rows| {
+            let verdict = guard.map_or_else(|| Ok(Verdict::default()), Guard::after)?;
+            let verify = job.verify_script(&step.work);
+            verify
+                .map_or(Ok(()), |verify| statements::verify(job.conn, verify, &job.supervisor))?;
+            Ok((verdict, rows))
+        });
         job.supervisor.end();
         roll_back(job.conn);
         detach_others(job.conn, &attached);
         let restored = settings.restore();
-        let (verdict, rows) =
-            result.map_err(|error| self.failed_outside(error, &mark, inside, script))?;
+        let (verdict, rows) = result.map_err(|error| self.failed_outside(error, &outside))?;
         let took = clock.elapsed();
-        self.end_outside(step, rows, took, verdict)?;
+        self.end_outside(step, rows, took, verdict, live.holder())?;
         restored?;
         job.tell(&step.finished(took));
         log::debug!("{} {} in {took:?}", step.direction, escaped(step.label()));
@@ -82,107 +97,56 @@ impl Run<'_> {
             job.ledger.create()?;
             job.ledger.set_mark(mark)?;
             job.ledger.record([])?;
-            let stored = || Ok(job.ledger.read()?.mark.as_ref() == Some(mark));
-            job.patience.commit(&tx, stored)?;
+            job.patience.commit(&tx, || job.has_mark(mark))?;
         }
         Ok(still)
     }
 
-    /// Returns how many rows it changed, and says also whether it got to its end or failed `inside`
-    /// a transaction of the script's own.
-    fn statements_outside(
-        &self,
-        script: &Script,
-        mark: &mut Mark,
-        inside: &mut bool,
-        guard: &mut Option<Guard<'_>>,
-    ) -> Result<u64> {
-        let job = self.job;
-        let last = script.statements.len();
-        let mut rows = 0;
-        for (at, statement) in script.statements.iter().enumerate() {
-            let wants_lock = guard.as_ref().is_some_and(|guard| guard.wants_lock(at));
-            if wants_lock && job.conn.is_autocommit() {
-                rows += self.locked(script, mark, at, statement, guard)?;
-                continue;
-            }
-            rows += self.guarded(job.conn, script, at, statement, guard)?;
-            mark.finished = at + 1;
-            *inside = !job.conn.is_autocommit();
-            if at + 1 < last {
-                // Inside a transaction of the script's own, this is part of it.
-                job.patience.retry(|| job.ledger.set_mark(mark))?;
-            }
-        }
-        if job.conn.is_autocommit() {
-            return Ok(rows);
-        }
-        let position = script.position(script.end());
-        let kind = ErrorKind::TransactionControl {
-            file: script.file.to_string(),
-            position,
-            statement: "BEGIN without COMMIT".to_owned(),
-        };
-        Err(Error::from(kind).at(script, position).advise("end the transaction that it begins"))
-    }
-
-    /// Runs a statement that takes something away under the write lock, which it would take for
-    /// itself in any case: nobody can write between the guard's last look and the deed. It is one
-    /// with its mark.
-    fn locked(
-        &self,
-        script: &Script,
-        mark: &mut Mark,
-        at: usize,
-        statement: &Statement,
-        guard: &mut Option<Guard<'_>>,
-    ) -> Result<u64> {
-        let job = self.job;
-        let tx = job.patience.begin()?;
-        let rows = self.guarded(&tx, script, at, statement, guard)?;
-        job.supervisor.refuse_interrupted()?;
-        let done = Mark { finished: at + 1, ..mark.clone() };
-        job.ledger.set_mark(&done)?;
-        let stored = || Ok(job.ledger.read()?.mark.as_ref() == Some(&done));
-        let committed = job.patience.commit(&tx, stored);
-        committed.map_err(|error| commit_failed(error, &tx, script.file.to_string()))?;
-        *mark = done;
-        Ok(rows)
-    }
-
     /// Where nothing is in effect the mark goes: the first statement failed and took itself back,
-    /// which one that was interrupted or met an I/O error need not have done, or a transaction of the
-    /// script's own did and took its marks along.
-    fn failed_outside(&self, error: Error, mark: &Mark, inside: bool, script: &Script) -> Error {
-        let job = self.job;
+    /// which one that stands by itself and was interrupted or met an I/O error need not have done, or
+    /// a transaction of the script's own did and took its marks along.
+    fn failed_outside(&self, error: Error, outside: &Outside<'_>) -> Error {
+        let (job, mark, script) = (self.job, &outside.mark, outside.script);
+        let ambiguous = error.is_ambiguous();
         let error = job.supervisor.explain(error);
+        if outside.lost {
+            let done = done(script, mark.finished);
+            return error.changed(format!("{done}, and nothing was written since by this process"));
+        }
         let read = job.patience.retry(|| job.ledger.read());
         let stored =
             read.ok().and_then(|applied| applied.mark).map_or(mark.finished, |m| m.finished);
-        let (finished, untouched) = match inside {
-            true => (stored, stored == 0),
-            false => (mark.finished, mark.finished == 0 && !error.is_ambiguous()),
-        };
-        if untouched && job.patience.retry(|| job.ledger.clear_mark()).is_ok() {
+        // A statement that stands by itself and was interrupted can be through all the same.
+        let doubtful = !outside.inside && !outside.exact && ambiguous;
+        let finished = if outside.inside { stored } else { mark.finished };
+        let untouched = finished == 0 && !doubtful && !error.is_unknown();
+        if untouched && job.patience.retry(|| outside.clear()).is_ok() {
             return error;
         }
-        let last = finished.checked_sub(1).and_then(|last| script.statements.get(last));
-        let ran = match last {
-            Some(statement) => {
-                format!("its statements up to {} are", script.position(statement.start))
-            }
-            None => "its first statement may be".to_owned(),
-        };
-        let mut advice = "look at the database; then call `repair` with a reason to run it again \
-                          from its start, or `baseline` with its version to take it as done"
-            .to_owned();
+        let mut advice = String::new();
+        if let ErrorKind::DataLoss { .. } = error.kind() {
+            advice.push_str(
+                "if the loss is meant, add `-- landfall: allow-data-loss: <reason>` to the file; ",
+            );
+        }
+        let run = script.statements.get(..finished).unwrap_or_default();
+        let undone: Vec<String> =
+            run.iter().rev().filter_map(|statement| undo_by_hand(script, statement)).collect();
+        if !undone.is_empty() {
+            advice.push_str(&format!("undo by hand, in this order: {}; then ", listed(&undone)));
+        }
+        advice.push_str(
+            "call `repair` with a reason to run it again from its start; or do the rest of it by \
+             hand and call `baseline` with its version to take it as done",
+        );
         if let Some(path) = self.report.backup.as_ref().and_then(|backup| backup.path()) {
             advice.push_str(&format!("; or `restore` the backup {}", path.display()));
         }
         error
             .changed(format!(
-                "it runs outside a transaction: {ran} in effect, and it is marked as \
-                 interrupted"
+                "it runs outside a transaction: {}{}, and it is marked as interrupted",
+                done(script, finished),
+                if doubtful { ", and the one that was interrupted may be" } else { "" }
             ))
             .advise(advice)
     }
@@ -193,10 +157,14 @@ impl Run<'_> {
         rows: u64,
         took: Duration,
         verdict: Verdict,
+        holder: &Holder,
     ) -> Result<()> {
         let before = self.report.clone();
-        if let Err(error) = self.record_outside(step, rows, took, verdict) {
+        if let Err(error) = self.record_outside(step, rows, took, verdict, holder) {
             self.report = before;
+            if let ErrorKind::TakenOver { .. } = error.kind() {
+                return Err(error.changed("its statements are all in effect"));
+            }
             return Err(match error.is_unknown() {
                 true => error.changed(
                     "its statements are all in effect, but it is not known whether that is \
@@ -218,9 +186,13 @@ impl Run<'_> {
         rows: u64,
         took: Duration,
         verdict: Verdict,
+        holder: &Holder,
     ) -> Result<()> {
         let job = self.job;
         let tx = job.patience.begin()?;
+        if !job.ledger.is_held_by(holder)? {
+            return Err(taken_over(step.version, &step.name));
+        }
         match (step.direction, step.version) {
             (Direction::Revert, Some(version)) => job.ledger.delete(version)?,
             _ => job.ledger.insert(self.row(step, took))?,
@@ -236,30 +208,219 @@ impl Run<'_> {
         self.finish_if_done()?;
         job.patience.commit(&tx, || Ok(job.ledger.read()?.mark.is_none()))
     }
+}
+
+impl Outside<'_> {
+    /// Returns how many rows the statements changed.
+    fn statements(&mut self, guard: &mut Option<Guard<'_>>) -> Result<u64> {
+        let (conn, script) = (self.job.conn, self.script);
+        let mut rows = 0;
+        for (at, statement) in script.statements.iter().enumerate() {
+            self.exact = conn.is_autocommit() && self.can_be_one_with_its_mark(statement);
+            if self.exact {
+                rows += self.with_its_mark(at, statement, guard)?;
+                continue;
+            }
+            if conn.is_autocommit() {
+                self.job.patience.retry(|| self.refuse_taken_over())?;
+            }
+            rows += self.guarded(conn, at, statement, guard)?;
+            self.mark.finished = at + 1;
+            self.inside = !conn.is_autocommit();
+            if at + 1 < script.statements.len() {
+                self.note()?;
+            }
+        }
+        if conn.is_autocommit() {
+            return Ok(rows);
+        }
+        let position = script.position(script.end());
+        let kind = ErrorKind::TransactionControl {
+            file: script.file.to_string(),
+            position,
+            statement: "BEGIN without COMMIT".to_owned(),
+        };
+        Err(Error::from(kind).at(script, position).advise("end the transaction that it begins"))
+    }
+
+    /// Whether a statement can run in a transaction with its mark. Those that SQLite runs outside of
+    /// one only cannot, and those that write nothing need no lock.
+    fn can_be_one_with_its_mark(&self, statement: &Statement) -> bool {
+        match &statement.action {
+            Action::Control(_)
+            | Action::Pragma { .. }
+            | Action::Vacuum
+            | Action::Attach
+            | Action::Detach => false,
+            Action::Query | Action::Unknown => {
+                // One that does not compile fails by itself.
+                let prepared = self.job.conn.prepare(self.script.sql(statement));
+                prepared.is_ok_and(|prepared| !prepared.readonly())
+            }
+            _ => true,
+        }
+    }
+
+    /// Runs a statement under the write lock, which it would take for itself in any case, in one
+    /// transaction with its mark: nobody can write between the guard's last look and the statement,
+    /// no other process can have taken the migration over, and what the mark counts is exact.
+    fn with_its_mark(
+        &mut self,
+        at: usize,
+        statement: &Statement,
+        guard: &mut Option<Guard<'_>>,
+    ) -> Result<u64> {
+        let job = self.job;
+        let tx = job.patience.begin()?;
+        self.refuse_taken_over()?;
+        let rows = self.guarded(&tx, at, statement, guard)?;
+        job.supervisor.refuse_interrupted()?;
+        let done = Mark { finished: at + 1, ..self.mark.clone() };
+        job.ledger.set_mark(&done)?;
+        let committed = job.patience.commit(&tx, || job.has_mark(&done));
+        committed.map_err(|error| commit_failed(error, &tx, self.script.file.to_string()))?;
+        self.mark = done;
+        Ok(rows)
+    }
 
     /// One statement, between the guard's looks.
     fn guarded(
         &self,
         conn: &Connection,
-        script: &Script,
         at: usize,
         statement: &Statement,
         guard: &mut Option<Guard<'_>>,
     ) -> Result<u64> {
-        let nth = (at + 1, script.statements.len());
+        let nth = (at + 1, self.script.statements.len());
         // What is through stays: only what comes before may be interrupted.
-        let (rows, counted) = self.job.supervisor.statement(script, statement, nth, || {
+        let (rows, counted) = self.job.supervisor.statement(self.script, statement, nth, || {
             let counted = match guard {
                 Some(guard) => guard.before_statement(at)?,
                 None => None,
             };
-            Ok((statements::execute(conn, script, statement)?, counted))
+            Ok((statements::execute(conn, self.script, statement)?, counted))
         })?;
         if let Some(guard) = guard {
             guard.after_statement(at, counted)?;
         }
         Ok(rows)
     }
+
+    /// Writes down how far it is: inside a transaction of the script's own as a part of that.
+    fn note(&mut self) -> Result<()> {
+        let job = self.job;
+        if self.inside {
+            return job.patience.retry(|| {
+                self.refuse_taken_over()?;
+                job.ledger.set_mark(&self.mark)
+            });
+        }
+        let tx = job.patience.begin()?;
+        self.refuse_taken_over()?;
+        job.ledger.set_mark(&self.mark)?;
+        job.patience.commit(&tx, || job.has_mark(&self.mark))
+    }
+
+    /// Refuses to go on where the mark is not this run's any more: another process counted it as
+    /// interrupted. A process that was stopped for long may find that when it goes on.
+    fn refuse_taken_over(&mut self) -> Result<()> {
+        let Some(holder) = &self.mark.holder else { return Ok(()) };
+        if self.job.ledger.is_held_by(holder)? {
+            return Ok(());
+        }
+        self.lost = true;
+        Err(taken_over(Some(self.mark.version), &self.mark.name))
+    }
+
+    /// Takes the mark away, where it is this run's.
+    fn clear(&self) -> Result<()> {
+        let job = self.job;
+        let tx = job.patience.begin_once()?;
+        let Some(holder) = &self.mark.holder else { return Ok(()) };
+        if job.ledger.is_held_by(holder)? {
+            job.ledger.clear_mark()?;
+        }
+        job.patience.commit(&tx, || Ok(!job.ledger.is_held_by(holder)?))
+    }
+}
+
+impl Job<'_> {
+    /// Whether this is the mark that is stored.
+    fn has_mark(&self, wanted: &Mark) -> Result<bool> {
+        Ok(self.ledger.read()?.mark.is_some_and(|mark| mark.is(wanted)))
+    }
+}
+
+fn taken_over(version: Option<Version>, name: &str) -> Error {
+    ErrorKind::TakenOver { version: version.unwrap_or(Version(0)), name: name.to_owned() }.into()
+}
+
+/// Which statements are in effect, in words.
+fn done(script: &Script, finished: usize) -> String {
+    let done: Vec<String> = script
+        .statements
+        .iter()
+        .take(finished)
+        .map(|statement| {
+            format!("{} at {}", gist(script, statement), script.position(statement.start))
+        })
+        .collect();
+    match done.as_slice() {
+        [] => "none of its statements is in effect".to_owned(),
+        [one] => format!("{one} is in effect"),
+        _ => format!("{} are in effect", listed(&done)),
+    }
+}
+
+/// How many statements of a script are told one by one.
+const TOLD: usize = 12;
+
+fn listed(items: &[String]) -> String {
+    match items.split_at_checked(TOLD) {
+        Some((first, rest)) if !rest.is_empty() => {
+            format!("{}, and {} more", first.join(", "), rest.len())
+        }
+        _ => items.join(", "),
+    }
+}
+
+/// The first words of a statement, in quotes.
+fn gist(script: &Script, statement: &Statement) -> String {
+    const LONGEST: usize = 40;
+    let words: Vec<&str> = script.sql(statement).split_whitespace().collect();
+    let text = words.join(" ");
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("`{}…`", text.get(..end).unwrap_or_default().trim_end()),
+        None => format!("`{text}`"),
+    }
+}
+
+/// How a finished statement is taken back by hand.
+fn undo_by_hand(script: &Script, statement: &Statement) -> Option<String> {
+    let line = script.position(statement.start).line;
+    Some(match &statement.action {
+        Action::Create { what, name, .. } => {
+            let what = match what {
+                Object::Table | Object::VirtualTable => "table",
+                Object::Index => "index",
+                Object::View => "view",
+                Object::Trigger => "trigger",
+            };
+            format!("drop the {what} `{}` that line {line} made", name.name)
+        }
+        Action::Alter { table, change: Change::RenameTable(to) } => {
+            format!("rename `{to}` to `{}` again, which line {line} renamed", table.name)
+        }
+        Action::Alter { table, change: Change::RenameColumn(renamed) } => format!(
+            "rename the column `{}` of `{}` to `{}` again, which line {line} renamed",
+            renamed.to, table.name, renamed.from
+        ),
+        Action::Alter { table, change: Change::AddColumn(column) } => {
+            format!("drop the column `{column}` of `{}` that line {line} added", table.name)
+        }
+        Action::Pragma { .. } | Action::Query | Action::Control(_) | Action::Vacuum => return None,
+        _ => format!("what {} in line {line} did", gist(script, statement)),
+    })
 }
 
 fn databases(conn: &Connection) -> Vec<String> {

@@ -1,21 +1,41 @@
 //! Accepts what a ledger says, on record.
 
-use super::{GRACE, Job};
+use std::time::Duration;
+
+use super::{Job, still_running};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{Applied, Deed};
+use crate::event::Wait;
+use crate::ledger::{Applied, Deed, Holder, Life, Mark};
 use crate::report::Done;
 
-/// A migration that runs outside any transaction in another process is not interrupted: it moves
-/// its mark, or holds the lock.
+/// Refuses to take a migration that runs outside a transaction from the process that is at it: one that
+/// is alive, or one of which that cannot be told and that gives a sign of life while this waits.
 pub(crate) fn refuse_running(job: &Job<'_>) -> Result<()> {
-    let mark = || job.patience.retry(|| Ok(job.ledger.read()?.mark));
-    let before = mark()?;
-    if before.is_none() {
-        return Ok(());
+    let mut wait = Wait::new();
+    let mut first: Option<Mark> = None;
+    loop {
+        let Some(mark) = job.patience.retry(|| Ok(job.ledger.read()?.mark))? else {
+            return Ok(());
+        };
+        let (waited, limit) = (wait.waited(), job.patience.limit());
+        let moves = first.as_ref().is_some_and(|first| *first != mark);
+        match mark.holder.as_ref().map_or(Life::Unknown, Holder::life) {
+            Life::Gone => return Ok(()),
+            Life::Unknown if waited >= limit && !moves => return Ok(()),
+            _ if waited >= limit => return Err(still_running(&mark, waited)),
+            _ => {}
+        }
+        first.get_or_insert(mark);
+        job.patience.pause(&mut wait, Duration::from_millis(20))?;
     }
-    let waited = GRACE.min(job.patience.limit());
-    std::thread::sleep(waited);
-    if mark()? == before { Ok(()) } else { Err(ErrorKind::Busy { waited }.into()) }
+}
+
+/// The same under the lock, where nothing can be waited for.
+pub(super) fn refuse_alive(mark: &Mark) -> Result<()> {
+    match mark.holder.as_ref().map(Holder::life) {
+        Some(Life::Alive) => Err(still_running(mark, Duration::ZERO)),
+        _ => Ok(()),
+    }
 }
 
 /// An empty ledger of ours would stand in the way of taking over the one that is there.
@@ -58,13 +78,18 @@ pub(crate) fn repair(job: &Job<'_>, why: &str) -> Result<Vec<Done>> {
         amended.push(Done::in_ledger(Some(row.version), name));
     }
     if let Some(mark) = mark {
+        refuse_alive(&mark)?;
         ledger.clear_mark()?;
+        let detail = match &mark.holder {
+            Some(holder) => format!("was interrupted in {holder}; will run again"),
+            None => "was interrupted; will run again".to_owned(),
+        };
         ledger.record([Deed {
             action: "repair",
             version: Some(mark.version),
             name: Some(&mark.name),
             reason: Some(why),
-            detail: Some("was interrupted; will run again"),
+            detail: Some(&detail),
         }])?;
         let version = Some(mark.version);
         amended.push(Done::in_ledger(version, mark.name));

@@ -353,7 +353,7 @@ fn what_fails_its_verify_script_outside_a_transaction_is_not_taken_for_untouched
     let conn = memory();
     let error = migrator.apply(&conn).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Verify { .. }), "{error}");
-    let end = "it runs outside a transaction: its statements up to line 2, column 1 are in \
+    let end = "it runs outside a transaction: `CREATE TABLE t(x, y)` at line 2, column 1 is in \
                effect, and it is marked as interrupted";
     assert!(error.to_string().ends_with(end), "{error}");
     let again = migrator.apply(&conn).unwrap_err();

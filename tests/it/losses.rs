@@ -382,7 +382,7 @@ fn written_in_between(second: &str, policy: DataLoss) -> (u64, u64) {
     let still = "SELECT EXISTS (SELECT 1 FROM t WHERE a = 'new')";
     let dir = tempfile::tempdir().unwrap();
     let (mut written, mut refused) = (0, 0);
-    for n in (1..).step_by(13) {
+    for n in (1..).step_by(5) {
         let path = dir.path().join(format!("{n}.db"));
         let conn = &mut Connection::open(&path).unwrap();
         conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF").unwrap();

@@ -1,0 +1,184 @@
+//! Who runs a migration outside a transaction, and whether that process is still there.
+//!
+//! The mark of such a migration names its holder: a run of a process. Another process asks the system
+//! whether that one lives. It can do so on the same machine, since the same boot and in the same
+//! container; elsewhere only time tells.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::{Mutex, PoisonError};
+
+/// A run of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    /// A number drawn at random.
+    run: u64,
+    process: u32,
+    /// When the process started, by the system's own count: process ids are used again.
+    started: Option<u64>,
+    /// The machine since its start, and the container.
+    place: Option<String>,
+}
+
+/// Whether a process is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Alive,
+    Gone,
+    /// It is elsewhere, or the system does not tell.
+    Unknown,
+}
+
+/// The runs of this process that hold a mark.
+static RUNS: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+/// A run of this process, which counts as alive until this is dropped.
+pub(crate) struct LiveRun(Holder);
+
+impl LiveRun {
+    pub(crate) fn begin() -> Self {
+        let process = std::process::id();
+        let holder = Holder {
+            run: RandomState::new().build_hasher().finish(),
+            process,
+            started: started(process).map(|(started, _)| started),
+            place: place(),
+        };
+        RUNS.lock().unwrap_or_else(PoisonError::into_inner).insert(holder.run);
+        LiveRun(holder)
+    }
+
+    pub(crate) fn holder(&self) -> &Holder {
+        &self.0
+    }
+}
+
+impl Drop for LiveRun {
+    fn drop(&mut self) {
+        RUNS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0.run);
+    }
+}
+
+impl Holder {
+    /// `<run>/<process>/<started>/<place>`; what is not known is `-`.
+    pub(super) fn to_text(&self) -> String {
+        let started = self.started.map_or("-".to_owned(), |started| started.to_string());
+        let place = self.place.as_deref().unwrap_or("-");
+        format!("{:016x}/{}/{started}/{place}", self.run, self.process)
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(4, '/');
+        let run = u64::from_str_radix(parts.next()?, 16).ok()?;
+        let process = parts.next()?.parse().ok()?;
+        let started = match parts.next()? {
+            "-" => None,
+            started => Some(started.parse().ok()?),
+        };
+        let place = Some(parts.next()?).filter(|place| *place != "-").map(str::to_owned);
+        Some(Holder { run, process, started, place })
+    }
+
+    /// Asks the system. A process that is stopped is alive.
+    pub(crate) fn life(&self) -> Life {
+        let here = place();
+        if here.is_none() || here != self.place {
+            return Life::Unknown;
+        }
+        if self.process == std::process::id() {
+            let runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
+            return if runs.contains(&self.run) { Life::Alive } else { Life::Gone };
+        }
+        match (self.started, started(self.process)) {
+            (None, _) => Life::Unknown,
+            (Some(then), Some((now, false))) if then == now => Life::Alive,
+            _ => Life::Gone,
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {}", self.process)?;
+        match place() {
+            here if here.is_some() && here == self.place => Ok(()),
+            _ => f.write_str(" of another machine or container, or from before a restart"),
+        }
+    }
+}
+
+/// The machine since its start, and the container that process ids count in.
+#[cfg(target_os = "linux")]
+fn place() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let container = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), container.to_str()?))
+}
+
+/// When a process started, and whether it has ended and only waits to be collected:
+/// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>.
+#[cfg(target_os = "linux")]
+fn started(process: u32) -> Option<(u64, bool)> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The second field is the program's name in parentheses, which can hold anything.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    let ended = matches!(fields.next()?, "Z" | "X");
+    // The third field is behind us, and the start is the 22nd.
+    Some((fields.nth(18)?.parse().ok()?, ended))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn place() -> Option<String> {
+    None
+}
+
+#[cfg(not(target_os = "linux"))]
+fn started(_process: u32) -> Option<(u64, bool)> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holder_text_round_trips() {
+        let here = LiveRun::begin();
+        for holder in [
+            here.holder().clone(),
+            Holder { run: 7, process: 1, started: None, place: None },
+            Holder { run: u64::MAX, process: 9, started: Some(3), place: Some("a/b c".to_owned()) },
+        ] {
+            assert_eq!(Holder::parse(&holder.to_text()), Some(holder));
+        }
+        for damaged in ["", "x", "1/2/3", "g/2/3/p", "1/-2/3/p", "1/2/x/p"] {
+            assert_eq!(Holder::parse(damaged), None, "{damaged}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn run_is_alive_until_it_ends() {
+        let holding = LiveRun::begin();
+        let holder = holding.holder().clone();
+        assert_eq!(holder.life(), Life::Alive);
+        drop(holding);
+        assert_eq!(holder.life(), Life::Gone);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn other_process_is_told_by_its_start() {
+        let parent = std::os::unix::process::parent_id();
+        let (start, _) = started(parent).unwrap();
+        let of = |process, started, place| Holder { run: 1, process, started, place };
+        assert_eq!(of(parent, Some(start), place()).life(), Life::Alive);
+        assert_eq!(of(parent, Some(start + 1), place()).life(), Life::Gone);
+        assert_eq!(of(parent, None, place()).life(), Life::Unknown);
+        assert_eq!(of(parent, Some(start), Some("elsewhere".to_owned())).life(), Life::Unknown);
+        assert_eq!(of(parent, Some(start), None).life(), Life::Unknown);
+        assert_eq!(of(u32::MAX, Some(start), place()).life(), Life::Gone);
+    }
+}
