@@ -358,7 +358,7 @@ pub enum ErrorKind {
     Backup { path: PathBuf, doing: &'static str },
     /// SQLite says that the database file is damaged, or no database (`what`), which was met while
     /// `doing` something. `backup` is the newest one in the migrator's folder.
-    #[error("the database file `{}` {what}: {doing}", path.display())]
+    #[error("{}", escaped!("the database file `{}` {what}: {doing}", path.display()))]
     #[non_exhaustive]
     Damaged { path: PathBuf, what: &'static str, doing: String, backup: Option<PathBuf> },
     /// Something else that SQLite refused.

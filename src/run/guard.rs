@@ -162,6 +162,16 @@ impl<'a> Guard<'a> {
         }
     }
 
+    /// Whether there is anything left to judge while the script runs, or after it.
+    pub(crate) fn judges_later(&self) -> bool {
+        let takes = |statement: &&Statement| match &statement.action {
+            Action::Alter { change, .. } => matches!(change, Change::DropColumn(_)),
+            Action::Write { table, .. } => self.terms.tells_deletes() || is_schema(&table.name),
+            _ => false,
+        };
+        !self.terms.signed_off && (!self.rebuilt.is_empty() || self.statements.iter().any(takes))
+    }
+
     /// Before each statement: a column that would go with its values is refused, and rows are
     /// counted where deletes are to be told.
     pub(crate) fn before_statement(&mut self, at: usize) -> Result<Option<Deletes>> {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::guard::{Guard, Verdict};
-use super::lock::roll_back;
+use super::lock::{refuse_lost, roll_back};
 use super::segment::{LOOKING, commit_failed};
+use super::session::{KeysOff, SETTINGS};
 use super::{Job, Run, empty_downs, statements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::escaped;
@@ -15,7 +16,7 @@ use crate::ledger::{Holder, LiveRun, Mark};
 use crate::migration::Version;
 use crate::plan::{Direction, Goal, Step};
 use crate::sql::action::Change;
-use crate::sql::{Action, Object, Script, Statement, quoted};
+use crate::sql::{Action, Control, Object, Script, Statement, quoted};
 
 /// A migration that runs outside a transaction, as far as it has come.
 struct Outside<'a> {
@@ -26,8 +27,18 @@ struct Outside<'a> {
     inside: bool,
     /// Whether another process has taken it over.
     lost: bool,
-    /// Whether the statement that ran last is one with its mark: then the mark is exact.
+    /// Whether the mark tells exactly whether the statement that ran last is in effect.
     exact: bool,
+}
+
+/// How a statement runs.
+enum Way {
+    /// In a transaction with its mark.
+    WithItsMark,
+    /// It writes nothing and needs no lock.
+    Reads,
+    /// SQLite runs it outside of a transaction only, or it begins or ends one.
+    Alone,
 }
 
 impl Run<'_> {
@@ -51,6 +62,9 @@ impl Run<'_> {
         job.supervise(step);
         let look = || job.patience.retry(|| Guard::before(job.conn, script, &statements, terms));
         let mut guard = job.supervisor.during(LOOKING, look)?;
+        if guard.as_ref().is_some_and(Guard::judges_later) {
+            self.refuse_loss_beforehand(script)?;
+        }
         if !self.begin_outside(step, &mark)? {
             return Ok(());
         }
@@ -77,6 +91,63 @@ impl Run<'_> {
         job.tell(&step.finished(took));
         log::debug!("{} {} in {took:?}", step.direction, escaped(step.label()));
         Ok(())
+    }
+
+    /// Refuses a script that would lose data before its first statement runs for good: in the middle
+    /// of it, what ran before would stay. The statements run in a transaction that is rolled back.
+    ///
+    /// A script that SQLite cannot run so is judged as it goes, and so is what changes meanwhile. One
+    /// that is wrapped in a transaction of its own takes itself back.
+    fn refuse_loss_beforehand(&self, script: &Script) -> Result<()> {
+        let job = self.job;
+        let runs = |statement: &&Statement| match &statement.action {
+            Action::Control(_) | Action::Vacuum | Action::Query => false,
+            Action::Pragma { name, .. } => {
+                name.as_ref() != "foreign_keys" && SETTINGS.contains(&name.as_ref())
+            }
+            _ => true,
+        };
+        let fits = |statement: &Statement| match &statement.action {
+            Action::Attach | Action::Detach | Action::Unknown => false,
+            Action::Control(control) => matches!(control, Control::Begin | Control::Commit),
+            _ => true,
+        };
+        if script.wraps() || !script.statements.iter().all(fits) {
+            return Ok(());
+        }
+        let statements: Vec<&Statement> = script.statements.iter().filter(runs).collect();
+        let _settings = job.remember_settings(|_| true)?;
+        let off = script.wants_foreign_keys_off();
+        let _keys = if off { Some(KeysOff::switch(job.conn)?) } else { None };
+        let tx = job.patience.begin()?;
+        let judge = || -> Result<()> {
+            let Some(mut guard) =
+                Guard::before(&tx, script, &statements, job.terms(script, false))?
+            else {
+                return Ok(());
+            };
+            for (at, statement) in statements.iter().enumerate() {
+                let counted = guard.before_statement(at)?;
+                refuse_lost(&tx)?;
+                statements::execute(&tx, script, statement)?;
+                refuse_lost(&tx)?;
+                guard.after_statement(at, counted)?;
+            }
+            guard.after().map(drop)
+        };
+        let judged = job.supervisor.during(LOOKING, judge);
+        job.supervisor.end();
+        drop(tx);
+        match judged {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::DataLoss { .. }) || error.is_fault() =>
+            {
+                Err(error)
+            }
+            // What fails otherwise fails where it is run for good, and is told there.
+            Err(error) if matches!(error.kind(), ErrorKind::Stopped { .. }) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Leaves the mark, if this is still what is to be done.
@@ -216,12 +287,13 @@ impl Outside<'_> {
         let (conn, script) = (self.job.conn, self.script);
         let mut rows = 0;
         for (at, statement) in script.statements.iter().enumerate() {
-            self.exact = conn.is_autocommit() && self.can_be_one_with_its_mark(statement);
-            if self.exact {
-                rows += self.with_its_mark(at, statement, guard)?;
-                continue;
-            }
+            let way = self.way(statement);
+            self.exact = !matches!(way, Way::Alone);
             if conn.is_autocommit() {
+                if let Way::WithItsMark = way {
+                    rows += self.with_its_mark(at, statement, guard)?;
+                    continue;
+                }
                 self.job.patience.retry(|| self.refuse_taken_over())?;
             }
             rows += self.guarded(conn, at, statement, guard)?;
@@ -243,21 +315,21 @@ impl Outside<'_> {
         Err(Error::from(kind).at(script, position).advise("end the transaction that it begins"))
     }
 
-    /// Whether a statement can run in a transaction with its mark. Those that SQLite runs outside of
-    /// one only cannot, and those that write nothing need no lock.
-    fn can_be_one_with_its_mark(&self, statement: &Statement) -> bool {
+    fn way(&self, statement: &Statement) -> Way {
         match &statement.action {
             Action::Control(_)
             | Action::Pragma { .. }
             | Action::Vacuum
             | Action::Attach
-            | Action::Detach => false,
+            | Action::Detach => Way::Alone,
             Action::Query | Action::Unknown => {
-                // One that does not compile fails by itself.
-                let prepared = self.job.conn.prepare(self.script.sql(statement));
-                prepared.is_ok_and(|prepared| !prepared.readonly())
+                match self.job.conn.prepare(self.script.sql(statement)) {
+                    Ok(prepared) if !prepared.readonly() => Way::WithItsMark,
+                    // One that does not compile fails by itself.
+                    _ => Way::Reads,
+                }
             }
-            _ => true,
+            _ => Way::WithItsMark,
         }
     }
 

@@ -318,7 +318,7 @@ impl Script {
     }
 
     /// `BEGIN … COMMIT` around everything else but pragmas.
-    fn wraps(&self) -> bool {
+    pub(crate) fn wraps(&self) -> bool {
         let controls = self.controls();
         self.statements.iter().filter(|s| ends(s)).count() == 2
             && controls.first() == Some(&Some(Control::Begin))

@@ -377,12 +377,12 @@ fn outside_a_transaction_a_rebuild_that_keeps_everything_passes() {
 /// Runs a second migration, and has another connection write a row at the n-th step that SQLite
 /// takes in it, for every thirteenth n. A row that was committed is in `t`, or in what stands
 /// for it. Returns how often it was, and how often the migration was refused for its sake.
-fn written_in_between(second: &str, policy: DataLoss) -> (u64, u64) {
+fn written_in_between(second: &str, policy: DataLoss, stride: usize) -> (u64, u64) {
     let write = "INSERT INTO t VALUES (7, 'new', NULL)";
     let still = "SELECT EXISTS (SELECT 1 FROM t WHERE a = 'new')";
     let dir = tempfile::tempdir().unwrap();
     let (mut written, mut refused) = (0, 0);
-    for n in (1..).step_by(5) {
+    for n in (1..).step_by(stride) {
         let path = dir.path().join(format!("{n}.db"));
         let conn = &mut Connection::open(&path).unwrap();
         conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF").unwrap();
@@ -435,16 +435,16 @@ fn written_in_between(second: &str, policy: DataLoss) -> (u64, u64) {
 #[test]
 fn outside_a_transaction_what_others_write_up_to_the_last_moment_is_not_lost() {
     let (written, refused) =
-        written_in_between(&outside("SELECT 1; DROP TABLE t"), DataLoss::Refuse);
+        written_in_between(&outside("SELECT 1; DROP TABLE t"), DataLoss::Refuse, 13);
     assert_eq!(written, refused);
     assert!(written > 0);
     for text in ["DELETE FROM t", "ALTER TABLE t DROP COLUMN a"] {
-        let (written, _) = written_in_between(&outside(text), DataLoss::RefuseDeletes);
+        let (written, _) = written_in_between(&outside(text), DataLoss::RefuseDeletes, 13);
         assert!(written > 0, "{text}");
     }
     let rebuild = "CREATE TABLE n(id INTEGER PRIMARY KEY, a, b); INSERT INTO n SELECT * FROM t;
                    DROP TABLE t; ALTER TABLE n RENAME TO t";
-    let (written, refused) = written_in_between(&outside(rebuild), DataLoss::Refuse);
+    let (written, refused) = written_in_between(&outside(rebuild), DataLoss::Refuse, 3);
     assert!(0 < refused && refused < written, "{refused} of {written}");
 }
 

@@ -32,6 +32,7 @@ mod lockfile;
 mod logging;
 mod losses;
 mod odd_files;
+mod outside;
 mod policies;
 mod printed;
 mod proof_review;

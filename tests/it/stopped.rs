@@ -351,11 +351,11 @@ fn stop_outside_a_transaction_marks_as_any_failure_does() {
     assert_eq!(
         error.to_string(),
         "stopped while running statement 2 of 3 of 2_out, line 3, column 1; it runs outside a \
-         transaction: its statements up to line 2, column 1 are in effect, and it is marked as \
+         transaction: `CREATE TABLE a(x)` at line 2, column 1 is in effect, and it is marked as \
          interrupted"
     );
     assert!(
-        error.advice().unwrap().starts_with("look at the database; then call `repair`"),
+        error.advice().unwrap().starts_with("undo by hand, in this order: drop the table `a`"),
         "{error:?}"
     );
     assert_eq!(one(&conn, "SELECT count(*) FROM sqlite_master WHERE name IN ('a', 'b')"), "1");
