@@ -150,9 +150,11 @@ impl Migrator {
             watched.clean.filter(|moment| ledger.moment().is_ok_and(|now| now == *moment))
         {
             let noted = || {
-                let tx = self.patience(conn)?.begin_once()?;
+                let patience = self.patience(conn)?;
+                let tx = patience.begin_once()?;
                 ledger.note_no_drift(prints.drift, moment)?;
-                tx.commit().map_err(Error::sqlite("committing"))
+                let stored = || Ok(ledger.sight(prints.program, Some(prints.drift)).undrifted);
+                patience.commit_once(&tx, stored)
             };
             if let (None, Err(error)) = (preflight::read_only(conn)?, noted()) {
                 log::debug!("not noted that there is no drift: {error}");

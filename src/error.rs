@@ -20,7 +20,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, where, what state the database is in, and what to do next.
 ///
-/// * `{}` is one line: what we were doing, where, and what was changed.
+/// * `{}` is one line: what we were doing, where, and what was changed. After a commit that failed
+///   that is looked up; where the database cannot be read any more, the line says that it is not known.
 /// * `{:#}` adds the line with a caret under the place, and what to do next.
 /// * `{:?}`, which `unwrap` and `fn main() -> Result<…>` print, adds the causes.
 /// * [`source`](std::error::Error::source) is why; its text stands in neither of the first two.
@@ -59,9 +60,13 @@ struct Snippet {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Changed {
     Nothing,
+    /// A commit failed, and so did the question whether it is stored.
+    Unknown,
     /// A sentence of its own.
     Told(String),
 }
+
+const UNKNOWN: &str = "it is not known whether this is stored";
 
 /// What kind of thing went wrong. The fields are there for programs; the sentences come from
 /// [`Error`].
@@ -450,6 +455,19 @@ impl Error {
         self
     }
 
+    /// A commit failed, and so did the question whether it is stored.
+    pub(crate) fn not_known(mut self) -> Self {
+        self.0.changed = Changed::Unknown;
+        self.advise(
+            "see the cause below; then start again with a new connection, which goes by what is \
+             stored",
+        )
+    }
+
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.0.changed == Changed::Unknown
+    }
+
     /// It happened in a database in memory, which is gone.
     pub(crate) fn in_memory(mut self) -> Self {
         self.0.report = None;
@@ -462,11 +480,14 @@ impl Error {
         if report.is_noop() && backed_up {
             self.0.report = Some(report);
         } else if !report.is_noop() {
-            if self.0.changed == Changed::Nothing {
-                self.0.changed = Changed::Told(format!(
-                    "what came before stays ({}), nothing else was changed",
-                    report.gist()
-                ));
+            let rest = match self.0.changed {
+                Changed::Nothing => Some("nothing else was changed"),
+                Changed::Unknown => Some(UNKNOWN),
+                Changed::Told(_) => None,
+            };
+            if let Some(rest) = rest {
+                let gist = report.gist();
+                self.0.changed = Changed::Told(format!("what came before stays ({gist}), {rest}"));
             }
             self.0.report = Some(report);
         }
@@ -476,6 +497,18 @@ impl Error {
     /// Whether SQLite said that another connection is in the way.
     pub(crate) fn is_busy(&self) -> bool {
         self.cause().is_some_and(is_busy)
+    }
+
+    /// Why, as a text.
+    pub(crate) fn why(&self) -> String {
+        self.0.source.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// Whether SQLite failed in a way that leaves open whether a statement that commits by itself is
+    /// stored: it was interrupted, or the system refused to read or write.
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        let code = self.cause().and_then(rusqlite::Error::sqlite_error_code);
+        self.is_interrupt() || code == Some(rusqlite::ErrorCode::SystemIoFailure)
     }
 
     /// Whether somebody interrupted SQLite at its work.
@@ -496,6 +529,7 @@ impl Error {
         write!(f, "{}", self.0.kind)?;
         match &self.0.changed {
             Changed::Nothing => f.write_str("; nothing was changed"),
+            Changed::Unknown => write!(f, "; {UNKNOWN}"),
             Changed::Told(what) => write!(f, "; {what}"),
         }
     }

@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::ledger::{Applied, Deed, Record, Recorded};
 use crate::migrator::{Migrator, told};
 use crate::plan::Goal;
-use crate::report::{Done, HistoryEntry, Report};
+use crate::report::{Done, Report};
 use crate::run::lock::Patience;
 use crate::run::{self, Job, preflight, undo};
 
@@ -126,7 +126,8 @@ impl Migrator {
     /// [`ErrorKind::Backup`] for a file that is missing, damaged or not a backup of this
     /// application, told by its `application_id` (where the database has one) and its ledger;
     /// [`ErrorKind::InTransaction`], [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`]. The database is
-    /// as it was, unless the error says that only the record in the history failed.
+    /// as it was, unless the error says that only the record in the history failed, or that it is
+    /// not known whether the backup is stored: then restore it again.
     ///
     /// ```
     /// use landfall::{Backup, Migration, Migrator, Target};
@@ -168,16 +169,37 @@ impl Migrator {
             }
         };
         let recorded = source.record(self.wait, |copy| self.record_restore(copy, path));
-        source.put_into(conn, self.wait, &tell)?;
-        if recorded.is_err() {
-            self.record_restore(conn, path).map_err(|error| {
-                error.changed(
-                    "the backup is restored, but that could not be recorded in its history",
-                )
-            })?;
+        let before = self.ledger_of(conn)?.last_line().ok();
+        if let Err(error) = source.put_into(conn, self.wait, &tell) {
+            if !error.is_ambiguous() {
+                return Err(error);
+            }
+            // The backup API commits by itself.
+            let restored = self.ledger_of(source.conn())?.last_line().ok();
+            let ledger = self.ledger_of(conn)?;
+            let stored = || {
+                let now = Some(ledger.last_line()?);
+                if before == restored || (now != before && now != restored) {
+                    let doing = "telling the database from the backup";
+                    return Err(ErrorKind::Sqlite { doing }.into());
+                }
+                Ok(now == restored)
+            };
+            Patience::new(conn, self.wait, self.listener())?.settle(error, stored)?;
         }
         let restored = Some(path.to_owned());
-        told(Ok(Report { restored, took: clock.elapsed(), ..Report::default() }))
+        let mut report = Report { restored, ..Report::default() };
+        if recorded.is_err() {
+            self.record_restore(conn, path).map_err(|error| {
+                let told = match error.is_unknown() {
+                    true => "the backup is restored, but it is not known whether that is recorded",
+                    false => "the backup is restored, but that could not be recorded",
+                };
+                error.changed(format!("{told} in its history")).after(report.clone())
+            })?;
+        }
+        report.took = clock.elapsed();
+        told(Ok(report))
     }
 
     /// What the ledger says, if it can be read at all: a damaged database is one to restore.
@@ -198,8 +220,7 @@ impl Migrator {
         ledger.create()?;
         let detail = Some(name.as_ref());
         ledger.record([Deed { action: "restore", detail, ..Deed::default() }])?;
-        let is_last =
-            |entry: &HistoryEntry| entry.action == "restore" && entry.detail.as_deref() == detail;
-        patience.commit(&tx, || Ok(ledger.history()?.last().is_some_and(is_last)))
+        let line = ledger.last_line()?;
+        patience.commit(&tx, || Ok(ledger.last_line()? == line))
     }
 }

@@ -117,6 +117,11 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
+    /// What is to be restored.
+    pub(crate) fn conn(&self) -> &Connection {
+        &self.conn
+    }
+
     /// Writes the backup's content over the database's, in one transaction of SQLite's own. Being
     /// a transaction like any other, it goes through the `-wal` where there is one: replacing the
     /// file below a `-wal` would have that applied to the restored file at the next start.

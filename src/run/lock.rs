@@ -103,28 +103,56 @@ impl<'a> Patience<'a> {
     }
 
     /// Commits. A COMMIT that finds a reader in the way leaves the transaction open and is tried
-    /// again: <https://sqlite.org/lang_transaction.html>.
-    ///
-    /// A COMMIT can be interrupted when it is through already. It left no transaction open then,
-    /// and neither does one that was taken back: the database is asked whether it is `stored`.
+    /// again: <https://sqlite.org/lang_transaction.html>. After any other failure the database is
+    /// asked whether it is `stored`, as [`settle`](Patience::settle) says.
     pub(crate) fn commit(
         &self,
         tx: &Transaction<'_>,
-        stored: impl FnOnce() -> Result<bool>,
+        stored: impl Fn() -> Result<bool>,
     ) -> Result<()> {
-        let committed =
-            self.retry(|| tx.execute_batch("COMMIT").map_err(Error::sqlite("committing")));
-        match committed {
-            Err(error) if error.is_interrupt() && tx.is_autocommit() => {
-                if stored()? {
-                    Ok(())
-                } else {
-                    Err(error)
-                }
+        let committed = self.retry(|| commit(tx));
+        committed.or_else(|error| self.settle(error, stored))
+    }
+
+    /// As [`commit`](Patience::commit), without waiting for a reader.
+    pub(crate) fn commit_once(
+        &self,
+        tx: &Transaction<'_>,
+        stored: impl Fn() -> Result<bool>,
+    ) -> Result<()> {
+        let committed = self.at_once(|| commit(tx));
+        committed.or_else(|error| self.settle(error, stored))
+    }
+
+    /// Decides what a failed commit came to. An interrupt, or an I/O error while SQLite unlocks the
+    /// file, deletes the journal or syncs its folder, can fail a commit that is through already.
+    ///
+    /// * The transaction is still open: nothing is stored.
+    /// * It is not: the database is asked a second time. If it is stored, the commit succeeded.
+    /// * That question fails too: the error says that it is not known.
+    #[cold]
+    pub(crate) fn settle(&self, error: Error, stored: impl Fn() -> Result<bool>) -> Result<()> {
+        if !self.conn.is_autocommit() {
+            return Err(error);
+        }
+        let again = |error: Error| match error.is_interrupt() {
+            // It takes down one attempt and not the next.
+            true => self.retry(&stored),
+            false => Err(error),
+        };
+        match self.retry(&stored).or_else(again) {
+            Ok(true) => {
+                log::warn!("{} failed, but it is stored: {}", error.kind(), error.why());
+                Ok(())
             }
-            committed => committed,
+            Ok(false) => Err(error),
+            Err(_) => Err(error.not_known()),
         }
     }
+}
+
+fn commit(tx: &Transaction<'_>) -> Result<()> {
+    tx.execute_batch("COMMIT").map_err(Error::sqlite("committing"))
 }
 
 /// Begins to read: what is read until it is dropped is of one moment.

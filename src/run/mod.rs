@@ -314,7 +314,7 @@ impl<'a> Run<'a> {
         }
         job.ledger.create()?;
         self.finish_if_done()?;
-        tx.execute_batch("COMMIT").map_err(Error::sqlite("committing the seal"))
+        job.patience.commit_once(&tx, || Ok(job.plan(self.goal)?.amendments.is_empty()))
     }
 
     fn amend(&mut self, amendment: &Amendment) -> Result<()> {

@@ -145,8 +145,8 @@ impl Run<'_> {
     }
 
     /// Where nothing is in effect the mark goes: the first statement failed and took itself back,
-    /// which one that was interrupted need not have done, or a transaction of the script's own did
-    /// and took its marks along.
+    /// which one that was interrupted or met an I/O error need not have done, or a transaction of the
+    /// script's own did and took its marks along.
     fn failed_outside(&self, error: Error, mark: &Mark, inside: bool, script: &Script) -> Error {
         let job = self.job;
         let read = job.patience.retry(|| job.ledger.read());
@@ -154,7 +154,7 @@ impl Run<'_> {
             read.ok().and_then(|applied| applied.mark).map_or(mark.finished, |m| m.finished);
         let (finished, untouched) = match inside {
             true => (stored, stored == 0),
-            false => (mark.finished, mark.finished == 0 && !error.is_interrupt()),
+            false => (mark.finished, mark.finished == 0 && !error.is_ambiguous()),
         };
         if untouched && job.patience.retry(|| job.ledger.clear_mark()).is_ok() {
             return error;
@@ -190,10 +190,16 @@ impl Run<'_> {
         let before = self.report.clone();
         if let Err(error) = self.record_outside(step, rows, took, verdict) {
             self.report = before;
-            return Err(error.changed(
-                "its statements are all in effect, but that could not be recorded: it is marked \
-                 as interrupted",
-            ));
+            return Err(match error.is_unknown() {
+                true => error.changed(
+                    "its statements are all in effect, but it is not known whether that is \
+                     recorded",
+                ),
+                false => error.changed(
+                    "its statements are all in effect, but that could not be recorded: it is \
+                     marked as interrupted",
+                ),
+            });
         }
         self.job.tell(&Event::Committed);
         Ok(())
