@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::folder::{Lock, create, remove, settle};
+use super::folder::{Lock, create, remove, settle, sync};
 use super::restore::same_file;
 use super::{file_name, image};
 use crate::error::{Error, ErrorKind, Result};
@@ -67,6 +67,9 @@ impl Draft {
         }
         settle(&self.partial, &self.path).map_err(|cause| failed(&self.path, cause))?;
         self.finished = true;
+        sync(&self.path).map_err(|cause| {
+            failed(&self.path, cause).changed("the copy has its name, but could not be synced")
+        })?;
         Ok(std::mem::take(&mut self.path))
     }
 }

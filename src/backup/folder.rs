@@ -90,7 +90,7 @@ impl<'a> Folder<'a> {
         Ok(partial)
     }
 
-    /// Gives the finished file its name.
+    /// Gives the finished file its name. Its folder still has to be synced, see [`sync`].
     pub(super) fn finish(&self, version: i64, stamp: &str) -> io::Result<PathBuf> {
         let mut nth = 1;
         let path = loop {
@@ -201,11 +201,17 @@ pub(super) fn create(path: &Path, database: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives a finished file its name. Synced before, and its folder after, so that what has the name
-/// is whole.
+/// Gives a finished file its name. It is synced before, so that what has the name is whole; its
+/// folder still has to be synced, see [`sync`].
 pub(super) fn settle(partial: &Path, path: &Path) -> io::Result<()> {
     OpenOptions::new().read(true).write(true).open(partial)?.sync_all()?;
-    fs::rename(partial, path)?;
+    fs::rename(partial, path)
+}
+
+/// Syncs a file and its folder: from then on a power loss takes neither its content nor its name.
+pub(super) fn sync(path: &Path) -> io::Result<()> {
+    // Windows syncs only what is open for writing.
+    OpenOptions::new().read(true).write(cfg!(windows)).open(path)?.sync_all()?;
     // Elsewhere a folder cannot be opened as a file.
     if cfg!(unix) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

@@ -143,12 +143,25 @@ impl Backup {
         image::check(&partial, snapshot.ledger.prefix()).map_err(self.failed(checking))?;
         let version = snapshot.newest.map_or(0, |version| version.0);
         if let Some(path) = folder.same_as_newest(version).map_err(self.failed(checking))? {
+            // The start that made it may have ended before it was synced.
+            self.sync(&path)?;
             folder.clear_partial().map_err(self.failed(writing))?;
             return Ok(BackupOutcome::AlreadyThere { path });
         }
         let stamp = stamp(snapshot.conn)?;
         let path = folder.finish(version, &stamp).map_err(self.failed(writing))?;
+        self.sync(&path)?;
         Ok(BackupOutcome::Made { path })
+    }
+
+    /// Makes sure that a backup is there after a power loss too.
+    fn sync(&self, path: &Path) -> Result<()> {
+        folder::sync(path).map_err(|cause| {
+            self.failed("writing a backup into")(cause).changed(format!(
+                "{} is whole, but could not be synced; the database was not changed",
+                path.display()
+            ))
+        })
     }
 
     /// Deletes backups older than those to keep. Returns what stood in the way.
