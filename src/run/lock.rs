@@ -142,7 +142,7 @@ impl<'a> Patience<'a> {
         };
         match self.retry(&stored).or_else(again) {
             Ok(true) => {
-                log::warn!("{} failed, but it is stored: {}", error.kind(), error.why());
+                log::warn!("{}, but it is stored: {}", error.kind(), error.why());
                 Ok(())
             }
             Ok(false) => Err(error),
