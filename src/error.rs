@@ -23,7 +23,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, where, what state the database is in, and what to do next.
 ///
-/// * `{}` is one line: what we were doing, where, and what was changed.
+/// * `{}` is one line: what we were doing, where, and what was changed. After a commit that failed
+///   that is looked up; where the database cannot be read any more, the line says that it is not known.
 /// * `{:#}` adds the line with a caret under the place, and what to do next.
 /// * `{:?}`, which `unwrap` and `fn main() -> Result<…>` print, adds the causes.
 /// * [`source`](std::error::Error::source) is why; its text stands in neither of the first two.

@@ -76,7 +76,8 @@ impl Migrator {
     ///
     /// A transaction that fails leaves nothing behind, and the connection and its settings are as
     /// before. What earlier transactions of the same call committed stays, and is in the error's
-    /// [`report`](crate::Error::report). With [`Transactions::Together`](crate::Transactions::Together) the migrations are usually one
+    /// [`report`](crate::Error::report). Where a commit fails and the database cannot be read after it,
+    /// the error says that it is not known whether it is stored. With [`Transactions::Together`](crate::Transactions::Together) the migrations are usually one
     /// transaction; each seed is one after them, so that a seed that fails leaves the migrations
     /// applied and the seeds before it done.
     ///
@@ -302,8 +303,8 @@ impl Migrator {
         let tx = job.patience.begin()?;
         ledger.create()?;
         let amended = repair(&job, why)?;
-        let history = ledger.history()?;
-        job.patience.commit(&tx, || Ok(ledger.history()? == history))?;
+        let line = ledger.last_line()?;
+        job.patience.commit(&tx, || Ok(ledger.last_line()? == line))?;
         told(Ok(Report { amended, took: clock.elapsed(), ..Report::default() }))
     }
 }

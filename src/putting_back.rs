@@ -143,7 +143,9 @@ impl Migrator {
     /// application, told by its `application_id` (where the database has one) and its ledger;
     /// [`ErrorKind::InTransaction`], [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`],
     /// [`ErrorKind::Stopped`]; [`ErrorKind::Damaged`] for a database whose header cannot be read,
-    /// which has to be moved away first. The database is as it was, unless the error says that only the record in the history failed.
+    /// which has to be moved away first. The database is as it was, unless the error says that only
+    /// the record in the history failed, or that it is not known whether the backup is stored: then
+    /// restore it again.
     ///
     /// ```
     /// use landfall::{Backup, Migration, Migrator, Target};
@@ -190,20 +192,21 @@ impl Migrator {
         conn.flush_prepared_statement_cache();
         let tell = supervisor.copying(self.listener());
         let recorded = source.record(self.wait, &tell, |copy| self.record_restore(copy, path));
-        let before = self.ledger_of(conn)?.history().ok();
+        let before = self.ledger_of(conn)?.last_line().ok();
         if let Err(error) = source.put_into(conn, self.wait, &tell) {
             if !error.is_ambiguous() {
                 return Err(error);
             }
-            let to_be = self.ledger_of(source.conn())?.history().ok();
+            // The backup API commits by itself.
+            let restored = self.ledger_of(source.conn())?.last_line().ok();
             let ledger = self.ledger_of(conn)?;
-            let stored = || match ledger.history() {
-                Ok(now) if before.as_ref() == Some(&now) && before != to_be => Ok(false),
-                Ok(now) if to_be.as_ref() == Some(&now) && before != to_be => Ok(true),
-                Ok(_) => {
-                    Err(ErrorKind::Sqlite { doing: "telling the database from the backup" }.into())
+            let stored = || {
+                let now = Some(ledger.last_line()?);
+                if before == restored || (now != before && now != restored) {
+                    let doing = "telling the database from the backup";
+                    return Err(ErrorKind::Sqlite { doing }.into());
                 }
-                Err(error) => Err(error),
+                Ok(now == restored)
             };
             self.patience(conn)?.settle(error, stored)?;
         }
@@ -241,8 +244,8 @@ impl Migrator {
         ledger.create()?;
         let detail = Some(name.as_ref());
         ledger.record([Deed { action: "restore", detail, ..Deed::default() }])?;
-        let history = ledger.history()?;
-        patience.commit(&tx, || Ok(ledger.history()? == history))
+        let line = ledger.last_line()?;
+        patience.commit(&tx, || Ok(ledger.last_line()? == line))
     }
 }
 

@@ -191,19 +191,28 @@ fn failed(path: &Path, cause: impl Into<BoxError>) -> Error {
         .advise("see the cause below; the database is as it was")
 }
 
-/// A connection without a busy timeout, until dropped: the waiting is ours to limit and tell.
+/// A connection without a busy timeout, until dropped: the waiting is ours to limit and tell. It
+/// syncs the folder after it deletes a journal: SQLite cuts a file that becomes shorter only then, and
+/// does not keep what it cuts, so that a journal which a power loss brought back would be no way back.
+/// <https://sqlite.org/pragma.html#pragma_synchronous>
 struct Impatient<'c> {
     conn: &'c mut Connection,
     /// Where it is zero there may be a busy handler, which setting a timeout would throw out.
     milliseconds: u64,
+    /// `None` where it is as it was: a database that is damaged may not say.
+    synchronous: Option<u8>,
 }
 
 impl<'c> Impatient<'c> {
     fn new(conn: &'c mut Connection) -> rusqlite::Result<Self> {
         let milliseconds: u32 = conn.query_row("PRAGMA busy_timeout", [], |row| row.get(0))?;
-        let guard = Impatient { conn, milliseconds: milliseconds.into() };
+        let synchronous = conn.query_row("PRAGMA main.synchronous", [], |row| row.get(0)).ok();
+        let guard = Impatient { conn, milliseconds: milliseconds.into(), synchronous };
         if guard.milliseconds > 0 {
             guard.conn.busy_timeout(Duration::ZERO)?;
+        }
+        if guard.synchronous.is_some() {
+            guard.conn.execute_batch("PRAGMA main.synchronous = EXTRA")?;
         }
         Ok(guard)
     }
@@ -213,6 +222,12 @@ impl Drop for Impatient<'_> {
     fn drop(&mut self) {
         if self.milliseconds > 0 {
             let _ = self.conn.busy_timeout(Duration::from_millis(self.milliseconds));
+        }
+        if let Some(synchronous) = self.synchronous {
+            // It reads the schema, where an error may pass.
+            let put_back = format!("PRAGMA main.synchronous = {synchronous}");
+            let _ =
+                self.conn.execute_batch(&put_back).or_else(|_| self.conn.execute_batch(&put_back));
         }
     }
 }

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::Version;
@@ -397,6 +397,18 @@ impl<'c> Ledger<'c> {
             self.write("history", 1, || statement.raw_execute())?;
         }
         Ok(())
+    }
+
+    /// The number and the time of the last line of the history, by which what is stored can be told
+    /// from what was there before; `None` where there is no line.
+    pub(crate) fn last_line(&self) -> Result<Option<String>> {
+        let sql =
+            format!("SELECT id || ' ' || at FROM {} ORDER BY id DESC LIMIT 1", self.tables.history);
+        match self.conn.query_row(&sql, [], |row| row.get(0)).optional() {
+            // There is no such table.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::Unknown) => Ok(None),
+            line => line.map_err(Error::sqlite("reading the history")),
+        }
     }
 
     /// The whole history, oldest first.

@@ -143,10 +143,14 @@ impl<'a> Patience<'a> {
         if !self.conn.is_autocommit() {
             return Err(error);
         }
-        // An interrupt takes down one attempt and not the next.
-        match self.retry(&stored).or_else(|_| self.retry(&stored)) {
+        let again = |error: Error| match error.is_interrupt() {
+            // It takes down one attempt and not the next.
+            true => self.retry(&stored),
+            false => Err(error),
+        };
+        match self.retry(&stored).or_else(again) {
             Ok(true) => {
-                log::warn!("{} failed, but it is stored: {}", error.kind(), error.why());
+                log::warn!("{}, but it is stored: {}", error.kind(), error.why());
                 Ok(())
             }
             Ok(false) => Err(error),

@@ -105,7 +105,7 @@ impl Run<'_> {
         let sentinel = job.ledger.sentinel(&seed.name)?;
         let revision = seed.next_revision(sentinel.as_ref());
         let is_sown = || {
-            let sentinel = job.ledger.sentinel(&seed.name)?;
+            let sentinel = job.ledger.known_sentinel(&seed.name)?;
             Ok(sentinel.is_some_and(|sentinel| sentinel.is_done(revision)))
         };
         if sentinel.is_none() && asks_for_nothing(&tx, seed)? {

@@ -74,8 +74,7 @@ impl<'a> Run<'a> {
         };
         let Some(done) = done else { return Ok(None) };
         job.supervisor.refuse_interrupted()?;
-        let stored = || Ok(!same(job.plan(self.goal)?.first_segment(), preview));
-        let committed = job.patience.commit(&tx, stored);
+        let committed = job.patience.commit(&tx, || self.is_stored(preview));
         committed.map_err(|error| {
             let by = preview.last().map(|step| job.label(step)).unwrap_or_default();
             commit_failed(error, &tx, by)
@@ -88,6 +87,29 @@ impl<'a> Run<'a> {
         settings.restore()?;
         job.tell(&Event::Committed);
         Ok(goes_on.then_some(version))
+    }
+
+    /// Whether the ledger says of every step of a segment what its transaction writes.
+    fn is_stored(&self, steps: &[Step]) -> Result<bool> {
+        let job = self.job;
+        let applied = job.applied()?;
+        let has =
+            |step: &Step| applied.migrations.iter().any(|row| Some(row.version) == step.version);
+        Ok(steps.iter().all(|step| match (step.direction, &step.work) {
+            (_, Work::Undo(record)) if step.version.is_none() => {
+                !applied.records.iter().any(|stored| stored.id == record.id)
+            }
+            (Direction::Apply | Direction::Mark, _) => has(step),
+            (Direction::Revert, _) => !has(step),
+            (Direction::Repeat, work) => job.script(work).is_none_or(|script| {
+                let repeatables = &applied.repeatables;
+                repeatables
+                    .iter()
+                    .any(|row| row.name == step.name && row.checksum == script.checksum)
+            }),
+            // It comes with others, or is planned again.
+            (Direction::SetAside, _) => true,
+        }))
     }
 
     /// The settings that the segment's scripts name.

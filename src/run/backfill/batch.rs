@@ -96,7 +96,7 @@ impl Runner<'_, '_> {
         }
         let revision = backfill.revision;
         let stored = || {
-            let stored = job.ledger.place(self.name(), self.longest())?;
+            let stored = self.known_place()?;
             Ok(stored.is_some_and(|stored| {
                 stored.revision == revision
                     && (stored.is_done == is_done)
@@ -166,6 +166,15 @@ impl Runner<'_, '_> {
             return Ok(Err(End::Elsewhere));
         }
         Ok(Ok(place))
+    }
+
+    /// Where it goes on, where the table is there at all.
+    pub(super) fn known_place(&self) -> Result<Option<Place>> {
+        let ledger = self.job.ledger;
+        match ledger.known_sentinel(self.name())? {
+            Some(_) => ledger.place(self.name(), self.longest()),
+            None => Ok(None),
+        }
     }
 
     /// What belongs to the last batch.

@@ -108,9 +108,8 @@ impl Runner<'_, '_> {
             holder: &self.lease.holder,
             lease: backfill.lease + self.pause,
         })?;
-        let longest = self.longest();
         let stored = || {
-            let place = job.ledger.place(name, longest)?;
+            let place = self.known_place()?;
             Ok(place.is_some_and(|place| place.cursor.as_ref() == Some(row)))
         };
         job.patience.commit(&tx, stored)?;
