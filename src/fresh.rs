@@ -84,16 +84,24 @@ impl Migrator {
     pub fn open_copy(&self, path: impl AsRef<Path>) -> Result<Connection> {
         let path = path.as_ref();
         let is_empty = refuse_taken(path)?;
+        let mut made = false;
         if !is_empty && !stands_for_no_file(path) {
             let template = self.open_in_memory()?;
-            while let Copied::Lost = self.copy_to(path, &template)? {
-                // Another process made the file, which may have been deleted again since.
-                if refuse_taken(path)? {
-                    break;
+            loop {
+                match self.copy_to(path, &template)? {
+                    Copied::Made => made = true,
+                    Copied::InPlace => {}
+                    // Another process made the file, which may have been deleted again since.
+                    Copied::Lost if !refuse_taken(path)? => continue,
+                    Copied::Lost => {}
                 }
+                break;
             }
         }
-        self.open(path)
+        self.open(path).map_err(|error| match made {
+            true => error.changed("the file is made, and whole").advise("open it with `open`"),
+            false => error,
+        })
     }
 
     /// Gives a finished copy the name, where that is still to be had. It is synced before, and its

@@ -116,13 +116,16 @@ impl Run<'_> {
             return Ok(());
         }
         let statements: Vec<&Statement> = script.statements.iter().filter(runs).collect();
+        // Between a BEGIN and a COMMIT of its own other rules hold than outside, and they are left out.
+        let is_control = |statement: &Statement| matches!(statement.action, Action::Control(_));
+        let outside = !script.statements.iter().any(is_control);
         let _settings = job.remember_settings(|_| true)?;
         let off = script.wants_foreign_keys_off();
         let _keys = if off { Some(KeysOff::switch(job.conn)?) } else { None };
         let tx = job.patience.begin()?;
         let judge = || -> Result<()> {
             let Some(mut guard) =
-                Guard::before(&tx, script, &statements, job.terms(script, false))?
+                Guard::before(&tx, script, &statements, job.terms(script, outside))?
             else {
                 return Ok(());
             };

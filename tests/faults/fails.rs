@@ -157,7 +157,10 @@ fn fails_once(
             Outcome::WentThrough
         }
         // The file appears whole or not at all, and may be there when it cannot be opened.
-        Err(_) if scene.name == OPEN_COPY.name && now == *end => Outcome::Failed,
+        Err(error) if scene.name == OPEN_COPY.name && now == *end => {
+            assert!(error.to_string().contains("the file is made, and whole"), "{told}");
+            Outcome::Failed
+        }
         Err(error) => assert_told(error, before, &now, &told),
     };
     if now != *end {
