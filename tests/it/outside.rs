@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use landfall::rusqlite::functions::FunctionFlags;
-use landfall::rusqlite::{self, Connection};
+use landfall::rusqlite::Connection;
 use landfall::{DataLoss, ErrorKind, Event, Migration, Migrator, Target, Version};
 
 use crate::stage::{again, empty_file, variable};
@@ -408,10 +408,7 @@ fn statement_that_only_reads_takes_no_lock() {
     let other = Mutex::new(Connection::open(&path).unwrap());
     conn.create_scalar_function("nap", 0, FunctionFlags::SQLITE_UTF8, move |_| {
         let other = other.lock().unwrap();
-        other
-            .execute("INSERT INTO log(what) VALUES ('other')", [])
-            .map_err(rusqlite::Error::from)
-            .map(|n| n as i64)
+        other.execute("INSERT INTO log(what) VALUES ('other')", []).map(|n| n as i64)
     })
     .unwrap();
     long().apply(&conn).unwrap();
