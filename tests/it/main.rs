@@ -10,6 +10,7 @@ mod bad_sets;
 mod baselines;
 mod boot;
 mod checksums;
+mod clocks;
 mod damaged;
 mod directives;
 mod disk_full;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use landfall::rusqlite::functions::FunctionFlags;
 use landfall::rusqlite::Connection;
+use landfall::rusqlite::functions::FunctionFlags;
 use landfall::{DataLoss, ErrorKind, Event, Migration, Migrator, Target, Version};
 
 use crate::stage::{again, empty_file, variable};
