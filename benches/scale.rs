@@ -131,7 +131,7 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "MB in one INSERT of a long text",
-            10,
+            40, // below, the allocator's thresholds count more than the size
             |n, _| long_text(n).apply(),
             Some(|n, _| long_text(n).bare()),
         ),
@@ -402,7 +402,7 @@ fn bare(statements: impl Iterator<Item = String>) -> Result<(Duration, String)> 
 }
 
 fn migrator(text: String) -> Migrator {
-    Migrator::from_migrations([Migration::sql(1, "one", text)])
+    Migrator::from_migrations([Migration::sql(1, "one", text).irreversible("it is a benchmark")])
 }
 
 fn one(text: String) -> Result<(Duration, String)> {
@@ -438,8 +438,8 @@ fn compared(text: &str) -> Result<(Duration, String)> {
     let (took, _) = timed(|| {
         let snapshot = Snapshot::of(&conn)?;
         let changes = [diff(&empty, &snapshot), diff(&snapshot, &empty)].concat();
-        assert!(changes.iter().all(|change| !change.to_string().is_empty()));
-        assert!(!snapshot.to_sql().is_empty() || changes.is_empty());
+        assert_eq!(changes.len(), 2);
+        assert!(!snapshot.to_sql().is_empty());
         Ok::<_, landfall::Error>(())
     })?;
     Ok((took, how.to_owned()))
@@ -541,7 +541,7 @@ fn growth(part: &str) -> Result<()> {
             flag(peaks),
         );
         if times > MOST || peaks > MOST {
-            let bare = if of_bare > MOST { ", as bare SQLite does" } else { "" };
+            let bare = if of_bare > MOST.max(0.8 * times) { ", as bare SQLite does" } else { "" };
             flagged.push(format!("- {}: time {times:.1}, memory {peaks:.1}{bare}", case.name));
         }
     }
@@ -646,16 +646,11 @@ fn told(error: &(dyn Error + 'static)) -> String {
         let _ = write!(text, ": {error}");
         cause = error.source();
     }
-    let text = text.replace(['\n', '\t', '|'], " ");
-    match text.chars().count() {
-        ..=200 => text,
-        _ => {
-            let [start, end]: [String; 2] = [
-                text.chars().take(100).collect(),
-                text.chars().rev().take(100).collect::<Vec<_>>().into_iter().rev().collect(),
-            ];
-            format!("{start} … {end}")
-        }
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ").replace('|', "");
+    match text.char_indices().nth(240) {
+        Some((at, _)) => format!("{} …", &text[..at]),
+        None => text,
     }
 }
 
