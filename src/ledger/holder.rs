@@ -42,7 +42,10 @@ impl LiveRun {
         let holder = Holder {
             run: RandomState::new().build_hasher().finish(),
             process,
-            started: started(process).map(|(started, _)| started),
+            started: match Process::of(process) {
+                Process::There { started, .. } => Some(started),
+                Process::Gone | Process::Unseen => None,
+            },
             place: place(),
         };
         RUNS.lock().unwrap_or_else(PoisonError::into_inner).insert(holder.run);
@@ -90,9 +93,11 @@ impl Holder {
             let runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
             return if runs.contains(&self.run) { Life::Alive } else { Life::Gone };
         }
-        match (self.started, started(self.process)) {
-            (None, _) => Life::Unknown,
-            (Some(then), Some((now, false))) if then == now => Life::Alive,
+        match (self.started, Process::of(self.process)) {
+            (None, _) | (_, Process::Unseen) => Life::Unknown,
+            (Some(then), Process::There { started, ended: false }) if then == started => {
+                Life::Alive
+            }
             _ => Life::Gone,
         }
     }
@@ -116,26 +121,53 @@ fn place() -> Option<String> {
     Some(format!("{} {}", boot.trim(), container.to_str()?))
 }
 
-/// When a process started, and whether it has ended and only waits to be collected:
-/// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>.
-#[cfg(target_os = "linux")]
-fn started(process: u32) -> Option<(u64, bool)> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The second field is the program's name in parentheses, which can hold anything.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ');
-    let ended = matches!(fields.next()?, "Z" | "X");
-    // The third field is behind us, and the start is the 22nd.
-    Some((fields.nth(18)?.parse().ok()?, ended))
+/// A process, as far as the system shows it.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+enum Process {
+    There {
+        started: u64,
+        /// It has ended, and only waits to be collected.
+        ended: bool,
+    },
+    Gone,
+    /// The system does not show it, or not to this user.
+    Unseen,
+}
+
+impl Process {
+    /// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>
+    #[cfg(target_os = "linux")]
+    fn of(process: u32) -> Self {
+        let read = |process: u32| std::fs::read_to_string(format!("/proc/{process}/stat"));
+        match read(process) {
+            Ok(stat) => Self::read(&stat).unwrap_or(Process::Unseen),
+            // Where processes of others are hidden, so is the first one, which is always there:
+            // https://man7.org/linux/man-pages/man5/proc.5.html
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && read(1).is_ok() => {
+                Process::Gone
+            }
+            Err(_) => Process::Unseen,
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read(stat: &str) -> Option<Self> {
+        // The second field is the program's name in parentheses, which can hold anything.
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let mut fields = fields.split(' ');
+        let ended = matches!(fields.next()?, "Z" | "X");
+        // That was the third field, and the start is the 22nd.
+        Some(Process::There { started: fields.nth(18)?.parse().ok()?, ended })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn of(_process: u32) -> Self {
+        Process::Unseen
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn place() -> Option<String> {
-    None
-}
-
-#[cfg(not(target_os = "linux"))]
-fn started(_process: u32) -> Option<(u64, bool)> {
     None
 }
 
@@ -170,10 +202,30 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
+    fn start_of_a_process_is_read_behind_any_name() {
+        let stat = |name: &str, state: &str| {
+            let fields: Vec<String> = (4..=22).map(|field| field.to_string()).collect();
+            Process::read(&format!("7 ({name}) {state} {} 0 0", fields.join(" ")))
+        };
+        for (name, state, ended) in [("a", "S", false), (") R 1 (", "T", false), ("b c", "Z", true)]
+        {
+            let found = stat(name, state);
+            let is_it =
+                |found| matches!(found, Process::There { started: 22, ended: is } if is == ended);
+            assert!(found.is_some_and(is_it), "{name}");
+        }
+        assert!(Process::read("7 (a) S 1 2").is_none());
+        assert!(Process::read("").is_none());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
     fn other_process_is_told_by_its_start() {
         let parent = std::os::unix::process::parent_id();
-        let start = started(parent).map(|(start, _)| start);
-        assert!(start.is_some());
+        let Process::There { started, ended: false } = Process::of(parent) else {
+            panic!("the parent of the tests is not there");
+        };
+        let start = Some(started);
         let later = start.map(|start| start + 1);
         let of = |process, started, place| Holder { run: 1, process, started, place };
         assert_eq!(of(parent, start, place()).life(), Life::Alive);

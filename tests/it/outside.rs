@@ -96,6 +96,7 @@ fn log(conn: &Connection) -> String {
     rows(conn, "SELECT what FROM log ORDER BY id").join(",")
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn live_migration_is_waited_for_then_busy_names_its_process() {
     for mode in ["DELETE", "WAL"] {
@@ -189,6 +190,7 @@ fn stopped_process_that_lost_its_mark_writes_nothing_more() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn killed_holder_is_interrupted_and_counted_exactly() {
     let napping = Napping::begin("WAL");
@@ -270,6 +272,7 @@ fn sign_of_life_of_an_unknown_holder_makes_it_busy() {
     assert!(matches!(error.kind(), ErrorKind::Busy { .. }), "{error:?}");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn clock_decides_nothing_about_a_mark() {
     let napping = Napping::begin("DELETE");
