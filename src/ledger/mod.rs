@@ -447,25 +447,29 @@ impl<'c> Ledger<'c> {
         if !foreign::inspect(self.conn, &self.tables.prefix)?.seeds {
             return Ok(Vec::new());
         }
-        self.sentinel_rows("").map_err(Error::sqlite("reading the seeds' sentinels"))
+        self.sentinel_rows("", []).map_err(Error::sqlite("reading the seeds' sentinels"))
     }
 
     /// One sentinel, read again under the lock.
     pub(crate) fn sentinel(&self, name: &str) -> Result<Option<Sentinel>> {
-        let mut found =
-            self.sentinel_rows(name).map_err(Error::sqlite("reading a seed's sentinel"))?;
+        let found = self.sentinel_rows("WHERE name = ?1", [name]);
+        let mut found = found.map_err(Error::sqlite("reading a seed's sentinel"))?;
         Ok(found.pop())
     }
 
-    fn sentinel_rows(&self, name: &str) -> rusqlite::Result<Vec<Sentinel>> {
+    fn sentinel_rows(
+        &self,
+        which: &str,
+        values: impl rusqlite::Params,
+    ) -> rusqlite::Result<Vec<Sentinel>> {
         let sql = format!(
             "SELECT name, revision, finished_at, state, done, total,
                     CASE WHEN done IS NULL THEN cursor END
-             FROM {} WHERE (?1 = '' OR name = ?1) ORDER BY finished_at, name",
+             FROM {} {which} ORDER BY finished_at, name",
             self.tables.seeds
         );
         let mut statement = self.conn.prepare(&sql)?;
-        let rows = statement.query_map([name], |row| {
+        let rows = statement.query_map(values, |row| {
             Ok(Sentinel {
                 name: row.get(0)?,
                 revision: row.get(1)?,

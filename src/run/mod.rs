@@ -91,6 +91,8 @@ pub(crate) struct Run<'a> {
     report: Report,
     /// Whether the last transaction did what belongs to the end of a run.
     finished: bool,
+    /// The data version at which the seeds that are left were found to be what is to run, under the lock.
+    seeds_planned_at: Option<i64>,
     /// The lock on backups, held until others may start beside this run.
     alone: Option<Lock>,
 }
@@ -122,7 +124,14 @@ fn carry_out<'a>(
     work: impl FnOnce(&mut Run<'a>) -> Result<()>,
 ) -> Result<Report> {
     let clock = Instant::now();
-    let mut run = Run { job, goal, report: Report::default(), finished: false, alone: None };
+    let mut run = Run {
+        job,
+        goal,
+        report: Report::default(),
+        finished: false,
+        seeds_planned_at: None,
+        alone: None,
+    };
     let result = work(&mut run);
     job.supervisor.close();
     // Cached statements would remember columns as they were.
