@@ -168,7 +168,8 @@ impl Migrator {
             };
             if left.is_zero() {
                 return Err(match not_yet {
-                    Some(error) => error,
+                    // The last look did not wait.
+                    Some(error) => error.after_waiting(wait.waited()),
                     None => ErrorKind::NotCurrent { pending: until_then.plan(conn)?.gist() }.into(),
                 });
             }

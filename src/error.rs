@@ -596,6 +596,14 @@ impl Error {
         self.0.changed == Changed::Unknown
     }
 
+    /// Says of a lock how long was waited for it in all.
+    pub(crate) fn after_waiting(mut self, all: Duration) -> Self {
+        if let ErrorKind::Busy { waited } = &mut self.0.kind {
+            *waited = all;
+        }
+        self
+    }
+
     /// It happened in a database in memory, which is gone.
     pub(crate) fn in_memory(mut self) -> Self {
         self.0.report = None;
