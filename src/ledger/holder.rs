@@ -7,12 +7,15 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// A run of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
-    /// A number drawn at random.
+    /// A number drawn at random by the copy of this library that runs it: one process can hold several.
+    copy: u64,
+    /// Which of that copy's runs.
     run: u64,
     process: u32,
     /// When the process started, by the system's own count: process ids are used again.
@@ -30,7 +33,15 @@ pub(crate) enum Life {
     Unknown,
 }
 
-/// The runs of this process that hold a mark.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// This copy of the library in this process.
+fn copy() -> u64 {
+    static COPY: OnceLock<u64> = OnceLock::new();
+    *COPY.get_or_init(|| RandomState::new().build_hasher().finish())
+}
+
+/// The runs of this copy that hold a mark.
 static RUNS: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
 
 /// A run of this process, which counts as alive until this is dropped.
@@ -40,7 +51,8 @@ impl LiveRun {
     pub(crate) fn begin() -> Self {
         let process = std::process::id();
         let holder = Holder {
-            run: RandomState::new().build_hasher().finish(),
+            copy: copy(),
+            run: NEXT.fetch_add(1, Ordering::Relaxed),
             process,
             started: match Process::of(process) {
                 Process::There { started, .. } => Some(started),
@@ -64,23 +76,24 @@ impl Drop for LiveRun {
 }
 
 impl Holder {
-    /// `<run>/<process>/<started>/<place>`; what is not known is `-`.
+    /// `<copy>-<run>/<process>/<started>/<place>`; what is not known is `-`.
     pub(super) fn to_text(&self) -> String {
         let started = self.started.map_or("-".to_owned(), |started| started.to_string());
         let place = self.place.as_deref().unwrap_or("-");
-        format!("{:016x}/{}/{started}/{place}", self.run, self.process)
+        format!("{:016x}-{}/{}/{started}/{place}", self.copy, self.run, self.process)
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(4, '/');
-        let run = u64::from_str_radix(parts.next()?, 16).ok()?;
+        let (copy, run) = parts.next()?.split_once('-')?;
+        let (copy, run) = (u64::from_str_radix(copy, 16).ok()?, run.parse().ok()?);
         let process = parts.next()?.parse().ok()?;
         let started = match parts.next()? {
             "-" => None,
             started => Some(started.parse().ok()?),
         };
         let place = Some(parts.next()?).filter(|place| *place != "-").map(str::to_owned);
-        Some(Holder { run, process, started, place })
+        Some(Holder { copy, run, process, started, place })
     }
 
     /// Asks the system. A process that is stopped is alive.
@@ -89,7 +102,7 @@ impl Holder {
         if here.is_none() || here != self.place {
             return Life::Unknown;
         }
-        if self.process == std::process::id() {
+        if self.process == std::process::id() && self.copy == copy() {
             let runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
             return if runs.contains(&self.run) { Life::Alive } else { Life::Gone };
         }
@@ -180,12 +193,18 @@ mod tests {
         let here = LiveRun::begin();
         for holder in [
             here.holder().clone(),
-            Holder { run: 7, process: 1, started: None, place: None },
-            Holder { run: u64::MAX, process: 9, started: Some(3), place: Some("a/b c".to_owned()) },
+            Holder { copy: 3, run: 7, process: 1, started: None, place: None },
+            Holder {
+                copy: u64::MAX,
+                run: 1,
+                process: 9,
+                started: Some(3),
+                place: Some("a/b c".to_owned()),
+            },
         ] {
             assert_eq!(Holder::parse(&holder.to_text()), Some(holder));
         }
-        for damaged in ["", "x", "1/2/3", "g/2/3/p", "1/-2/3/p", "1/2/x/p"] {
+        for damaged in ["", "x", "1-1/2/3", "1/2/3/p", "g-1/2/3/p", "1-1/-2/3/p", "1-1/2/x/p"] {
             assert_eq!(Holder::parse(damaged), None, "{damaged}");
         }
     }
@@ -228,7 +247,7 @@ mod tests {
         };
         assert!(start.is_some());
         let later = start.map(|start| start + 1);
-        let of = |process, started, place| Holder { run: 1, process, started, place };
+        let of = |process, started, place| Holder { copy: 1, run: 1, process, started, place };
         assert_eq!(of(parent, start, place()).life(), Life::Alive);
         assert_eq!(of(parent, later, place()).life(), Life::Gone);
         assert_eq!(of(parent, None, place()).life(), Life::Unknown);

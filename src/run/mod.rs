@@ -283,6 +283,7 @@ impl<'a> Run<'a> {
                     return Err(self.naming_backup(error));
                 }
                 Life::Gone if !is_over => {}
+                Life::Gone if !moves => return Err(self.naming_backup(error)),
                 Life::Alive if is_over => return Err(still_running(&mark, waited)),
                 _ if is_over && moves => return Err(still_running(&mark, waited)),
                 _ if is_over => return Err(self.naming_backup(silent(error, &mark))),
@@ -371,6 +372,17 @@ fn still_running(mark: &Mark, waited: Duration) -> Error {
         "{who} runs migration {version} ({name}) outside a transaction: wait for it and start again; \
          if it hangs, end it first"
     ))
+}
+
+/// Says of a migration that seems interrupted to one who does not wait that its process is alive.
+pub(crate) fn judge_interrupted(job: &Job<'_>, error: Error) -> Error {
+    let ErrorKind::Interrupted { .. } = error.kind() else { return error };
+    match job.ledger.read().map(|applied| applied.mark) {
+        Ok(Some(mark)) if mark.holder.as_ref().map(Holder::life) == Some(Life::Alive) => {
+            still_running(&mark, Duration::ZERO)
+        }
+        _ => error,
+    }
 }
 
 /// Nothing was heard of the process that began it, and whether that is alive cannot be told from here.
