@@ -245,7 +245,10 @@ impl Losses {
     pub(crate) fn of(script: &Script, statements: &[&Statement]) -> Self {
         let mut losses = Losses::default();
         let mut names = Names::default();
-        let mut transaction = Transaction::default();
+        let mut transaction = Transaction {
+            rolls_back: statements.iter().any(|statement| rolls_back(script, statement)),
+            ..Transaction::default()
+        };
         let gone = may_go(statements);
         for (at, statement) in statements.iter().enumerate() {
             let mut old = false;
@@ -406,28 +409,42 @@ impl Losses {
 /// savepoint outside of it: <https://sqlite.org/lang_savepoint.html>.
 #[derive(Default)]
 struct Transaction {
+    /// Whether the script rolls anything back at all: only then names are kept.
+    rolls_back: bool,
+    is_begun: bool,
     /// The names as they were at `BEGIN`.
     begun: Option<Names>,
     /// And at each savepoint that is open.
-    savepoints: Vec<(String, Names)>,
+    savepoints: Vec<(String, Option<Names>)>,
 }
 
 impl Transaction {
     fn is_open(&self) -> bool {
-        self.begun.is_some() || !self.savepoints.is_empty()
+        self.is_begun || !self.savepoints.is_empty()
+    }
+
+    fn kept(&self, names: &Names) -> Option<Names> {
+        self.rolls_back.then(|| names.clone())
+    }
+
+    fn end(&mut self) -> Self {
+        let none = Transaction { rolls_back: self.rolls_back, ..Transaction::default() };
+        std::mem::replace(self, none)
     }
 
     /// Says whether the statement commits it. What it rolls back, the names are told to forget.
     fn step(&mut self, action: &Action, sql: &str, names: &mut Names) -> bool {
         match action {
-            Action::Control(Control::Begin) => self.begun = Some(names.clone()),
+            Action::Control(Control::Begin) => {
+                (self.is_begun, self.begun) = (true, self.kept(names));
+            }
             Action::Control(Control::Commit) => {
-                *self = Transaction::default();
+                self.end();
                 return true;
             }
             Action::Control(Control::Rollback) => {
-                let open = std::mem::take(self);
-                let first = open.savepoints.into_iter().next().map(|(_, names)| names);
+                let open = self.end();
+                let first = open.savepoints.into_iter().next().and_then(|(_, names)| names);
                 if let Some(before) = open.begun.or(first) {
                     names.back_to(before);
                 }
@@ -444,7 +461,8 @@ impl Transaction {
         let verb = words.next().unwrap_or_default();
         let name = words.last().map(unquoted).unwrap_or_default().to_ascii_lowercase();
         if verb.eq_ignore_ascii_case("SAVEPOINT") {
-            self.savepoints.push((name, names.clone()));
+            let kept = self.kept(names);
+            self.savepoints.push((name, kept));
             return false;
         }
         let Some(at) = self.savepoints.iter().rposition(|(open, _)| *open == name) else {
@@ -455,10 +473,23 @@ impl Transaction {
             return !self.is_open();
         }
         self.savepoints.truncate(at + 1);
-        if let Some((_, before)) = self.savepoints.last() {
+        if let Some((_, Some(before))) = self.savepoints.last() {
             names.back_to(before.clone());
         }
         false
+    }
+}
+
+/// Whether a statement is `ROLLBACK`, or `ROLLBACK TO` a savepoint.
+fn rolls_back(script: &Script, statement: &Statement) -> bool {
+    match &statement.action {
+        Action::Control(Control::Rollback) => true,
+        Action::Control(Control::Savepoint) => {
+            let sql = script.sql(statement);
+            let first = tokens(sql).find(|token| token.is_significant());
+            first.is_some_and(|first| first.text(sql).eq_ignore_ascii_case("ROLLBACK"))
+        }
+        _ => false,
     }
 }
 

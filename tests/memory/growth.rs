@@ -61,3 +61,11 @@ fn tables_made_and_dropped_are_judged_in_linear_memory() {
         repeat(n, |at| format!("CREATE TABLE r{at}(x);")) + "DROP TABLE gone;"
     });
 }
+
+#[test]
+fn savepoints_of_a_script_are_judged_in_linear_memory() {
+    grows_linearly("savepoints", |n| {
+        repeat(n, |at| format!("SAVEPOINT s; CREATE TABLE r{at}(x); RELEASE s;"))
+            + "DROP TABLE gone;"
+    });
+}
