@@ -12,7 +12,7 @@ use crate::migrator::Migrator;
 use crate::plan::{Goal, Plan};
 use crate::report::{HistoryEntry, Status};
 use crate::run::adopt::Proved;
-use crate::run::{empty_downs, preflight, statements};
+use crate::run::{self, empty_downs, preflight, statements};
 
 /// Verbs that only read.
 impl Migrator {
@@ -61,7 +61,8 @@ impl Migrator {
         let ledger = self.ledger_of(conn)?;
         let set = self.load()?;
         let job = self.job(conn, &ledger, &set)?;
-        let plan = job.patience.retry(|| job.plan(Goal::Up(Target::Latest)))?;
+        let plan = job.patience.retry(|| job.plan(Goal::Up(Target::Latest)));
+        let plan = plan.map_err(|error| run::judge_interrupted(&job, error))?;
         job.patience.retry(|| preflight::refuse_texts(&job, &plan))?;
         match job.prove(&plan)? {
             Proved::Overtaken => self.plan(conn),
@@ -168,7 +169,8 @@ impl Migrator {
             };
             if left.is_zero() {
                 return Err(match not_yet {
-                    Some(error) => error,
+                    // The last look did not wait.
+                    Some(error) => error.after_waiting(wait.waited()),
                     None => ErrorKind::NotCurrent { pending: until_then.plan(conn)?.gist() }.into(),
                 });
             }

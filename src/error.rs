@@ -596,6 +596,14 @@ impl Error {
         self.0.changed == Changed::Unknown
     }
 
+    /// Says of a lock how long was waited for it in all.
+    pub(crate) fn after_waiting(mut self, all: Duration) -> Self {
+        if let ErrorKind::Busy { waited } = &mut self.0.kind {
+            *waited = all;
+        }
+        self
+    }
+
     /// It happened in a database in memory, which is gone.
     pub(crate) fn in_memory(mut self) -> Self {
         self.0.report = None;
@@ -744,10 +752,14 @@ impl Error {
 }
 
 /// Whether another connection is in the way, be it another process or another connection to the
-/// same shared cache.
+/// same shared cache. Where a transaction that has read cannot write any more, waiting is of no use:
+/// <https://sqlite.org/rescode.html#busy_snapshot>.
 pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
-    matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+    let snapshot = error
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_BUSY_SNAPSHOT);
+    !snapshot && matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
 }
 
 impl fmt::Display for Error {

@@ -7,12 +7,15 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// A run of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
-    /// A number drawn at random.
+    /// A number drawn at random by the copy of this library that runs it: one process can hold several.
+    copy: u64,
+    /// Which of that copy's runs.
     run: u64,
     process: u32,
     /// When the process started, by the system's own count: process ids are used again.
@@ -30,7 +33,15 @@ pub(crate) enum Life {
     Unknown,
 }
 
-/// The runs of this process that hold a mark.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// This copy of the library in this process.
+fn copy() -> u64 {
+    static COPY: OnceLock<u64> = OnceLock::new();
+    *COPY.get_or_init(|| RandomState::new().build_hasher().finish())
+}
+
+/// The runs of this copy that hold a mark.
 static RUNS: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
 
 /// A run of this process, which counts as alive until this is dropped.
@@ -40,9 +51,13 @@ impl LiveRun {
     pub(crate) fn begin() -> Self {
         let process = std::process::id();
         let holder = Holder {
-            run: RandomState::new().build_hasher().finish(),
+            copy: copy(),
+            run: NEXT.fetch_add(1, Ordering::Relaxed),
             process,
-            started: started(process).map(|(started, _)| started),
+            started: match Process::of(process) {
+                Process::There { started, .. } => Some(started),
+                Process::Gone | Process::Unseen => None,
+            },
             place: place(),
         };
         RUNS.lock().unwrap_or_else(PoisonError::into_inner).insert(holder.run);
@@ -61,23 +76,24 @@ impl Drop for LiveRun {
 }
 
 impl Holder {
-    /// `<run>/<process>/<started>/<place>`; what is not known is `-`.
+    /// `<copy>-<run>/<process>/<started>/<place>`; what is not known is `-`.
     pub(super) fn to_text(&self) -> String {
         let started = self.started.map_or("-".to_owned(), |started| started.to_string());
         let place = self.place.as_deref().unwrap_or("-");
-        format!("{:016x}/{}/{started}/{place}", self.run, self.process)
+        format!("{:016x}-{}/{}/{started}/{place}", self.copy, self.run, self.process)
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(4, '/');
-        let run = u64::from_str_radix(parts.next()?, 16).ok()?;
+        let (copy, run) = parts.next()?.split_once('-')?;
+        let (copy, run) = (u64::from_str_radix(copy, 16).ok()?, run.parse().ok()?);
         let process = parts.next()?.parse().ok()?;
         let started = match parts.next()? {
             "-" => None,
             started => Some(started.parse().ok()?),
         };
         let place = Some(parts.next()?).filter(|place| *place != "-").map(str::to_owned);
-        Some(Holder { run, process, started, place })
+        Some(Holder { copy, run, process, started, place })
     }
 
     /// Asks the system. A process that is stopped is alive.
@@ -86,13 +102,15 @@ impl Holder {
         if here.is_none() || here != self.place {
             return Life::Unknown;
         }
-        if self.process == std::process::id() {
+        if self.process == std::process::id() && self.copy == copy() {
             let runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
             return if runs.contains(&self.run) { Life::Alive } else { Life::Gone };
         }
-        match (self.started, started(self.process)) {
-            (None, _) => Life::Unknown,
-            (Some(then), Some((now, false))) if then == now => Life::Alive,
+        match (self.started, Process::of(self.process)) {
+            (None, _) | (_, Process::Unseen) => Life::Unknown,
+            (Some(then), Process::There { started, ended: false }) if then == started => {
+                Life::Alive
+            }
             _ => Life::Gone,
         }
     }
@@ -116,26 +134,53 @@ fn place() -> Option<String> {
     Some(format!("{} {}", boot.trim(), container.to_str()?))
 }
 
-/// When a process started, and whether it has ended and only waits to be collected:
-/// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>.
-#[cfg(target_os = "linux")]
-fn started(process: u32) -> Option<(u64, bool)> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The second field is the program's name in parentheses, which can hold anything.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ');
-    let ended = matches!(fields.next()?, "Z" | "X");
-    // The third field is behind us, and the start is the 22nd.
-    Some((fields.nth(18)?.parse().ok()?, ended))
+/// A process, as far as the system shows it.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+enum Process {
+    There {
+        started: u64,
+        /// It has ended, and only waits to be collected.
+        ended: bool,
+    },
+    Gone,
+    /// The system does not show it, or not to this user.
+    Unseen,
+}
+
+impl Process {
+    /// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>
+    #[cfg(target_os = "linux")]
+    fn of(process: u32) -> Self {
+        let read = |process: u32| std::fs::read_to_string(format!("/proc/{process}/stat"));
+        match read(process) {
+            Ok(stat) => Self::read(&stat).unwrap_or(Process::Unseen),
+            // Where processes of others are hidden, so is the first one, which is always there:
+            // https://man7.org/linux/man-pages/man5/proc.5.html
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && read(1).is_ok() => {
+                Process::Gone
+            }
+            Err(_) => Process::Unseen,
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read(stat: &str) -> Option<Self> {
+        // The second field is the program's name in parentheses, which can hold anything.
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let mut fields = fields.split(' ');
+        let ended = matches!(fields.next()?, "Z" | "X");
+        // That was the third field, and the start is the 22nd.
+        Some(Process::There { started: fields.nth(18)?.parse().ok()?, ended })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn of(_process: u32) -> Self {
+        Process::Unseen
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn place() -> Option<String> {
-    None
-}
-
-#[cfg(not(target_os = "linux"))]
-fn started(_process: u32) -> Option<(u64, bool)> {
     None
 }
 
@@ -148,12 +193,18 @@ mod tests {
         let here = LiveRun::begin();
         for holder in [
             here.holder().clone(),
-            Holder { run: 7, process: 1, started: None, place: None },
-            Holder { run: u64::MAX, process: 9, started: Some(3), place: Some("a/b c".to_owned()) },
+            Holder { copy: 3, run: 7, process: 1, started: None, place: None },
+            Holder {
+                copy: u64::MAX,
+                run: 1,
+                process: 9,
+                started: Some(3),
+                place: Some("a/b c".to_owned()),
+            },
         ] {
             assert_eq!(Holder::parse(&holder.to_text()), Some(holder));
         }
-        for damaged in ["", "x", "1/2/3", "g/2/3/p", "1/-2/3/p", "1/2/x/p"] {
+        for damaged in ["", "x", "1-1/2/3", "1/2/3/p", "g-1/2/3/p", "1-1/-2/3/p", "1-1/2/x/p"] {
             assert_eq!(Holder::parse(damaged), None, "{damaged}");
         }
     }
@@ -170,12 +221,33 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
+    fn start_of_a_process_is_read_behind_any_name() {
+        let stat = |name: &str, state: &str| {
+            let fields: Vec<String> = (4..=22).map(|field| field.to_string()).collect();
+            Process::read(&format!("7 ({name}) {state} {} 0 0", fields.join(" ")))
+        };
+        for (name, state, ended) in [("a", "S", false), (") R 1 (", "T", false), ("b c", "Z", true)]
+        {
+            let found = stat(name, state);
+            let is_it =
+                |found| matches!(found, Process::There { started: 22, ended: is } if is == ended);
+            assert!(found.is_some_and(is_it), "{name}");
+        }
+        assert!(Process::read("7 (a) S 1 2").is_none());
+        assert!(Process::read("").is_none());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
     fn other_process_is_told_by_its_start() {
         let parent = std::os::unix::process::parent_id();
-        let start = started(parent).map(|(start, _)| start);
+        let start = match Process::of(parent) {
+            Process::There { started, ended: false } => Some(started),
+            _ => None,
+        };
         assert!(start.is_some());
         let later = start.map(|start| start + 1);
-        let of = |process, started, place| Holder { run: 1, process, started, place };
+        let of = |process, started, place| Holder { copy: 1, run: 1, process, started, place };
         assert_eq!(of(parent, start, place()).life(), Life::Alive);
         assert_eq!(of(parent, later, place()).life(), Life::Gone);
         assert_eq!(of(parent, None, place()).life(), Life::Unknown);

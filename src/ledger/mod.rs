@@ -258,19 +258,42 @@ impl<'c> Ledger<'c> {
         Ok(mark.as_deref().and_then(|mark| Mark::parse(mark, holder.as_deref())))
     }
 
-    /// Writes the mark, and who holds it from now on.
-    pub(crate) fn set_mark(&self, mark: &Mark) -> Result<()> {
+    /// Writes the mark of a migration that begins. Inside a write transaction.
+    pub(crate) fn begin_mark(&self, mark: &Mark) -> Result<()> {
         let set = || {
             self.in_transaction()?;
             self.set_state(RUNNING, &mark.to_text())?;
             match &mark.holder {
-                Some(holder) => {
-                    self.set_state(HOLDER, &format!("{} {}", self.now()?, holder.to_text()))
-                }
+                Some(holder) => self.set_state(HOLDER, &mark.holding(&self.now()?, holder)),
                 None => Ok(()),
             }
         };
         set().map_err(Error::sqlite("marking a migration as begun"))
+    }
+
+    /// Moves the mark on, if it is still this holder's; says whether it is. One statement that only
+    /// writes: one that read first, in a transaction that was not begun as a writing one, could not
+    /// write any more once others have committed (<https://sqlite.org/rescode.html#busy_snapshot>).
+    /// It is an UPDATE, which leaves `last_insert_rowid()` to the script.
+    pub(crate) fn move_mark(&self, mark: &Mark) -> Result<bool> {
+        let Some(holder) = &mark.holder else { return Ok(true) };
+        let sql = format!(
+            "UPDATE {state} SET value = CASE key WHEN '{RUNNING}' THEN ?1 ELSE {NOW} || ?2 END
+             WHERE key IN ('{RUNNING}', '{HOLDER}')
+             AND EXISTS (SELECT 1 FROM {state} WHERE key = '{HOLDER}'
+                         AND substr(value, instr(value, ' ') + 1, length(?3)) = ?3)",
+            state = self.tables.state
+        );
+        let now = mark.holding("", holder);
+        let values = [&mark.to_text(), &now, &format!("{}\n", holder.to_text())];
+        let moving = "marking how far a migration is";
+        let before = self.conn.total_changes();
+        let rows = self.conn.execute(&sql, values).map_err(Error::sqlite(moving))?;
+        if rows == 0 && !self.is_held_by(holder)? {
+            return Ok(false);
+        }
+        self.refuse_disturbed("state", before, rows, 2).map_err(Error::sqlite(moving))?;
+        Ok(true)
     }
 
     /// Whether the mark that is there, if any, is the one of this holder.
@@ -447,25 +470,29 @@ impl<'c> Ledger<'c> {
         if !foreign::inspect(self.conn, &self.tables.prefix)?.seeds {
             return Ok(Vec::new());
         }
-        self.sentinel_rows("").map_err(Error::sqlite("reading the seeds' sentinels"))
+        self.sentinel_rows("", []).map_err(Error::sqlite("reading the seeds' sentinels"))
     }
 
     /// One sentinel, read again under the lock.
     pub(crate) fn sentinel(&self, name: &str) -> Result<Option<Sentinel>> {
-        let mut found =
-            self.sentinel_rows(name).map_err(Error::sqlite("reading a seed's sentinel"))?;
+        let found = self.sentinel_rows("WHERE name = ?1", [name]);
+        let mut found = found.map_err(Error::sqlite("reading a seed's sentinel"))?;
         Ok(found.pop())
     }
 
-    fn sentinel_rows(&self, name: &str) -> rusqlite::Result<Vec<Sentinel>> {
+    fn sentinel_rows(
+        &self,
+        which: &str,
+        values: impl rusqlite::Params,
+    ) -> rusqlite::Result<Vec<Sentinel>> {
         let sql = format!(
             "SELECT name, revision, finished_at, state, done, total,
                     CASE WHEN done IS NULL THEN cursor END
-             FROM {} WHERE (?1 = '' OR name = ?1) ORDER BY finished_at, name",
+             FROM {} {which} ORDER BY finished_at, name",
             self.tables.seeds
         );
         let mut statement = self.conn.prepare(&sql)?;
-        let rows = statement.query_map([name], |row| {
+        let rows = statement.query_map(values, |row| {
             Ok(Sentinel {
                 name: row.get(0)?,
                 revision: row.get(1)?,
@@ -546,6 +573,11 @@ impl Mark {
         Mark { at: None, ..self.clone() } == Mark { at: None, ..other.clone() }
     }
 
+    /// `<time> <holder>`, and on a line of its own the mark that it is of.
+    fn holding(&self, now: &str, holder: &Holder) -> String {
+        format!("{now} {}\n{}", holder.to_text(), self.to_text())
+    }
+
     /// `<version>/<finished>/<up or down>/<name>`
     fn to_text(&self) -> String {
         let way = if self.revert { "down" } else { "up" };
@@ -554,6 +586,9 @@ impl Mark {
 
     fn parse(text: &str, holder: Option<&str>) -> Option<Self> {
         let mut parts = text.splitn(4, '/');
+        // Of another mark, which an earlier release has replaced by this one, it says nothing.
+        let holder = holder.and_then(|holder| holder.split_once('\n'));
+        let holder = holder.filter(|(_, of)| *of == text).map(|(holder, _)| holder);
         let (at, holder) = holder.and_then(|holder| holder.split_once(' ')).unzip();
         Some(Mark {
             at: at.map(str::to_owned),

@@ -7,7 +7,7 @@
 use super::Ledger;
 use super::format::IS_OWN_TRIGGER;
 use crate::error::{LostTransaction, NotWritten};
-use crate::sql::token::{Kind, tokens, unquoted};
+use crate::sql::token::{tokens, unquoted};
 
 /// Which of the ledger's tables, by what stands after the prefix.
 pub(super) type Table = &'static str;
@@ -57,7 +57,7 @@ impl Ledger<'_> {
     /// Refuses a write that did not change as many rows as it should, and one that set off a trigger
     /// which writes to the ledger's tables itself: that may undo it. SQLite counts what triggers change
     /// in the total only: <https://sqlite.org/c3ref/changes.html>.
-    fn refuse_disturbed(
+    pub(super) fn refuse_disturbed(
         &self,
         table: Table,
         before: u64,
@@ -80,10 +80,20 @@ impl Ledger<'_> {
         Err(NotWritten { table, triggers }.into())
     }
 
-    /// Whether a trigger names one of the ledger's tables, besides the one that it is on.
+    /// Whether a trigger writes to one of the ledger's tables.
     fn writes_to_the_ledger(&self, sql: &str) -> bool {
-        let names = tokens(sql).filter(|token| matches!(token.kind, Kind::Word | Kind::Quoted));
-        names.filter(|token| self.owns(&unquoted(token.text(sql)))).count() > 1
+        let tokens: Vec<_> = tokens(sql).filter(|token| token.is_significant()).collect();
+        let words: Vec<&str> = tokens.iter().map(|token| token.text(sql)).collect();
+        let is = |at: usize, word: &str| {
+            words.get(at).is_some_and(|found| found.eq_ignore_ascii_case(word))
+        };
+        (1..words.len()).any(|at| {
+            let is_target = is(at - 1, "INTO")
+                || is(at - 1, "UPDATE")
+                || (at > 1 && is(at - 2, "OR") && at > 2 && is(at - 3, "UPDATE"))
+                || (at > 1 && is(at - 2, "DELETE") && is(at - 1, "FROM"));
+            is_target && words.get(at).is_some_and(|name| self.owns(&unquoted(name)))
+        })
     }
 
     /// The triggers on a table that are not the ledger's own, those in TEMP too.

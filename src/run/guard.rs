@@ -118,9 +118,10 @@ impl<'a> Guard<'a> {
     /// before it is dropped, one that outlives a crash.
     fn refuse_uncopied(&mut self, dropped: &DroppedTable) -> Result<()> {
         let at = dropped.statement;
-        let stays =
-            !self.losses.filled_at(at).is_empty() || self.losses.old_heir(dropped).is_some();
-        if !self.terms.outside || self.losses.is_inside(at) || stays {
+        if !self.terms.outside || self.losses.is_inside(at) {
+            return Ok(());
+        }
+        if self.losses.old_heir(dropped).is_some() || self.losses.filled_at(at).next().is_some() {
             return Ok(());
         }
         let rows = self.rebuilt.iter().find(|rebuilt| rebuilt.dropped == *dropped);
@@ -218,8 +219,9 @@ impl<'a> Guard<'a> {
 
     /// The old table of a rebuild, or one that goes for good, at the last moment.
     fn before_old_goes(&mut self, at: usize, name: &Name) -> Result<()> {
-        let Some(dropped) = self.losses.tables.iter().find(|table| table.statement == at).cloned()
-        else {
+        let tables = &self.losses.tables;
+        let found = tables.binary_search_by_key(&at, |table| table.statement).ok();
+        let Some(dropped) = found.and_then(|found| tables.get(found)).cloned() else {
             return Ok(());
         };
         if self.terms.outside && dropped.schema == "main" {

@@ -91,6 +91,8 @@ pub(crate) struct Run<'a> {
     report: Report,
     /// Whether the last transaction did what belongs to the end of a run.
     finished: bool,
+    /// The data version at which the seeds that are left were found to be what is to run, under the lock.
+    seeds_planned_at: Option<i64>,
     /// The lock on backups, held until others may start beside this run.
     alone: Option<Lock>,
 }
@@ -122,7 +124,14 @@ fn carry_out<'a>(
     work: impl FnOnce(&mut Run<'a>) -> Result<()>,
 ) -> Result<Report> {
     let clock = Instant::now();
-    let mut run = Run { job, goal, report: Report::default(), finished: false, alone: None };
+    let mut run = Run {
+        job,
+        goal,
+        report: Report::default(),
+        finished: false,
+        seeds_planned_at: None,
+        alone: None,
+    };
     let result = work(&mut run);
     job.supervisor.close();
     // Cached statements would remember columns as they were.
@@ -274,6 +283,7 @@ impl<'a> Run<'a> {
                     return Err(self.naming_backup(error));
                 }
                 Life::Gone if !is_over => {}
+                Life::Gone if !moves => return Err(self.naming_backup(error)),
                 Life::Alive if is_over => return Err(still_running(&mark, waited)),
                 _ if is_over && moves => return Err(still_running(&mark, waited)),
                 _ if is_over => return Err(self.naming_backup(silent(error, &mark))),
@@ -362,6 +372,17 @@ fn still_running(mark: &Mark, waited: Duration) -> Error {
         "{who} runs migration {version} ({name}) outside a transaction: wait for it and start again; \
          if it hangs, end it first"
     ))
+}
+
+/// Says of a migration that seems interrupted to one who does not wait that its process is alive.
+pub(crate) fn judge_interrupted(job: &Job<'_>, error: Error) -> Error {
+    let ErrorKind::Interrupted { .. } = error.kind() else { return error };
+    match job.ledger.read().map(|applied| applied.mark) {
+        Ok(Some(mark)) if mark.holder.as_ref().map(Holder::life) == Some(Life::Alive) => {
+            still_running(&mark, Duration::ZERO)
+        }
+        _ => error,
+    }
 }
 
 /// Nothing was heard of the process that began it, and whether that is alive cannot be told from here.

@@ -1,5 +1,6 @@
 //! A migration that runs outside any transaction: marked before, recorded after.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -7,15 +8,16 @@ use rusqlite::Connection;
 use super::guard::{Guard, Verdict};
 use super::lock::{refuse_lost, roll_back};
 use super::segment::{LOOKING, commit_failed};
-use super::session::{KeysOff, SETTINGS};
+use super::session::{KeysOff, MEANINGS};
 use super::{Job, Run, empty_downs, statements};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, is_about_sql};
 use crate::escape::escaped;
 use crate::event::Event;
 use crate::ledger::{Holder, LiveRun, Mark};
 use crate::migration::Version;
 use crate::plan::{Direction, Goal, Step};
 use crate::sql::action::Change;
+use crate::sql::token::{Kind, Token, tokens};
 use crate::sql::{Action, Control, Object, Script, Statement, quoted};
 
 /// A migration that runs outside a transaction, as far as it has come.
@@ -29,6 +31,8 @@ struct Outside<'a> {
     lost: bool,
     /// Whether the mark tells exactly whether the statement that ran last is in effect.
     exact: bool,
+    /// Whether the one that ran last, and only reads, has written something by way of a function.
+    wrote: bool,
 }
 
 /// How a statement runs.
@@ -47,6 +51,7 @@ impl Run<'_> {
         let (Some(version), Some(script)) = (step.version, job.script(&step.work)) else {
             return Ok(());
         };
+        refuse_counts(script)?;
         let live = LiveRun::begin();
         let mark = Mark {
             version,
@@ -72,7 +77,8 @@ impl Run<'_> {
         job.supervise(step);
         job.tell(&step.started());
         let attached = databases(job.conn);
-        let mut outside = Outside { job, script, mark, inside: false, lost: false, exact: true };
+        let mut outside =
+            Outside { job, script, mark, inside: false, lost: false, exact: true, wrote: false };
         let result = outside.statements(&mut guard).and_then(|rows| {
             let verdict = guard.map_or_else(|| Ok(Verdict::default()), Guard::after)?;
             let verify = job.verify_script(&step.work);
@@ -96,28 +102,30 @@ impl Run<'_> {
     /// Refuses a script that would lose data before its first statement runs for good: in the middle
     /// of it, what ran before would stay. The statements run in a transaction that is rolled back.
     ///
-    /// A script that SQLite cannot run so is judged as it goes, and so is what changes meanwhile. One
+    /// A script that SQLite cannot run so is judged as it goes, and so is what changes meanwhile, and one
+    /// that calls functions of the application, which may do something that no ROLLBACK takes back. One
     /// that is wrapped in a transaction of its own takes itself back.
     fn refuse_loss_beforehand(&self, script: &Script) -> Result<()> {
         let job = self.job;
         let runs = |statement: &&Statement| match &statement.action {
-            Action::Control(_) | Action::Vacuum | Action::Query => false,
+            Action::Control(control) => *control == Control::Savepoint,
+            Action::Vacuum | Action::Query | Action::Attach | Action::Detach => false,
+            // The others have no part in what a statement does, and SQLite may refuse them here.
             Action::Pragma { name, .. } => {
-                name.as_ref() != "foreign_keys" && SETTINGS.contains(&name.as_ref())
+                name.as_ref() != "foreign_keys" && MEANINGS.contains(&name.as_ref())
             }
             _ => true,
         };
-        let fits = |statement: &Statement| match &statement.action {
-            Action::Attach | Action::Detach | Action::Unknown => false,
-            Action::Control(control) => matches!(control, Control::Begin | Control::Commit),
-            _ => true,
+        let fits = |statement: &Statement| {
+            !matches!(statement.action, Action::Unknown | Action::Control(Control::Rollback))
         };
-        if script.wraps() || !script.statements.iter().all(fits) {
+        let fits = !script.wraps() && script.statements.iter().all(fits);
+        if !fits || calls_the_application(job.conn, script)? {
             return Ok(());
         }
         let statements: Vec<&Statement> = script.statements.iter().filter(runs).collect();
         // Between a BEGIN and a COMMIT of its own other rules hold than outside, and they are left out.
-        let is_control = |statement: &Statement| matches!(statement.action, Action::Control(_));
+        let is_control = |statement: &Statement| matches!(&statement.action, Action::Control(control) if *control != Control::Savepoint);
         let outside = !script.statements.iter().any(is_control);
         let _settings = job.remember_settings(|_| true)?;
         let off = script.wants_foreign_keys_off();
@@ -169,7 +177,7 @@ impl Run<'_> {
         });
         if still {
             job.ledger.create()?;
-            job.ledger.set_mark(mark)?;
+            job.ledger.begin_mark(mark)?;
             job.ledger.record([])?;
             job.patience.commit(&tx, || job.has_mark(mark))?;
         }
@@ -191,7 +199,7 @@ impl Run<'_> {
         let stored =
             read.ok().and_then(|applied| applied.mark).map_or(mark.finished, |m| m.finished);
         // A statement that stands by itself and was interrupted can be through all the same.
-        let doubtful = !outside.inside && !outside.exact && ambiguous;
+        let doubtful = !outside.inside && (outside.wrote || !outside.exact && ambiguous);
         let finished = if outside.inside { stored } else { mark.finished };
         let untouched = finished == 0 && !doubtful && !error.is_unknown();
         if untouched && job.patience.retry(|| outside.clear()).is_ok() {
@@ -220,7 +228,7 @@ impl Run<'_> {
             .changed(format!(
                 "it runs outside a transaction: {}{}, and it is marked as interrupted",
                 done(script, finished),
-                if doubtful { ", and the one that was interrupted may be" } else { "" }
+                if doubtful { ", and the one that failed may be" } else { "" }
             ))
             .advise(advice)
     }
@@ -280,7 +288,11 @@ impl Run<'_> {
         self.report.warnings.extend(empty_downs::warnings(job.set, std::slice::from_ref(step)));
         self.report.add(step, rows, took);
         self.finish_if_done()?;
-        job.patience.commit(&tx, || Ok(job.ledger.read()?.mark.is_none()))
+        job.patience.commit(&tx, || {
+            let applied = job.ledger.read()?;
+            let is_there = applied.migrations.iter().any(|row| Some(row.version) == step.version);
+            Ok(applied.mark.is_none() && is_there == (step.direction != Direction::Revert))
+        })
     }
 }
 
@@ -292,6 +304,7 @@ impl Outside<'_> {
         for (at, statement) in script.statements.iter().enumerate() {
             let way = self.way(statement);
             self.exact = !matches!(way, Way::Alone);
+            let before = conn.total_changes();
             if conn.is_autocommit() {
                 if let Way::WithItsMark = way {
                     rows += self.with_its_mark(at, statement, guard)?;
@@ -299,7 +312,10 @@ impl Outside<'_> {
                 }
                 self.job.patience.retry(|| self.refuse_taken_over())?;
             }
-            rows += self.guarded(conn, at, statement, guard)?;
+            let ran = self.guarded(conn, at, statement, guard);
+            // A function that a query calls can write by itself.
+            self.wrote = matches!(way, Way::Reads) && conn.total_changes() != before;
+            rows += ran?;
             self.mark.finished = at + 1;
             self.inside = !conn.is_autocommit();
             if at + 1 < script.statements.len() {
@@ -351,9 +367,12 @@ impl Outside<'_> {
         let rows = self.guarded(&tx, at, statement, guard)?;
         job.supervisor.refuse_interrupted()?;
         let done = Mark { finished: at + 1, ..self.mark.clone() };
-        job.ledger.set_mark(&done)?;
+        refuse_lost(&tx)?;
+        self.move_mark(&done)?;
         let committed = job.patience.commit(&tx, || job.has_mark(&done));
-        committed.map_err(|error| commit_failed(error, &tx, self.script.file.to_string()))?;
+        let position = self.script.position(statement.start);
+        let place = || format!("{} at {position}", self.script.file);
+        committed.map_err(|error| commit_failed(error, &tx, place()).at(self.script, position))?;
         self.mark = done;
         Ok(rows)
     }
@@ -384,16 +403,21 @@ impl Outside<'_> {
     /// Writes down how far it is: inside a transaction of the script's own as a part of that.
     fn note(&mut self) -> Result<()> {
         let job = self.job;
+        let mark = self.mark.clone();
         if self.inside {
-            return job.patience.retry(|| {
-                self.refuse_taken_over()?;
-                job.ledger.set_mark(&self.mark)
-            });
+            return job.patience.retry(|| self.move_mark(&mark));
         }
         let tx = job.patience.begin()?;
-        self.refuse_taken_over()?;
-        job.ledger.set_mark(&self.mark)?;
-        job.patience.commit(&tx, || job.has_mark(&self.mark))
+        self.move_mark(&mark)?;
+        job.patience.commit(&tx, || job.has_mark(&mark))
+    }
+
+    fn move_mark(&mut self, mark: &Mark) -> Result<()> {
+        if self.job.ledger.move_mark(mark)? {
+            return Ok(());
+        }
+        self.lost = true;
+        Err(taken_over(Some(mark.version), &mark.name))
     }
 
     /// Refuses to go on where the mark is not this run's any more: another process counted it as
@@ -424,6 +448,60 @@ impl Job<'_> {
     fn has_mark(&self, wanted: &Mark) -> Result<bool> {
         Ok(self.ledger.read()?.mark.is_some_and(|mark| mark.is(wanted)))
     }
+}
+
+/// The names in a statement that a parenthesis follows, in the way of a function's.
+fn called<'s>(script: &'s Script, statement: &Statement) -> Vec<&'s str> {
+    let sql = script.sql(statement);
+    let tokens: Vec<Token> = tokens(sql).filter(|token| token.is_significant()).collect();
+    let pairs = tokens.iter().zip(tokens.iter().skip(1));
+    let calls = pairs.filter(|(name, next)| name.kind == Kind::Word && next.text(sql) == "(");
+    calls.map(|(name, _)| name.text(sql)).collect()
+}
+
+/// Whether a script calls a function that is not SQLite's own.
+fn calls_the_application(conn: &Connection, script: &Script) -> Result<bool> {
+    let names: BTreeSet<&str> =
+        script.statements.iter().flat_map(|statement| called(script, statement)).collect();
+    let ask = || {
+        let mut own = conn.prepare(
+            "SELECT 1 FROM pragma_function_list WHERE NOT builtin AND name = ?1 COLLATE NOCASE",
+        )?;
+        for name in names {
+            if own.exists([name])? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    match ask() {
+        // A release before 3.30 does not tell.
+        Err(error) if is_about_sql(&error) => Ok(true),
+        answer => answer.map_err(Error::sqlite("asking which functions are the application's")),
+    }
+}
+
+/// Refuses what counts rows that earlier statements changed: the mark is written in between.
+fn refuse_counts(script: &Script) -> Result<()> {
+    for statement in &script.statements {
+        let is_body = matches!(statement.action, Action::Create { .. });
+        let counts = ["changes", "total_changes"];
+        let count = called(script, statement).into_iter().find(|name| {
+            !is_body && counts.into_iter().any(|count| count.eq_ignore_ascii_case(name))
+        });
+        if let Some(name) = count {
+            let position = script.position(statement.start);
+            let why = format!(
+                "{name}() would count what is written down between two statements of a migration \
+                 outside a transaction"
+            );
+            let kind = ErrorKind::BadText { file: script.file.to_string(), position, why };
+            return Err(Error::from(kind)
+                .at(script, position)
+                .advise("count the rows with a query; or let it run in a transaction"));
+        }
+    }
+    Ok(())
 }
 
 fn taken_over(version: Option<Version>, name: &str) -> Error {

@@ -6,7 +6,7 @@ use rusqlite::Transaction;
 use rusqlite::types::ValueRef;
 
 use super::lend::{Stands, TAKEN_BACK, is_sqlites, lend};
-use super::segment::commit_failed;
+use super::segment::{commit_failed, data_version};
 use super::statements::without_sql;
 use super::undo::Recorder;
 use super::{Job, Run};
@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::escape::escaped;
 use crate::event::Event;
 use crate::held::HeldBack;
-use crate::ledger::{Applied, Deed, Recorded};
+use crate::ledger::{Applied, Deed, Recorded, Sentinel};
 use crate::migration::BoxError;
 use crate::plan::Plan;
 use crate::report::SeedDone;
@@ -73,12 +73,44 @@ impl Job<'_> {
 impl Run<'_> {
     fn seeds(&mut self, names: &[String]) -> Result<()> {
         let last = names.len();
+        self.seeds_planned_at = None;
         for (at, name) in names.iter().enumerate() {
             let last = at + 1 == last;
+            let passed = self.job.passed.borrow().len();
             let done = self.seed(name, last).and_then(|()| self.backfill(name, last));
             done.or_else(|error| self.forgive(name, error))?;
+            if self.job.passed.borrow().len() > passed || self.job.seeds.backfill(name).is_some() {
+                // Those that come after it may have to wait now.
+                self.seeds_planned_at = None;
+            }
         }
         Ok(())
+    }
+
+    /// Plans under the lock, unless nobody else has committed anything since that was done for an
+    /// earlier seed of this run: then what was to run still is, but for what that seed itself did to
+    /// this one's sentinel. Whether the seed is still to run.
+    fn is_due(&mut self, tx: &Transaction<'_>, seed: &Seed) -> Result<bool> {
+        let job = self.job;
+        let version = data_version(tx)?;
+        if self.seeds_planned_at == Some(version) {
+            let sentinel = job.ledger.known_sentinel(&seed.name)?;
+            let is_done =
+                |sentinel: &Sentinel| sentinel.is_done(seed.revision) && !seed.is_edited(sentinel);
+            return Ok(!sentinel.as_ref().is_some_and(is_done));
+        }
+        self.seeds_planned_at = None;
+        let applied = job.applied()?;
+        let plan = job.plan_from(&applied, self.goal)?;
+        let is_pending = plan.seeds.iter().any(|pending| *pending == *seed.name);
+        if plan.takeover.is_some() || !is_pending || !plan.steps.is_empty() {
+            return Ok(false);
+        }
+        if !applied.complete {
+            job.ledger.create()?;
+        }
+        self.seeds_planned_at = Some(version);
+        Ok(true)
     }
 
     /// Runs a seed, if it is still to run once the lock is held: another program may have taken the
@@ -91,16 +123,8 @@ impl Run<'_> {
         job.supervisor.refuse_stopped()?;
         let settings = job.remember_settings(|_| true)?;
         let tx = job.patience.begin()?;
-        let applied = job.applied()?;
-        let plan = job.plan_from(&applied, self.goal)?;
-        if plan.takeover.is_some() {
+        if !self.is_due(&tx, seed)? {
             return Ok(());
-        }
-        if !plan.seeds.iter().any(|pending| pending == name) || !plan.steps.is_empty() {
-            return Ok(());
-        }
-        if !applied.complete {
-            job.ledger.create()?;
         }
         let sentinel = job.ledger.sentinel(&seed.name)?;
         let revision = seed.next_revision(sentinel.as_ref());
@@ -153,7 +177,8 @@ impl Run<'_> {
         let detail = format!("revision {revision}, {rows_changed} rows");
         let (name, detail) = (Some(name), Some(detail.as_str()));
         job.ledger.record([Deed { action: "seed", name, detail, ..Deed::default() }])?;
-        let committed = self.report.clone();
+        // Only the end of the run writes anything else into the report.
+        let committed = last.then(|| self.report.clone());
         self.report.seeds.push(SeedDone {
             name: seed.name.to_string(),
             revision,
@@ -165,7 +190,10 @@ impl Run<'_> {
         let end = end.and_then(|()| job.supervisor.refuse_interrupted());
         let done = end.and_then(|()| job.patience.commit(&tx, is_sown));
         if let Err(error) = done {
-            self.report = committed;
+            match committed {
+                Some(committed) => self.report = committed,
+                None => drop(self.report.seeds.pop()),
+            }
             let error = commit_failed(error, &tx, format!("seed {}", seed.name));
             return Err(match error.kind() {
                 ErrorKind::ForeignKeys { .. } => failed().because(error.kind().to_string()),

@@ -539,7 +539,7 @@ impl Job<'_> {
 
 /// It is another as soon as another connection has committed anything, and the same after what this
 /// one commits: <https://sqlite.org/pragma.html#pragma_data_version>.
-fn data_version(conn: &Connection) -> Result<i64> {
+pub(super) fn data_version(conn: &Connection) -> Result<i64> {
     conn.query_row("PRAGMA main.data_version", [], |row| row.get(0))
         .map_err(Error::sqlite("asking whether somebody else has written"))
 }

@@ -45,7 +45,7 @@ pub(crate) const SETTINGS: [&str; 31] = [
 ];
 
 /// Settings that decide what a statement does, and not how fast or whether somebody may write.
-const MEANINGS: [&str; 11] = [
+pub(crate) const MEANINGS: [&str; 11] = [
     "case_sensitive_like",
     "cell_size_check",
     "foreign_keys",

@@ -2,7 +2,7 @@
 //! run, a pure function of the sentinels.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use super::backfill::Backfill;
 use super::conditions::{Conditions, Environments, Need};
@@ -17,6 +17,8 @@ use crate::sql::Script;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Registry {
     items: Vec<Item>,
+    /// Where each name stands among them.
+    by_name: HashMap<String, usize>,
     environments: Environments,
 }
 
@@ -109,15 +111,16 @@ impl Registry {
             refuse_odd(item, &places, environments)?;
         }
         let order = order(&items, &places)?;
-        let items = order.into_iter().filter_map(|at| items.get(at).cloned()).collect();
-        Ok(Registry { items, ..none })
+        let items: Vec<Item> = order.into_iter().filter_map(|at| items.get(at).cloned()).collect();
+        let by_name = items.iter().enumerate().map(|(at, item)| (item.name().to_owned(), at));
+        Ok(Registry { by_name: by_name.collect(), items, ..none })
     }
 
     /// That of an application without seeds.
     pub(crate) fn none(environments: &Environments) -> Result<Self> {
         match environments.fault() {
             Some(why) => Err(ErrorKind::BadSeed { why }.into()),
-            None => Ok(Registry { items: Vec::new(), environments: environments.clone() }),
+            None => Ok(Registry { environments: environments.clone(), ..Registry::default() }),
         }
     }
 
@@ -165,7 +168,7 @@ impl Registry {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Item> {
-        self.items.iter().find(|item| item.name() == name)
+        self.items.get(*self.by_name.get(name)?)
     }
 
     pub(crate) fn seed(&self, name: &str) -> Option<&Seed> {
@@ -184,24 +187,23 @@ impl Registry {
 
     /// A backfill, and before it those that it comes after, in their order.
     pub(crate) fn backfills_up_to<'n>(&'n self, name: &'n str) -> Vec<&'n str> {
-        let mut wanted = vec![name];
+        let mut wanted = HashSet::from([name]);
         for item in self.items.iter().rev() {
-            if wanted.contains(&item.name()) && matches!(item, Item::Backfill(_)) {
+            if wanted.contains(item.name()) && matches!(item, Item::Backfill(_)) {
                 wanted.extend(item.conditions().after.iter().map(String::as_str));
             }
         }
         let backfills = self.items.iter().filter(|item| matches!(item, Item::Backfill(_)));
-        let names = backfills.map(Item::name).filter(|name| wanted.contains(name));
+        let names = backfills.map(Item::name).filter(|name| wanted.contains(*name));
         names.collect()
     }
 
     /// Of what is to run, the backfill whose turn it is where seeds do not run; and those that come
     /// after a seed, and so wait.
     pub(crate) fn without_seeds(&self, run: &[String]) -> (Option<&Backfill>, Vec<Held>) {
-        let (mut next, mut waits, mut held) = (None, Vec::new(), Vec::new());
+        let (mut next, mut waits, mut held) = (None, HashSet::new(), Vec::new());
         for item in run.iter().filter_map(|name| self.get(name)) {
-            let after =
-                item.conditions().after.iter().find(|after| waits.contains(&after.as_str()));
+            let after = item.conditions().after.iter().find(|after| waits.contains(after.as_str()));
             match (item, after) {
                 (Item::Backfill(backfill), None) => {
                     next = next.or(Some(backfill.as_ref()));
@@ -212,7 +214,7 @@ impl Registry {
                 }
                 (Item::Seed(_), _) => {}
             }
-            waits.push(item.name());
+            waits.insert(item.name());
         }
         (next, held)
     }
@@ -227,7 +229,7 @@ impl Registry {
         let sentinels: HashMap<&str, &Sentinel> =
             now.sentinels.iter().map(|sentinel| (sentinel.name.as_str(), sentinel)).collect();
         let mut standing = Standing::default();
-        let mut waits: Vec<&str> = Vec::new();
+        let mut waits: HashSet<&str> = HashSet::new();
         for item in &self.items {
             let sentinel = sentinels.get(item.name()).copied();
             if !self.is_here(item) {
@@ -249,7 +251,7 @@ impl Registry {
             }
             match held_back(item, sentinel, now, &waits) {
                 Some(why) => {
-                    waits.push(item.name());
+                    waits.insert(item.name());
                     standing.held.push(Held::new(item.name(), why));
                 }
                 None => standing.run.push(item.name().to_owned()),
@@ -263,7 +265,7 @@ fn held_back(
     item: &Item,
     sentinel: Option<&Sentinel>,
     now: &Now<'_>,
-    waits: &[&str],
+    waits: &HashSet<&str>,
 ) -> Option<HeldBack> {
     if let Some(held) = now.passed.iter().find(|held| held.name == item.name()) {
         return Some(held.why.clone());
@@ -272,7 +274,7 @@ fn held_back(
     if let Some(at_least) = conditions.at_least.filter(|at_least| now.version < Some(*at_least)) {
         return Some(HeldBack::Schema { at_least });
     }
-    if let Some(name) = conditions.after.iter().find(|name| waits.contains(&name.as_str())) {
+    if let Some(name) = conditions.after.iter().find(|name| waits.contains(name.as_str())) {
         return Some(HeldBack::After { name: name.clone() });
     }
     match item {

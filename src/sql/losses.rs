@@ -30,12 +30,66 @@ pub(crate) struct DroppedTable {
     pub(crate) fed: bool,
 }
 
-/// The tables in `main` at one place in a script.
+/// What something was, statement by statement: each change is kept, and no copy of the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct History<K, V>(BTreeMap<K, Vec<(usize, V)>>);
+
+impl<K, V> Default for History<K, V> {
+    fn default() -> Self {
+        History(BTreeMap::new())
+    }
+}
+
+impl<K: Ord, V> History<K, V> {
+    fn set(&mut self, statement: usize, key: K, value: V) {
+        self.0.entry(key).or_default().push((statement, value));
+    }
+
+    fn last(&self, key: &K) -> Option<&V> {
+        self.0.get(key)?.last().map(|(_, value)| value)
+    }
+
+    /// What it was after a statement.
+    fn after(&self, statement: usize, key: &K) -> Option<&V> {
+        let changes = self.0.get(key)?;
+        let count = changes.partition_point(|(at, _)| *at <= statement);
+        changes.get(count.checked_sub(1)?).map(|(_, value)| value)
+    }
+}
+
+/// The tables in `main` at each place in a script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Standing {
-    origins: BTreeMap<Key, Origin>,
-    /// Those that the script made and has put rows into, as they are called.
-    filled: Vec<String>,
+    /// Where the table of a name comes from; `None` where a rollback leaves the name untouched.
+    origins: History<String, Option<Origin>>,
+    /// What a table is called, while it is there.
+    names: History<Origin, Option<String>>,
+    /// Whether a table that the script made has been given rows.
+    filled: History<usize, bool>,
+}
+
+impl Standing {
+    /// Takes over what a statement has changed.
+    fn record(&mut self, at: usize, names: &mut Names) {
+        for (schema, name) in std::mem::take(&mut names.changed) {
+            if schema != "main" {
+                continue;
+            }
+            let now = names.origins.get(&(schema, name.clone())).cloned();
+            if let Some(Some(before)) = self.origins.last(&name)
+                && self.names.last(before) == Some(&Some(name.clone()))
+            {
+                self.names.set(at, before.clone(), None);
+            }
+            if let Some(origin) = now.as_ref().filter(|origin| **origin != Origin::Gone) {
+                self.names.set(at, origin.clone(), Some(name.clone()));
+            }
+            self.origins.set(at, name, now);
+        }
+        for made in std::mem::take(&mut names.refilled) {
+            self.filled.set(at, made, names.filled.contains(&made));
+        }
+    }
 }
 
 /// What a script makes and takes away.
@@ -46,8 +100,7 @@ pub(crate) struct Losses {
     old: Vec<bool>,
     /// Statements that drop a column which the script itself added.
     own_columns: BTreeSet<usize>,
-    /// What stands after each statement that drops a table or commits.
-    standing: BTreeMap<usize, Standing>,
+    standing: Standing,
     /// Whether each statement runs inside a transaction of the script's own, as far as the text
     /// tells, and whether it ends that.
     inside: Vec<bool>,
@@ -73,11 +126,17 @@ type Key = (String, String);
 struct Names {
     origins: BTreeMap<Key, Origin>,
     /// Columns that the script has added.
-    added: BTreeSet<(Key, String)>,
+    added: BTreeMap<Key, BTreeSet<String>>,
     /// The statements of which the tables have been given rows since.
     filled: BTreeSet<usize>,
-    /// What statements that write to a table name, followed through other tables.
+    /// What statements that write to a table name, followed through other tables. Only names that
+    /// a dropped table can have had are kept.
     sources: BTreeMap<Origin, BTreeSet<String>>,
+    /// The schemas that `origins` names.
+    schemas: BTreeSet<String>,
+    /// What of `origins` and `filled` the present statement changes.
+    changed: Vec<Key>,
+    refilled: Vec<usize>,
 }
 
 impl Names {
@@ -107,55 +166,78 @@ impl Names {
         // `IF NOT EXISTS` of a name that is taken, or that the script has not touched, may do
         // nothing. A TEMP table is the connection's own in any case.
         if !lenient || key.0 == "temp" || self.origins.get(&key) == Some(&Origin::Gone) {
-            self.added.retain(|(table, _)| *table != key);
-            self.origins.insert(key, Origin::Made(at));
+            self.added.remove(&key);
+            self.set(key, Origin::Made(at));
         }
     }
 
-    fn fill(&mut self, origin: Origin, sql: &str) {
+    fn set(&mut self, key: Key, origin: Origin) {
+        if !self.schemas.contains(&key.0) {
+            self.schemas.insert(key.0.clone());
+        }
+        self.changed.push(key.clone());
+        self.origins.insert(key, origin);
+    }
+
+    /// Takes back all that has happened since. Names are never removed otherwise: those of before
+    /// are all among those of now.
+    fn back_to(&mut self, before: Names) {
+        let now = std::mem::replace(self, before);
+        let changed = |(key, origin): &(Key, Origin)| self.origins.get(key) != Some(origin);
+        self.changed = now.origins.into_iter().filter(changed).map(|(key, _)| key).collect();
+        self.refilled = now.filled.difference(&self.filled).copied().collect();
+    }
+
+    /// Whether the script has added a column, which it drops or renames now.
+    fn forget_column(&mut self, key: &Key, column: &str) -> bool {
+        let column = column.to_ascii_lowercase();
+        self.added.get_mut(key).is_some_and(|columns| columns.remove(&column))
+    }
+
+    /// `gone` holds the names that a dropped table can have had.
+    fn fill(&mut self, origin: Origin, sql: &str, gone: &BTreeSet<String>) {
         let mut sources = BTreeSet::new();
         let named = |token: &Token| matches!(token.kind, Kind::Word | Kind::Quoted | Kind::Text);
-        for token in tokens(sql).filter(named) {
+        for token in tokens(sql).filter(|token| !gone.is_empty() && named(token)) {
             let word = unquoted(token.text(sql)).to_ascii_lowercase();
-            let origins = self.origins.iter().filter(|((_, name), _)| *name == word);
-            for (_, origin) in origins {
-                sources.extend(self.sources.get(origin).into_iter().flatten().cloned());
-                if let Origin::Before(name) = origin {
-                    sources.insert(name.to_ascii_lowercase());
+            let mut from = |source: &Origin| {
+                // What it has of its own rows it has already.
+                if *source != origin {
+                    sources.extend(self.sources.get(source).into_iter().flatten().cloned());
+                }
+                if let Origin::Before(name) = source {
+                    let name = name.to_ascii_lowercase();
+                    sources.extend(gone.contains(&name).then_some(name));
+                }
+            };
+            let mut is_in_main = false;
+            for schema in &self.schemas {
+                if let Some(source) = self.origins.get(&(schema.clone(), word.clone())) {
+                    from(source);
+                    is_in_main |= schema == "main";
                 }
             }
-            if !self.origins.contains_key(&("main".to_owned(), word.clone())) {
-                let before = Origin::Before(word.clone());
-                sources.extend(self.sources.get(&before).into_iter().flatten().cloned());
-                sources.insert(word);
+            if !is_in_main {
+                from(&Origin::Before(word));
             }
         }
-        if let Origin::Made(at) = origin {
-            self.filled.insert(at);
+        if let Origin::Made(at) = origin
+            && self.filled.insert(at)
+        {
+            self.refilled.push(at);
         }
-        self.sources.entry(origin).or_default().extend(sources);
-    }
-
-    fn standing(&self) -> Standing {
-        let mut origins = self.origins.clone();
-        origins.retain(|(schema, _), _| schema == "main");
-        let filled = |(key, origin): (&Key, &Origin)| match origin {
-            Origin::Made(at) if self.filled.contains(at) => Some(key.1.clone()),
-            _ => None,
-        };
-        let filled = origins.iter().filter_map(filled).collect();
-        Standing { origins, filled }
+        if !sources.is_empty() {
+            self.sources.entry(origin).or_default().extend(sources);
+        }
     }
 
     fn rename(&mut self, key: Key, to: &str, origin: Origin) {
         let new = (key.0.clone(), to.to_ascii_lowercase());
-        let moved = std::mem::take(&mut self.added).into_iter().map(|(table, column)| {
-            let table = if table == key { new.clone() } else { table };
-            (table, column)
-        });
-        self.added = moved.collect();
-        self.origins.insert(key, Origin::Gone);
-        self.origins.insert(new, origin);
+        if let Some(columns) = self.added.remove(&key) {
+            self.added.entry(new.clone()).or_default().extend(columns);
+        }
+        self.set(key, Origin::Gone);
+        self.set(new, origin);
     }
 }
 
@@ -163,16 +245,17 @@ impl Losses {
     pub(crate) fn of(script: &Script, statements: &[&Statement]) -> Self {
         let mut losses = Losses::default();
         let mut names = Names::default();
-        let mut transaction = Transaction::default();
+        let mut transaction = Transaction {
+            rolls_back: statements.iter().any(|statement| rolls_back(script, statement)),
+            ..Transaction::default()
+        };
+        let gone = may_go(statements);
         for (at, statement) in statements.iter().enumerate() {
             let mut old = false;
             losses.inside.push(transaction.is_open());
             let sql = script.sql(statement);
             let ends = transaction.step(&statement.action, sql, &mut names);
             losses.ends.push(ends);
-            if ends {
-                losses.standing.insert(at, names.standing());
-            }
             match &statement.action {
                 Action::Create {
                     what: Object::Table | Object::VirtualTable,
@@ -191,7 +274,7 @@ impl Losses {
                     names.create(key.clone(), *lenient, at);
                     if *filled {
                         let made = names.origin(&key, &name.name);
-                        names.fill(made, script.sql(statement));
+                        names.fill(made, script.sql(statement), &gone);
                     }
                 }
                 Action::Drop { what: Object::Table, name } => {
@@ -209,9 +292,8 @@ impl Losses {
                             fed: false,
                         });
                     }
-                    names.added.retain(|(table, _)| *table != key);
-                    names.origins.insert(key, Origin::Gone);
-                    losses.standing.insert(at, names.standing());
+                    names.added.remove(&key);
+                    names.set(key, Origin::Gone);
                 }
                 Action::Alter { table, change } => {
                     let key = names.key(table);
@@ -220,17 +302,19 @@ impl Losses {
                     match change {
                         Change::RenameTable(to) => names.rename(key, to, origin),
                         Change::AddColumn(column) => {
-                            names.added.insert((key, column.to_ascii_lowercase()));
+                            let column = column.to_ascii_lowercase();
+                            names.added.entry(key).or_default().insert(column);
                         }
                         Change::DropColumn(column) => {
-                            if names.added.remove(&(key, column.to_ascii_lowercase())) {
+                            if names.forget_column(&key, column) {
                                 losses.own_columns.insert(at);
                             }
                         }
                         Change::RenameColumn(renamed) => {
                             let Renamed { from, to } = &**renamed;
-                            if names.added.remove(&(key.clone(), from.to_ascii_lowercase())) {
-                                names.added.insert((key, to.to_ascii_lowercase()));
+                            if names.forget_column(&key, from) {
+                                let column = to.to_ascii_lowercase();
+                                names.added.entry(key).or_default().insert(column);
                             }
                         }
                         Change::Other => {}
@@ -240,11 +324,12 @@ impl Losses {
                     let key = names.key(table);
                     let origin = names.origin(&key, &table.name);
                     old = matches!(origin, Origin::Before(_));
-                    names.fill(origin, script.sql(statement));
+                    names.fill(origin, script.sql(statement), &gone);
                 }
                 _ => {}
             }
             losses.old.push(old);
+            losses.standing.record(at, &mut names);
         }
         for table in &mut losses.tables {
             let key = (table.schema.clone(), table.name.to_ascii_lowercase());
@@ -265,24 +350,30 @@ impl Losses {
     /// drops a table or commits, if it is there already and stays.
     pub(crate) fn heir_at(&self, dropped: &DroppedTable, statement: usize) -> Option<String> {
         let heir = dropped.heir.as_ref()?;
-        let origins = &self.standing.get(&statement)?.origins;
-        if let Some(((_, name), _)) = origins.iter().find(|(_, origin)| *origin == heir) {
+        let Standing { origins, names, .. } = &self.standing;
+        if let Some(Some(name)) = names.after(statement, heir) {
             return Some(name.clone());
         }
         match heir {
             // Under its own name, as long as the script has not touched that.
             Origin::Before(name) => {
-                let key = ("main".to_owned(), name.to_ascii_lowercase());
-                (!origins.contains_key(&key)).then(|| name.clone())
+                let touched = origins.after(statement, &name.to_ascii_lowercase());
+                (!matches!(touched, Some(Some(_)))).then(|| name.clone())
             }
             _ => None,
         }
     }
 
-    /// The tables that the script has made and put rows into, and that stay, at a statement that
-    /// drops another one or commits.
-    pub(crate) fn filled_at(&self, statement: usize) -> &[String] {
-        self.standing.get(&statement).map_or(&[], |standing| &standing.filled)
+    /// The tables in `main` that the script has made and put rows into, and that stay, at a
+    /// statement that drops another one or commits.
+    pub(crate) fn filled_at(&self, statement: usize) -> impl Iterator<Item = &str> {
+        let Standing { names, filled, .. } = &self.standing;
+        let is_filled = move |at: &&usize| filled.after(statement, at) == Some(&true);
+        filled
+            .0
+            .keys()
+            .filter(is_filled)
+            .filter_map(move |at| names.after(statement, &Origin::Made(*at))?.as_deref())
     }
 
     /// Whether a statement runs inside a transaction that the script itself has begun.
@@ -318,30 +409,44 @@ impl Losses {
 /// savepoint outside of it: <https://sqlite.org/lang_savepoint.html>.
 #[derive(Default)]
 struct Transaction {
+    /// Whether the script rolls anything back at all: only then names are kept.
+    rolls_back: bool,
+    is_begun: bool,
     /// The names as they were at `BEGIN`.
     begun: Option<Names>,
     /// And at each savepoint that is open.
-    savepoints: Vec<(String, Names)>,
+    savepoints: Vec<(String, Option<Names>)>,
 }
 
 impl Transaction {
     fn is_open(&self) -> bool {
-        self.begun.is_some() || !self.savepoints.is_empty()
+        self.is_begun || !self.savepoints.is_empty()
+    }
+
+    fn kept(&self, names: &Names) -> Option<Names> {
+        self.rolls_back.then(|| names.clone())
+    }
+
+    fn end(&mut self) -> Self {
+        let none = Transaction { rolls_back: self.rolls_back, ..Transaction::default() };
+        std::mem::replace(self, none)
     }
 
     /// Says whether the statement commits it. What it rolls back, the names are told to forget.
     fn step(&mut self, action: &Action, sql: &str, names: &mut Names) -> bool {
         match action {
-            Action::Control(Control::Begin) => self.begun = Some(names.clone()),
+            Action::Control(Control::Begin) => {
+                (self.is_begun, self.begun) = (true, self.kept(names));
+            }
             Action::Control(Control::Commit) => {
-                *self = Transaction::default();
+                self.end();
                 return true;
             }
             Action::Control(Control::Rollback) => {
-                let open = std::mem::take(self);
-                let first = open.savepoints.into_iter().next().map(|(_, names)| names);
+                let open = self.end();
+                let first = open.savepoints.into_iter().next().and_then(|(_, names)| names);
                 if let Some(before) = open.begun.or(first) {
-                    *names = before;
+                    names.back_to(before);
                 }
             }
             Action::Control(Control::Savepoint) => return self.step_savepoint(sql, names),
@@ -356,7 +461,8 @@ impl Transaction {
         let verb = words.next().unwrap_or_default();
         let name = words.last().map(unquoted).unwrap_or_default().to_ascii_lowercase();
         if verb.eq_ignore_ascii_case("SAVEPOINT") {
-            self.savepoints.push((name, names.clone()));
+            let kept = self.kept(names);
+            self.savepoints.push((name, kept));
             return false;
         }
         let Some(at) = self.savepoints.iter().rposition(|(open, _)| *open == name) else {
@@ -367,11 +473,35 @@ impl Transaction {
             return !self.is_open();
         }
         self.savepoints.truncate(at + 1);
-        if let Some((_, before)) = self.savepoints.last() {
-            names.clone_from(before);
+        if let Some((_, Some(before))) = self.savepoints.last() {
+            names.back_to(before.clone());
         }
         false
     }
+}
+
+/// Whether a statement is `ROLLBACK`, or `ROLLBACK TO` a savepoint.
+fn rolls_back(script: &Script, statement: &Statement) -> bool {
+    match &statement.action {
+        Action::Control(Control::Rollback) => true,
+        Action::Control(Control::Savepoint) => {
+            let sql = script.sql(statement);
+            let first = tokens(sql).find(|token| token.is_significant());
+            first.is_some_and(|first| first.text(sql).eq_ignore_ascii_case("ROLLBACK"))
+        }
+        _ => false,
+    }
+}
+
+/// The names that a table can have had which a script drops: it drops it by that name, or renames
+/// it.
+fn may_go(statements: &[&Statement]) -> BTreeSet<String> {
+    let names = statements.iter().filter_map(|statement| match &statement.action {
+        Action::Drop { what: Object::Table, name } => Some(name),
+        Action::Alter { table, change: Change::RenameTable(_) } => Some(table),
+        _ => None,
+    });
+    names.map(|name| name.name.to_ascii_lowercase()).collect()
 }
 
 /// Whether a script holds a statement that can lose data, as far as the text tells.

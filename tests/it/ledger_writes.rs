@@ -72,12 +72,13 @@ const TABLES: [&str; 6] = [
 ];
 
 /// What a trigger does to a write of ours, by what is put into its text.
-const DEEDS: [(&str, &str, &str); 5] = [
+const DEEDS: [(&str, &str, &str); 6] = [
     ("BEFORE INSERT", "SELECT RAISE(IGNORE)", "ignored"),
     ("BEFORE UPDATE", "SELECT RAISE(IGNORE)", "ignored"),
     ("BEFORE DELETE", "SELECT RAISE(IGNORE)", "ignored"),
     ("AFTER INSERT", "DELETE FROM {table} WHERE rowid = new.rowid", "taken away"),
     ("AFTER INSERT", "INSERT INTO audit VALUES ('{table}')", "harmless"),
+    ("AFTER INSERT", "INSERT INTO audit SELECT count(*) FROM {table}", "harmless"),
 ];
 
 /// Everything but the times and what counts how often the schema was changed.

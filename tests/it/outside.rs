@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -96,6 +96,7 @@ fn log(conn: &Connection) -> String {
     rows(conn, "SELECT what FROM log ORDER BY id").join(",")
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn live_migration_is_waited_for_then_busy_names_its_process() {
     for mode in ["DELETE", "WAL"] {
@@ -156,7 +157,8 @@ fn stopped_process_that_lost_its_mark_writes_nothing_more() {
         assert!(matches!(error.kind(), ErrorKind::Busy { .. }), "{mode}: {error:?}");
         // As another machine sees it.
         let elsewhere =
-            "UPDATE schema_state SET value = value || ' elsewhere' WHERE key = 'holder'";
+            "UPDATE schema_state SET value = replace(value, char(10), ' elsewhere' || char(10))
+             WHERE key = 'holder'";
         assert_eq!(conn.execute(elsewhere, []).unwrap(), 1);
         let error = migrator.apply(&conn).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Interrupted { .. }), "{mode}: {error:?}");
@@ -189,6 +191,7 @@ fn stopped_process_that_lost_its_mark_writes_nothing_more() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn killed_holder_is_interrupted_and_counted_exactly() {
     let napping = Napping::begin("WAL");
@@ -222,7 +225,8 @@ fn marked(holder: Option<&str>) -> Connection {
 #[test]
 fn mark_without_holder_is_waited_for_and_then_told() {
     let heard = Arc::new(AtomicBool::new(false));
-    for holder in [None, Some("x"), Some("2026-01-01T00:00:00.000Z 1/2/3/elsewhere")] {
+    for holder in [None, Some("x"), Some("2026-01-01T00:00:00.000Z 1-1/2/3/elsewhere\n2/1/up/long")]
+    {
         let conn = marked(holder);
         let hears = Arc::clone(&heard);
         let migrator = long().wait(Duration::from_millis(300)).on_event(move |event| {
@@ -270,6 +274,7 @@ fn sign_of_life_of_an_unknown_holder_makes_it_busy() {
     assert!(matches!(error.kind(), ErrorKind::Busy { .. }), "{error:?}");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn clock_decides_nothing_about_a_mark() {
     let napping = Napping::begin("DELETE");
@@ -413,4 +418,194 @@ fn statement_that_only_reads_takes_no_lock() {
     .unwrap();
     long().apply(&conn).unwrap();
     assert_eq!(log(&conn), "a,other,b,c");
+}
+
+/// Another connection commits at a step of SQLite's, at one after the other: a transaction of the
+/// script's own begins without the write lock, and must get it all the same.
+#[test]
+fn own_transaction_beside_other_writers_is_not_left_half_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "-- landfall: no-transaction\nBEGIN; INSERT INTO log(what) VALUES ('a'); COMMIT;";
+    let first = Migration::sql(1, "log", format!("{LOG} CREATE TABLE other(x);"));
+    let mut wrote = 0;
+    for n in (1..).step_by(7) {
+        let path = folder.path().join(format!("{n}.db"));
+        let conn = &mut Connection::open(&path).unwrap();
+        conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF").unwrap();
+        Migrator::from_migrations([first.clone()]).apply(conn).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("PRAGMA synchronous = OFF; PRAGMA busy_timeout = 0").unwrap();
+        let (steps, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let intrude = {
+            let (steps, done, other) = (Arc::clone(&steps), Arc::clone(&done), Mutex::new(other));
+            move || {
+                if steps.fetch_add(1, Ordering::Relaxed) + 1 == n {
+                    let wrote = other.lock().unwrap().execute("INSERT INTO other VALUES (1)", []);
+                    done.store(wrote.is_ok(), Ordering::Relaxed);
+                }
+                false
+            }
+        };
+        // From rusqlite 0.38 on it returns a result, from 0.41 on it wants the connection alone.
+        let _ = conn.progress_handler(1, Some(intrude));
+        let migrator = Migrator::from_migrations([first.clone(), Migration::sql(2, "own", text)]);
+        let result = migrator.apply(conn);
+        let _ = conn.progress_handler(0, None::<fn() -> bool>);
+        assert!(result.is_ok(), "at step {n}: {result:?}");
+        assert_eq!(log(conn), "a", "at step {n}");
+        wrote += u64::from(done.load(Ordering::Relaxed));
+        if steps.load(Ordering::Relaxed) < n {
+            break;
+        }
+    }
+    assert!(wrote > 10, "{wrote}");
+}
+
+#[test]
+fn last_insert_rowid_between_statements_is_the_scripts() {
+    for (begin, commit) in [("", ""), ("BEGIN;", "COMMIT;")] {
+        let conn = memory();
+        let text = format!(
+            "-- landfall: no-transaction
+             CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(p); {begin}
+             INSERT INTO p(id) VALUES (77); INSERT INTO c VALUES (last_insert_rowid()); {commit}"
+        );
+        Migrator::from_migrations([Migration::sql(1, "p", text)]).apply(&conn).unwrap();
+        assert_eq!(one(&conn, "SELECT p FROM c"), "77", "{begin}");
+    }
+}
+
+#[test]
+fn changes_between_statements_is_refused() {
+    let conn = memory();
+    let text = "-- landfall: no-transaction\nCREATE TABLE t(x);\nINSERT INTO t SELECT Changes();";
+    let error = Migrator::from_migrations([Migration::sql(1, "t", text)]).apply(&conn).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`1_t`, line 3, column 1: Changes() would count what is written down between two statements \
+         of a migration outside a transaction; nothing was changed"
+    );
+    assert_eq!(dump(&conn), "");
+    // In the body of a trigger it counts what the trigger did.
+    let text = "-- landfall: no-transaction
+        CREATE TABLE t(x);
+        CREATE TRIGGER g AFTER INSERT ON t BEGIN UPDATE t SET x = changes(); END;";
+    Migrator::from_migrations([Migration::sql(1, "t", text)]).apply(&conn).unwrap();
+}
+
+#[test]
+fn query_whose_function_wrote_is_not_taken_for_untouched() {
+    let conn = memory();
+    conn.execute_batch(LOG).unwrap();
+    conn.create_scalar_function("writes", 0, FunctionFlags::SQLITE_UTF8, |ctx| {
+        // SAFETY: the connection is only used while it is lent.
+        let conn = unsafe { ctx.get_connection()? };
+        conn.execute("INSERT INTO log(what) VALUES ('w')", []).map(|n| n as i64)
+    })
+    .unwrap();
+    let text = "-- landfall: no-transaction\nSELECT writes(), abs(-9223372036854775808);";
+    let migrator = Migrator::from_migrations([Migration::sql(1, "t", text)]);
+    let error = migrator.apply(&conn).unwrap_err();
+    let told = "none of its statements is in effect, and the one that failed may be, and it is \
+                marked as interrupted";
+    assert!(error.to_string().ends_with(told), "{error}");
+    assert_eq!(log(&conn), "w");
+}
+
+#[test]
+fn loss_is_judged_beforehand_beside_pragmas_attach_and_savepoints() {
+    let rebuild = "CREATE TABLE n(id INTEGER PRIMARY KEY, a); INSERT INTO n SELECT id, a FROM t \
+                   WHERE id = 1; DROP TABLE t; ALTER TABLE n RENAME TO t;";
+    for text in [
+        format!("PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY; {rebuild}"),
+        format!("ATTACH ':memory:' AS aux; {rebuild}"),
+        format!("SAVEPOINT s; {rebuild} RELEASE s;"),
+    ] {
+        let conn = memory();
+        let first = Migration::sql(
+            1,
+            "t",
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES (1, 'x'), (2, 'y');",
+        );
+        Migrator::from_migrations([first.clone()]).apply(&conn).unwrap();
+        let before = everything(&conn);
+        let text = format!("-- landfall: no-transaction\n{text}");
+        let migrator = Migrator::from_migrations([first, Migration::sql(2, "new", text.clone())]);
+        let error = migrator.apply(&conn).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::DataLoss { .. }), "{text}: {error:?}");
+        assert!(error.to_string().ends_with("nothing was changed"), "{text}: {error}");
+        assert_eq!(everything(&conn), before, "{text}");
+    }
+}
+
+#[test]
+fn functions_of_the_application_are_called_once() {
+    let conn = memory();
+    let calls = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&calls);
+    conn.create_scalar_function("mail", 0, FunctionFlags::SQLITE_UTF8, move |_| {
+        *counted.lock().unwrap() += 1;
+        Ok(1)
+    })
+    .unwrap();
+    let first = Migration::sql(
+        1,
+        "t",
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES (1, 'x');",
+    );
+    let text = "-- landfall: no-transaction
+        CREATE TABLE n(id INTEGER PRIMARY KEY, a, sent); INSERT INTO n SELECT id, a, Mail() FROM t;
+        DROP TABLE t; ALTER TABLE n RENAME TO t;";
+    Migrator::from_migrations([first, Migration::sql(2, "new", text)]).apply(&conn).unwrap();
+    assert_eq!(*calls.lock().unwrap(), 1);
+}
+
+#[test]
+fn mark_of_an_earlier_release_beside_a_holder_left_behind_has_none() {
+    let conn = marked(Some("2026-01-01T00:00:00.000Z 1-1/1/1/-\n2/0/up/other"));
+    // The holder is of another mark, so that nothing is known of this one's process.
+    let error = long().wait(Duration::from_millis(50)).apply(&conn).unwrap_err();
+    let advice = error.advice().unwrap();
+    assert!(advice.starts_with("make sure that the process that began it, is not"), "{advice}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn is_current_beside_a_live_migration_is_busy() {
+    let napping = Napping::begin("WAL");
+    let conn = napping.open();
+    let error = long().is_current(&conn).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Busy { .. }), "{error:?}");
+    let error = long().plan(&conn).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Busy { .. }), "{error:?}");
+    assert!(napping.end().contains("applied 2"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn start_that_does_not_wait_knows_a_dead_holder() {
+    let napping = Napping::begin("WAL");
+    let conn = napping.open();
+    napping.signal("-KILL");
+    let Napping { folder: _folder, mut child } = napping;
+    child.wait().unwrap();
+    let error = long().wait(Duration::ZERO).apply(&conn).unwrap_err();
+    let advice = error.advice().unwrap();
+    assert!(advice.starts_with("look at the database; then call `repair`"), "{advice}");
+}
+
+#[test]
+fn deferred_key_broken_by_a_statement_tells_its_place() {
+    let conn = memory();
+    conn.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+    let text = "-- landfall: no-transaction
+CREATE TABLE p(id INTEGER PRIMARY KEY);
+CREATE TABLE c(p REFERENCES p(id) DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO c VALUES (1);";
+    let migrator = Migrator::from_migrations([Migration::sql(1, "keys", text)]);
+    let error = migrator.apply(&conn).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::ForeignKeys { .. }), "{error:?}");
+    let told = "foreign keys are broken by 1_keys at line 4, column 1: ";
+    assert!(error.to_string().starts_with(told), "{error}");
+    assert!(format!("{error:#}").contains("--> 1_keys:4:1"), "{error:#}");
 }

@@ -1,10 +1,11 @@
 //! Seeds run once: wholly or not at all, in registered order, whatever they do.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use landfall::rusqlite::{self, Connection, Transaction};
-use landfall::{DataLoss, ErrorKind, Migrator, SeedState, Seeds, Target, seeds};
+use landfall::{DataLoss, ErrorKind, Event, Migrator, SeedState, Seeds, Target, seeds};
 
 use crate::support::{memory, one, rows, set};
 
@@ -264,4 +265,63 @@ fn seeds_need_no_migration() {
     let migrator = Migrator::from_migrations([]).seeds(seeds);
     assert_eq!(migrator.apply(&conn).unwrap().seeds.len(), 1);
     assert!(migrator.apply(&conn).unwrap().is_noop());
+}
+
+/// Steps of SQLite's virtual machine that so many seeds take on a new database.
+fn steps_of_seeds(count: u64) -> u64 {
+    let mut seeds = Seeds::new();
+    for n in 0..count {
+        let insert = |tx: &Transaction<'_>| tx.execute("INSERT INTO t VALUES (1)", []).map(drop);
+        seeds = seeds.ensure(format!("seed{n:03}"), insert);
+    }
+    let migrator = set(&[(1, "t", "CREATE TABLE t(x)", "")]).seeds(seeds);
+    let conn = &mut memory();
+    let steps = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&steps);
+    let count = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        false
+    };
+    // From rusqlite 0.38 on it returns a result, from 0.41 on it wants the connection alone.
+    let _ = conn.progress_handler(1, Some(count));
+    migrator.apply(conn).unwrap();
+    let _ = conn.progress_handler(0, None::<fn() -> bool>);
+    steps.load(Ordering::Relaxed)
+}
+
+#[test]
+fn steps_of_seeds_grow_linearly_with_their_number() {
+    let [few, more, most] = [40, 80, 160].map(steps_of_seeds);
+    let (first, second) = (more - few, most - more);
+    // Each seed that reads all sentinels would make the second four times the first.
+    assert!(second < 2 * first + first / 4, "{few}, {more}, {most}");
+}
+
+#[test]
+fn sentinel_written_by_an_earlier_seed_or_another_process_is_heeded() {
+    let mark = "INSERT INTO schema_seeds(name, revision, state) VALUES ('second', 1, 'done')";
+    let count = |tx: &Transaction<'_>| tx.execute("INSERT INTO t VALUES (1)", []).map(drop);
+    let by_seed = move |tx: &Transaction<'_>| tx.execute(mark, []).map(drop);
+    let schema = || set(&[(1, "t", "CREATE TABLE t(x)", "")]);
+    let conn = memory();
+    let seeds =
+        Seeds::new().ensure("first", by_seed).ensure("second", count).ensure("third", count);
+    let report = schema().seeds(seeds).apply(&conn).unwrap();
+    let names: Vec<&str> = report.seeds.iter().map(|seed| seed.name.as_str()).collect();
+    assert_eq!(names, ["first", "third"]);
+    assert_eq!(one(&conn, "SELECT count(*) FROM t"), "1");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let conn = Connection::open(&path).unwrap();
+    let seeds = Seeds::new().ensure("first", count).ensure("second", count).ensure("third", count);
+    let migrator = schema().seeds(seeds).on_event(move |event| {
+        if let Event::SeedFinished { name: "first", .. } = event {
+            Connection::open(&path).unwrap().execute(mark, []).unwrap();
+        }
+    });
+    let report = migrator.apply(&conn).unwrap();
+    let names: Vec<&str> = report.seeds.iter().map(|seed| seed.name.as_str()).collect();
+    assert_eq!(names, ["first", "third"]);
+    assert_eq!(one(&conn, "SELECT count(*) FROM t"), "2");
 }

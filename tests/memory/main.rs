@@ -4,6 +4,8 @@
 //! A test binary of its own, for SQLite's allocator is one for the whole process.
 
 mod allocator;
+mod counting;
+mod growth;
 #[allow(dead_code)]
 #[path = "../it/stage.rs"]
 mod stage;
