@@ -370,9 +370,11 @@ impl Outside<'_> {
         refuse_lost(&tx)?;
         self.move_mark(&done)?;
         let committed = job.patience.commit(&tx, || job.has_mark(&done));
-        let position = self.script.position(statement.start);
-        let place = || format!("{} at {position}", self.script.file);
-        committed.map_err(|error| commit_failed(error, &tx, place()).at(self.script, position))?;
+        committed.map_err(|error| {
+            let position = self.script.position(statement.start);
+            let place = format!("{} at {position}", self.script.file);
+            commit_failed(error, &tx, place).at(self.script, position)
+        })?;
         self.mark = done;
         Ok(rows)
     }
