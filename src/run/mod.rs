@@ -25,6 +25,7 @@ pub(crate) mod table;
 pub(crate) mod undo;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -91,8 +92,8 @@ pub(crate) struct Run<'a> {
     report: Report,
     /// Whether the last transaction did what belongs to the end of a run.
     finished: bool,
-    /// The data version at which the seeds that are left were found to be what is to run, under the lock.
-    seeds_planned_at: Option<i64>,
+    /// The seeds that were found to be what is to run, under the lock, and the data version then.
+    planned_seeds: Option<(i64, BTreeSet<String>)>,
     /// The lock on backups, held until others may start beside this run.
     alone: Option<Lock>,
 }
@@ -129,7 +130,7 @@ fn carry_out<'a>(
         goal,
         report: Report::default(),
         finished: false,
-        seeds_planned_at: None,
+        planned_seeds: None,
         alone: None,
     };
     let result = work(&mut run);

@@ -73,7 +73,7 @@ impl Job<'_> {
 impl Run<'_> {
     fn seeds(&mut self, names: &[String]) -> Result<()> {
         let last = names.len();
-        self.seeds_planned_at = None;
+        self.planned_seeds = None;
         for (at, name) in names.iter().enumerate() {
             let last = at + 1 == last;
             let passed = self.job.passed.borrow().len();
@@ -81,7 +81,7 @@ impl Run<'_> {
             done.or_else(|error| self.forgive(name, error))?;
             if self.job.passed.borrow().len() > passed || self.job.seeds.backfill(name).is_some() {
                 // Those that come after it may have to wait now.
-                self.seeds_planned_at = None;
+                self.planned_seeds = None;
             }
         }
         Ok(())
@@ -93,13 +93,16 @@ impl Run<'_> {
     fn is_due(&mut self, tx: &Transaction<'_>, seed: &Seed) -> Result<bool> {
         let job = self.job;
         let version = data_version(tx)?;
-        if self.seeds_planned_at == Some(version) {
+        if let Some((_, planned)) = self.planned_seeds.as_ref().filter(|(at, _)| *at == version) {
+            if !planned.contains(seed.name.as_ref()) {
+                return Ok(false);
+            }
             let sentinel = job.ledger.known_sentinel(&seed.name)?;
             let is_done =
                 |sentinel: &Sentinel| sentinel.is_done(seed.revision) && !seed.is_edited(sentinel);
             return Ok(!sentinel.as_ref().is_some_and(is_done));
         }
-        self.seeds_planned_at = None;
+        self.planned_seeds = None;
         let applied = job.applied()?;
         let plan = job.plan_from(&applied, self.goal)?;
         let is_pending = plan.seeds.iter().any(|pending| *pending == *seed.name);
@@ -109,7 +112,7 @@ impl Run<'_> {
         if !applied.complete {
             job.ledger.create()?;
         }
-        self.seeds_planned_at = Some(version);
+        self.planned_seeds = Some((version, plan.seeds.into_iter().collect()));
         Ok(true)
     }
 

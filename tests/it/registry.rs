@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use include_dir::{Dir, DirEntry, File};
 use landfall::rusqlite::{self, Connection, Transaction};
 use landfall::{
-    Edited, ErrorKind, HeldBack, Migrator, RowPolicy, Rows, Seed, SeedState, Seeds, Version,
+    Edited, ErrorKind, Event, HeldBack, Migrator, RowPolicy, Rows, Seed, SeedState, Seeds, Version,
 };
 
 use crate::support::{cause, everything, memory, one, queries, rows, set};
@@ -498,4 +498,30 @@ fn a_file_that_is_recorded_for_undo_is_taken_back_and_runs_again() {
     assert_eq!(rows(&conn, "SELECT name FROM role"), ["admin"]);
     assert_eq!(with(second).apply(&conn).unwrap().seeds[0].revision, 2);
     assert_eq!(rows(&conn, "SELECT name FROM role"), ["admin", "guest"]);
+}
+
+#[test]
+fn older_text_does_not_run_once_a_newer_program_came_in_between() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let text = |text: &'static str| dir(&[("ensure_roles.sql", text)]);
+    let conn = Connection::open(&path).unwrap();
+    let newer_text = "INSERT INTO role VALUES ('guest', 'Guest');";
+    base().seeds(Seeds::from_embedded(text(newer_text))).apply(&conn).unwrap();
+    // The older program has three seeds to run, one of them with another text. Between its
+    // preview and its lock a newer program applies a migration that it does not know.
+    let newer = base()
+        .with(landfall::Migration::sql(2, "more", "CREATE TABLE more(x)"))
+        .seeds(Seeds::from_embedded(text(newer_text)));
+    let older_text = "-- landfall: after first\nINSERT INTO role VALUES ('admin', 'Admin');";
+    let all = Seeds::from_embedded(text(older_text)).add(logs("first"));
+    let older = base().seeds(all.add(logs("second"))).on_event(move |event| {
+        if matches!(event, Event::Planned { .. }) {
+            newer.apply(&Connection::open(&path).unwrap()).unwrap();
+        }
+    });
+    let report = older.apply(&conn).unwrap();
+    let ran: Vec<&str> = report.seeds.iter().map(|seed| seed.name.as_str()).collect();
+    assert_eq!(ran, ["first", "second"]);
+    assert_eq!(rows(&conn, "SELECT name FROM role"), ["guest"]);
 }
